@@ -1,0 +1,97 @@
+"""What time is it: here, and where our credentials are issued?
+
+The only module that reads a clock. Everything else is handed a `Clock`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Tell the time, in UTC; it may be wrong, and may jump."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds since some moment; never jumps, and counts the time a machine is suspended."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a suspended machine may wait longer."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        """Tell the time, as this machine believes it to be."""
+        return datetime.now(UTC)
+
+    def steady(self) -> float:
+        """Seconds since boot, suspended time included (asyncio's own clock leaves that out)."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, leaving the loop to others."""
+        await asyncio.sleep(seconds)
+
+
+class RemoteClock:
+    """The time as a remote service tells it.
+
+    The service that checks our tokens and sets the expiry of our credentials has the only opinion on time
+    that counts. Until it has been heard, this is the machine's own clock; from then on it is what the service
+    said, carried forward by the steady clock, so that a wrong, stepped or drifting wall clock changes nothing.
+    """
+
+    def __init__(self, base: Clock) -> None:
+        """Follow `base` until something better is learnt."""
+        self._base = base
+        self._ahead_of_steady: float | None = None
+
+    def now(self) -> datetime:
+        """Tell the time, as the service would."""
+        if self._ahead_of_steady is None:
+            return self._base.now()
+        return datetime.fromtimestamp(self._base.steady() + self._ahead_of_steady, UTC)
+
+    def steady(self) -> float:
+        """Seconds, as the machine's steady clock counts them."""
+        return self._base.steady()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, by the machine's own clock."""
+        await self._base.sleep(seconds)
+
+    def learn(self, told: datetime) -> None:
+        """Take the time that the service has just told us."""
+        self._ahead_of_steady = told.timestamp() - self._base.steady()
+
+    @property
+    def offset(self) -> timedelta | None:
+        """How far the service is ahead of this machine's wall clock now; None until it has been heard."""
+        if self._ahead_of_steady is None:
+            return None
+        return self.now() - self._base.now()
+
+
+async def within(clock: Clock, seconds: float, awaitable: Awaitable[T]) -> T:
+    """Await for at most so many seconds of this clock. Raises TimeoutError; what was awaited is cancelled."""
+    awaited = asyncio.ensure_future(awaitable)
+    alarm = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((awaited, alarm), return_when=asyncio.FIRST_COMPLETED)
+        if awaited.done():
+            return awaited.result()
+        raise TimeoutError
+    finally:
+        alarm.cancel()
+        awaited.cancel()

@@ -1,0 +1,41 @@
+"""Who gives us AWS credentials?"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from agent.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One set of temporary credentials of one role; all instants by the clock of whoever issued them."""
+
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret
+    obtained_at: datetime
+    expires_at: datetime
+    role_arn: str
+    account_id: str
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long they were good for when they were obtained."""
+        return self.expires_at - self.obtained_at
+
+    def usable_at(self, moment: datetime, margin: timedelta) -> bool:
+        """Whether they still have more than `margin` to live at `moment`."""
+        return moment < self.expires_at - margin
+
+
+class CredentialSource(Protocol):
+    """Something that gives us credentials."""
+
+    async def fetch(self) -> Credentials:
+        """Ask for new credentials, now; nothing is cached here.
+
+        Raises CredentialsRefused (the same until somebody changes something), CredentialsUnavailable,
+        TokenUnavailable or KeyUnavailable (worth another try).
+        """
+        ...

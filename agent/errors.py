@@ -1,0 +1,74 @@
+"""What do we apologise for, and whose turn is it?
+
+Every failure that a person, a machine or AWS can cause is one of these. `what` is one sentence on what is
+wrong, `hint` one sentence on what to do; neither may ever hold a secret. `retryable` says whether the same
+call may succeed later with nobody changing anything.
+"""
+
+from typing import ClassVar
+
+
+class AgentError(Exception):
+    """The root of all that we report rather than crash on."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        """Say what is wrong, and what to do about it."""
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+class ConfigurationError(AgentError):
+    """The operator's turn: the configuration, or the command line, asks for what cannot be."""
+
+
+class KeyUnavailable(AgentError):
+    """The operator's turn: the private key, or the device that holds it, cannot sign."""
+
+
+class TokenUnavailable(AgentError):
+    """The identity token could not be had from where it comes from."""
+
+    retryable = True
+
+
+class CredentialsUnavailable(AgentError):
+    """AWS's turn, or the network's: asking again later may well work."""
+
+    retryable = True
+
+
+class CredentialsRefused(AgentError):
+    """The AWS administrator's turn: the answer stays the same until somebody changes something."""
+
+
+class CallerUnknown(AgentError):
+    """The caller's turn: it did not show who it is, or what it showed is not known here."""
+
+
+class CallerDenied(AgentError):
+    """The operator's turn, if anybody's: we know the caller, and it has no grant for this."""
+
+
+class RoleUnknown(AgentError):
+    """The caller's turn: it may ask for roles here, but there is none of that name."""
+
+
+class RoleAmbiguous(AgentError):
+    """The caller's turn: it is granted several roles and did not say which."""
+
+
+class PublishingFailed(AgentError):
+    """The operator's turn: the issuer's documents could not be put where the world reads them."""
+
+
+class ListenerUnavailable(AgentError):
+    """The operator's turn: an address we should listen on is taken or not ours."""
+
+
+class AgentUnreachable(AgentError):
+    """The operator's turn: no running agent answers this command."""
+
+    retryable = True

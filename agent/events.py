@@ -1,0 +1,106 @@
+"""What happened, as facts; who listens is not our business here.
+
+An event is reported once, where it happens. Log lines, metrics and audit records are three readers of the
+same facts, in `agent.telemetry`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agent.errors import AgentError
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRenewed:
+    """A role has new credentials."""
+
+    role: str
+    access_key_id: str
+    expires_at: datetime
+    took: timedelta
+    renew_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalFailed:
+    """A role could not be given new credentials; what it holds stays what it holds until `held_until`."""
+
+    role: str
+    error: AgentError
+    failures: int
+    took: timedelta
+    retry_in: timedelta
+    held_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsVended:
+    """A caller was given a role's credentials."""
+
+    role: str
+    caller: str
+    access_key_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VendingDenied:
+    """A caller was given nothing; `reason` is one word of a short list, `error` the whole story."""
+
+    role: str
+    caller: str
+    reason: str
+    error: AgentError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSigned:
+    """The key signed an identity token."""
+
+    kid: str
+
+
+@dataclass(frozen=True, slots=True)
+class StsAnswered:
+    """STS gave an answer: `Success`, an error code of its own, or `Unreachable`."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMeasured:
+    """STS told its time; it is `offset` ahead of this machine's clock."""
+
+    offset: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTokensChanged:
+    """The callers' tokens in a file were read anew; those it held before are good until `overlap` has passed."""
+
+    path: str
+    overlap: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTokensUnreadable:
+    """The callers' tokens in a file cannot be read; those read before stay good."""
+
+    path: str
+    error: AgentError
+
+
+Event = (
+    SessionRenewed
+    | RenewalFailed
+    | CredentialsVended
+    | VendingDenied
+    | TokenSigned
+    | StsAnswered
+    | ClockMeasured
+    | CallerTokensChanged
+    | CallerTokensUnreadable
+)
+
+Report = Callable[[Event], None]
