@@ -40,6 +40,10 @@ class CredentialsUnavailable(AgentError):
     retryable = True
 
 
+class CredentialsNotReady(CredentialsUnavailable):
+    """Nobody's turn: the first credentials are still on their way."""
+
+
 class CredentialsRefused(AgentError):
     """The AWS administrator's turn: the answer stays the same until somebody changes something."""
 

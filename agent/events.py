@@ -77,7 +77,7 @@ class ClockMeasured:
 
 @dataclass(frozen=True, slots=True)
 class CallerTokensChanged:
-    """The callers' tokens in a file were read anew; those it held before are good until `overlap` has passed."""
+    """Callers' tokens have left their file, replaced or not; they are good until `overlap` has passed."""
 
     path: str
     overlap: timedelta
@@ -85,7 +85,7 @@ class CallerTokensChanged:
 
 @dataclass(frozen=True, slots=True)
 class CallerTokensUnreadable:
-    """The callers' tokens in a file cannot be read; those read before stay good."""
+    """A file of callers' tokens cannot be read, so it holds none."""
 
     path: str
     error: AgentError

@@ -58,8 +58,8 @@ class RefreshPolicy:
 
 
 def _doubled(first: timedelta, failures: int, most: timedelta) -> timedelta:
-    doublings = min(max(failures, 1) - 1, 32)  # 2**32 seconds is past any `most`, and timedelta overflows later
-    return min(first * 2**doublings, most)
+    doublings = min(max(failures, 1) - 1, 32)  # 2**32 times `first` is past any `most`, and timedelta overflows later
+    return min(first * (1 << doublings), most)
 
 
 def splay(roles: int, spread: float) -> timedelta:

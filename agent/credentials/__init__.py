@@ -24,10 +24,6 @@ class Credentials:
         """How long they were good for when they were obtained."""
         return self.expires_at - self.obtained_at
 
-    def usable_at(self, moment: datetime, margin: timedelta) -> bool:
-        """Whether they still have more than `margin` to live at `moment`."""
-        return moment < self.expires_at - margin
-
 
 class CredentialSource(Protocol):
     """Something that gives us credentials."""

@@ -1,0 +1,141 @@
+"""Is the caller one that knows a token we know?
+
+A token file holds one token a line; what stands in the file is accepted. When the file changes, the tokens
+that it held before stay good for a while, because some SDKs read theirs once and keep it for life.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from agent.callers import Facts, Peer
+from agent.clock import Clock
+from agent.errors import AgentError, ConfigurationError
+from agent.events import CallerTokensChanged, CallerTokensUnreadable, Report
+
+#: A token as a header can carry it: 16 to 1024 visible ASCII characters.
+_TOKEN = re.compile(rb"[\x21-\x7e]{16,1024}")
+
+#: More than this is no token file: some 60 of the longest tokens.
+_LARGEST = 65_536
+
+#: How often files are looked at, in seconds; a token presented that nobody knows makes us look at once.
+_LOOK = 5.0
+
+
+@dataclass(slots=True)
+class _File:
+    """One token file, as last read. Only digests are kept, so that memory holds no token."""
+
+    path: Path
+    seen: tuple[int, ...] = ()
+    digests: tuple[bytes, ...] = ()
+    earlier: list[tuple[bytes, float]] = field(default_factory=list)  # digest, good until this steady time
+    trouble: str = ""
+
+
+class BearerTokens:
+    """Knows callers by the token in their Authorization header: the fact ("token.file", path)."""
+
+    def __init__(self, files: Sequence[Path], overlap: timedelta, *, clock: Clock, report: Report) -> None:
+        """Read nothing yet. `overlap` is how long a token stays good after it has left its file."""
+        self._files = [_File(path) for path in files]
+        self._overlap = overlap
+        self._clock = clock
+        self._report = report
+        self._looked = -_LOOK
+
+    def attest(self, peer: Peer) -> Facts:
+        """Name every file that holds the token presented; compares with all tokens, in constant time."""
+        if peer.presented is None:
+            return frozenset()
+        known = self._known(peer.presented)
+        if not known and self._clock.steady() - self._looked >= 1.0:
+            self.look()
+            known = self._known(peer.presented)
+        return known
+
+    async def keep_read(self) -> NoReturn:
+        """Look at the files for ever, so that a token taken out of its file is noticed."""
+        while True:
+            self.look()
+            await self._clock.sleep(_LOOK)
+
+    def look(self) -> None:
+        """Read each file that has changed since it was last read; one that cannot be read holds nothing."""
+        self._looked = self._clock.steady()
+        for file in self._files:
+            try:
+                self._look_at(file)
+            except AgentError as error:
+                self._replace(file, ())
+                file.seen = ()
+                if file.trouble != error.what:  # told once, not each time we look
+                    file.trouble = error.what
+                    self._report(CallerTokensUnreadable(str(file.path), error))
+
+    def _known(self, presented: bytes) -> Facts:
+        digest, now = hashlib.sha256(presented).digest(), self._clock.steady()
+        facts = set()
+        for file in self._files:
+            current = [hmac.compare_digest(digest, known) for known in file.digests]
+            earlier = [hmac.compare_digest(digest, known) and now < until for known, until in file.earlier]
+            if any(current) or any(earlier):
+                facts.add(("token.file", str(file.path)))
+        return frozenset(facts)
+
+    def _look_at(self, file: _File) -> None:
+        now = self._clock.steady()
+        file.earlier = [(digest, until) for digest, until in file.earlier if now < until]
+        seen, content = _read(file.path, unless=file.seen)
+        if content is None:
+            return
+        digests = _digests(file.path, content)
+        self._replace(file, digests)
+        file.seen, file.trouble = seen, ""
+
+    def _replace(self, file: _File, digests: tuple[bytes, ...]) -> None:
+        gone = [digest for digest in file.digests if digest not in digests]
+        file.digests = digests
+        if gone:
+            until = self._clock.steady() + self._overlap.total_seconds()
+            file.earlier += [(digest, until) for digest in gone]
+            self._report(CallerTokensChanged(str(file.path), self._overlap))
+
+
+def _read(path: Path, unless: tuple[int, ...]) -> tuple[tuple[int, ...], bytes | None]:
+    """What the file is now, and its content if that is not `unless`."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            found = os.fstat(opened.fileno())
+            seen = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigurationError(f"{path} is not a file.", hint="Name a file that holds one token a line.")
+            if found.st_mode & stat.S_IROTH:
+                raise ConfigurationError(
+                    f"{path} can be read by everybody on this machine.", hint=f"Take that away: chmod o= {path}"
+                )
+            return seen, None if seen == unless else opened.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}.", hint="Its callers are unknown until it can be."
+        ) from error
+
+
+def _digests(path: Path, content: bytes) -> tuple[bytes, ...]:
+    tokens = [line.strip() for line in content.splitlines() if line.strip()]
+    if not tokens:
+        raise ConfigurationError(f"{path} holds no token.", hint="Write one of 16 or more random characters into it.")
+    if len(content) > _LARGEST or not all(_TOKEN.fullmatch(token) for token in tokens):
+        raise ConfigurationError(
+            f"{path} holds something that is not a token.",
+            hint="A token is 16 to 1024 visible ASCII characters with no blank between them, one a line.",
+        )
+    return tuple(hashlib.sha256(token).digest() for token in tokens)

@@ -1,0 +1,241 @@
+"""Which credentials do we promise to have at hand, and who keeps them fresh?
+
+`RoleSession` is the only memory of credentials and their only writer; `Keeper` is the one scheduler of all
+sessions. Time is measured here by the steady clock alone: how long a set has to live is the difference of
+two instants told by STS in one answer, so no wall clock, right or wrong, takes part.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from agent.clock import Clock, within
+from agent.credentials import Credentials, CredentialSource
+from agent.errors import AgentError, CredentialsNotReady, CredentialsUnavailable
+from agent.events import RenewalFailed, Report, SessionRenewed
+from agent.schedule import RefreshPolicy, splay
+
+#: The longest that a caller is kept waiting for a fetch under way: several SDKs give up after 1 s in all.
+PATIENCE = 0.7
+
+#: The longest nap between two looks at the clock: a suspended machine wakes with its timers late by that much.
+NAP = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSnapshot:
+    """What there is to tell of a session; no secret in it. `problem` is why the latest attempt failed, if it did."""
+
+    role: str
+    role_arn: str
+    usable: bool
+    access_key_id: str | None
+    expires_at: datetime | None
+    left: timedelta | None
+    last_success: datetime | None
+    problem: AgentError | None
+    failures: int
+    next_attempt_in: timedelta | None
+
+
+class RoleSession:
+    """The credentials of one role: what is held stays until its own end, whatever fails."""
+
+    def __init__(
+        self,
+        role: str,
+        role_arn: str,
+        source: CredentialSource,
+        policy: RefreshPolicy,
+        *,
+        clock: Clock,
+        report: Report,
+        spread: Callable[[], float],
+    ) -> None:
+        """Hold nothing yet. `spread` gives a number from 0 up to but not including 1 each time it is called."""
+        self.role = role
+        self.role_arn = role_arn
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._report = report
+        self._spread = spread
+        self._held: Credentials | None = None
+        self._ends = 0.0  # steady time at which what is held stops being handed out
+        self._problem: AgentError | None = None
+        self._failures = 0
+        self._attempts = 0
+        self._due: float | None = None
+        self._attempt: asyncio.Future[None] | None = None
+
+    def usable(self) -> Credentials | None:
+        """The credentials held, if they are still good; costs next to nothing."""
+        return self._held if self._clock.steady() < self._ends else None
+
+    async def credentials(self) -> Credentials:
+        """Credentials that work now; starts nothing, and waits at most `PATIENCE` for a fetch under way.
+
+        Raises CredentialsNotReady, or the latest failure anew: CredentialsUnavailable, CredentialsRefused, …
+        """
+        held = self.usable()
+        if held is None and (self._attempt is not None or not self._attempts):
+            await self._outcome()
+            held = self.usable()
+        if held is not None:
+            return held
+        if self._problem is not None:
+            raise _anew(self._problem)
+        raise CredentialsNotReady(
+            f"The first credentials of role {self.role} are still on their way.", hint="Ask again in a second."
+        )
+
+    async def renew(self) -> timedelta:
+        """Ask the source once; tell how long to wait before the next time. Raises nothing that can be survived."""
+        if self._attempt is None:
+            self._attempt = asyncio.get_running_loop().create_future()
+        started = self._clock.steady()
+        try:
+            fresh = await self._source.fetch()
+            self._refuse_the_dead(fresh)
+        except AgentError as error:
+            wait = self._failed(error, timedelta(seconds=self._clock.steady() - started))
+        else:
+            wait = self._renewed(fresh, timedelta(seconds=self._clock.steady() - started))
+        finally:
+            self._attempts += 1
+            self._attempt.set_result(None)
+            self._attempt = None
+        self._due = self._clock.steady() + wait.total_seconds()
+        return wait
+
+    @property
+    def attempted(self) -> bool:
+        """Whether there has been an attempt at all, successful or not."""
+        return self._attempts > 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest attempt failed."""
+        return self._failures > 0
+
+    def snapshot(self) -> SessionSnapshot:
+        """Tell how it stands, without secrets."""
+        held, now = self._held, self._clock.steady()
+        usable = self.usable() is not None
+        return SessionSnapshot(
+            role=self.role,
+            role_arn=self.role_arn,
+            usable=usable,
+            access_key_id=held.access_key_id if held else None,
+            expires_at=held.expires_at if held else None,
+            left=timedelta(seconds=self._ends - now) + self._policy.margin if held else None,
+            last_success=held.obtained_at if held else None,
+            problem=self._problem,
+            failures=self._failures,
+            next_attempt_in=None if self._due is None else timedelta(seconds=max(0.0, self._due - now)),
+        )
+
+    async def _outcome(self) -> None:
+        if self._attempt is None:
+            self._attempt = asyncio.get_running_loop().create_future()
+        try:
+            await within(self._clock, PATIENCE, asyncio.shield(self._attempt))
+        except TimeoutError:
+            return
+
+    def _refuse_the_dead(self, fresh: Credentials) -> None:
+        if fresh.lifetime <= self._policy.margin:
+            raise CredentialsUnavailable(
+                f"The new credentials of role {self.role} are good for {fresh.lifetime.total_seconds():.0f} s only.",
+                hint="Is something between this machine and STS answering in its place, or with an old answer?",
+            )
+
+    def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:
+        self._held, self._problem, self._failures = fresh, None, 0
+        self._ends = self._clock.steady() + (fresh.lifetime - self._policy.margin).total_seconds()
+        wait = self._policy.renew_after(fresh.lifetime, self._spread())
+        self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait))
+        return wait
+
+    def _failed(self, error: AgentError, took: timedelta) -> timedelta:
+        self._failures += 1
+        held = self.usable()
+        if error.retryable:
+            wait = self._policy.retry_after(self._failures, self._spread(), bare=held is None)
+        else:
+            wait = self._policy.refused_after(self._failures, self._spread())
+        until = held.expires_at if held else None
+        self._report(RenewalFailed(self.role, error, self._failures, took, wait, until))
+        self._problem = _anew(error)  # without the traceback, whose frames hold what we would rather forget
+        return wait
+
+
+def _anew(error: AgentError) -> AgentError:
+    return type(error)(error.what, hint=error.hint)
+
+
+class Keeper:
+    """Keeps all sessions fresh: one scheduler, few calls at a time."""
+
+    def __init__(
+        self, sessions: Iterable[RoleSession], *, clock: Clock, concurrency: int, spread: Callable[[], float]
+    ) -> None:
+        """Start nothing. `concurrency` is the most calls under way at once."""
+        self._sessions = tuple(sessions)
+        self._clock = clock
+        self._slots = asyncio.Semaphore(concurrency)
+        self._order = itertools.count()
+        self._due: list[tuple[float, int, RoleSession]] = []
+        self._changed = asyncio.Event()
+        self._untried = len(self._sessions)
+        self._all_tried = asyncio.Event()
+        self._spread = spread
+
+    async def keep_fresh(self) -> NoReturn:
+        """Renew each session when it is due, for ever."""
+        for session in self._sessions:
+            self._plan(session, splay(len(self._sessions), self._spread()))
+        async with asyncio.TaskGroup() as renewals:
+            while True:
+                self._changed.clear()
+                while self._due and self._due[0][0] <= self._clock.steady():
+                    renewals.create_task(self._renew(heapq.heappop(self._due)[2]))
+                await self._nap()
+
+    async def tried(self) -> None:
+        """Return when every session has had its first attempt, successful or not."""
+        if self._untried:
+            await self._all_tried.wait()
+
+    def retry_now(self) -> None:
+        """Let every session whose latest attempt failed try again at once: somebody has mended something."""
+        now = self._clock.steady()
+        self._due = [(now if session.failing else due, order, session) for due, order, session in self._due]
+        heapq.heapify(self._due)
+        self._changed.set()
+
+    async def _renew(self, session: RoleSession) -> None:
+        first = not session.attempted
+        async with self._slots:
+            wait = await session.renew()
+        self._plan(session, wait)
+        if first:
+            self._untried -= 1
+            if not self._untried:
+                self._all_tried.set()
+
+    def _plan(self, session: RoleSession, wait: timedelta) -> None:
+        heapq.heappush(self._due, (self._clock.steady() + wait.total_seconds(), next(self._order), session))
+        if self._due[0][2] is session:
+            self._changed.set()
+
+    async def _nap(self) -> None:
+        nap = min(NAP, self._due[0][0] - self._clock.steady()) if self._due else NAP
+        try:
+            await within(self._clock, max(nap, 0.0), self._changed.wait())
+        except TimeoutError:
+            return

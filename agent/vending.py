@@ -1,0 +1,127 @@
+"""Who may have which session?
+
+The one place that decides. It recognises a caller, looks for a grant, and takes from the session what is
+held; it starts no call to AWS, whoever asks.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from agent.callers import Attestor, Caller, Facts, Grant, Peer
+from agent.credentials import Credentials
+from agent.errors import AgentError, CallerDenied, CallerUnknown, RoleAmbiguous, RoleUnknown
+from agent.events import CredentialsVended, Report, VendingDenied
+from agent.sessions import RoleSession
+
+#: How many callers are remembered as told of, for each set; beyond that some are told of again.
+_REMEMBERED = 10_000
+
+
+class Vendor:
+    """Gives credentials to those who have a grant for them, and tells of it."""
+
+    def __init__(
+        self,
+        sessions: Mapping[str, RoleSession],
+        attestors: Sequence[Attestor],
+        grants: Sequence[Grant],
+        report: Report,
+    ) -> None:
+        """Vend from `sessions`, by role; a caller is what all `attestors` together know of it."""
+        self._sessions = sessions
+        self._attestors = attestors
+        self._grants = grants
+        self._report = report
+        self._told: dict[str, tuple[str, set[str]]] = {}
+
+    async def vend(self, peer: Peer, role: str) -> Credentials:
+        """Credentials of `role` for `peer`, after waiting at most 0.7 s for a fetch under way.
+
+        Raises CallerUnknown, CallerDenied, RoleUnknown (this caller may not have them), or why there are
+        none: CredentialsNotReady, CredentialsUnavailable, CredentialsRefused, TokenUnavailable, KeyUnavailable.
+        """
+        caller = self._admit(peer, role)
+        return self._tell(caller, role, await self._sessions[role].credentials())
+
+    def vend_held(self, peer: Peer, role: str) -> Credentials | None:
+        """The same without waiting: None if nothing usable is held, or if `peer` may not have it (nothing is told)."""
+        caller = self._recognise(peer)
+        if self._refusal(caller, role) is not None:
+            return None
+        held = self._sessions[role].usable()
+        return held and self._tell(caller, role, held)
+
+    def sole_role(self, peer: Peer) -> str:
+        """The one role that `peer` is granted. Raises CallerUnknown, CallerDenied (none), RoleAmbiguous (several)."""
+        caller = self._recognise(peer)
+        match sorted(self._granted(caller)):
+            case [role]:
+                return role
+            case []:
+                raise self._told_of(caller, "", _nobody(caller))
+            case several:
+                raise RoleAmbiguous(
+                    f"This caller is granted several roles: {', '.join(several)}.",
+                    hint="Ask for one of them by name: /v1/credentials/ROLE.",
+                )
+
+    def _admit(self, peer: Peer, role: str) -> Caller:
+        caller = self._recognise(peer)
+        refusal = self._refusal(caller, role)
+        if refusal is not None:
+            raise self._told_of(caller, role, refusal)
+        return caller
+
+    def _recognise(self, peer: Peer) -> Caller:
+        facts: Facts = frozenset()
+        for attestor in self._attestors:
+            facts |= attestor.attest(peer)
+        return Caller(peer, facts)
+
+    def _granted(self, caller: Caller) -> set[str]:
+        return {grant.role for grant in self._grants if grant.covers(caller, grant.role)}
+
+    def _refusal(self, caller: Caller, role: str) -> AgentError | None:
+        """Why this caller may not have this role. Who is granted nothing cannot tell unknown from forbidden."""
+        granted = self._granted(caller)
+        if role in granted:
+            return None
+        if granted and role not in self._sessions:
+            return RoleUnknown("There is no such role here.", hint="Compare the name with the configuration.")
+        return _nobody(caller)
+
+    def _told_of(self, caller: Caller, role: str, error: AgentError) -> AgentError:
+        known = role if role in self._sessions else ""  # what strangers make up is no name for a log or a metric
+        self._report(VendingDenied(known, caller.name, _REASONS[type(error)], error))
+        return error
+
+    def _tell(self, caller: Caller, role: str, held: Credentials) -> Credentials:
+        """Report each set once to each caller, however often it is fetched."""
+        key_id, told = self._told.get(role, ("", set()))
+        if key_id != held.access_key_id or len(told) >= _REMEMBERED:
+            told = set()
+            self._told[role] = (held.access_key_id, told)
+        if caller.name not in told:
+            told.add(caller.name)
+            self._report(CredentialsVended(role, caller.name, held.access_key_id, held.expires_at))
+        return held
+
+
+_REASONS: Mapping[type[AgentError], str] = {
+    CallerUnknown: "unknown_caller",
+    CallerDenied: "not_granted",
+    RoleUnknown: "unknown_role",
+}
+
+
+def _nobody(caller: Caller) -> AgentError:
+    if caller.facts:
+        return CallerDenied(
+            "This caller is not granted this role.", hint="The administrator of this machine grants roles."
+        )
+    if caller.peer.presented is None:
+        return CallerUnknown(
+            "This caller showed no token.", hint="Set AWS_CONTAINER_AUTHORIZATION_TOKEN or _TOKEN_FILE as given."
+        )
+    return CallerUnknown(
+        "The token that this caller showed is not known here.", hint="It may have been replaced: read it again."
+    )
