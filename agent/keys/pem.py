@@ -1,0 +1,400 @@
+"""Who holds the private key? A PEM file, read once and kept in memory.
+
+Two errors, two turns: `KeyUnavailable` is said of the file (it is missing, others can read it, it holds the wrong
+thing); `ConfigurationError` is said of a setting that does not fit a file which is sound in itself (an algorithm, a
+passphrase too many or too few).
+"""
+
+import asyncio
+import errno
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from agent import jose
+from agent.errors import ConfigurationError, KeyUnavailable
+from agent.keys import Algorithm, PublicKey
+from agent.secret import Secret
+
+#: What `generate` can make.
+Kind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"]
+
+_Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+_HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+#: RFC 7518 §3.4: each curve has one algorithm. OpenSSL's name → (JWS algorithm, JWK crv, bytes of a coordinate).
+_CURVES: Final[dict[str, tuple[Algorithm, str, int]]] = {
+    "secp256r1": ("ES256", "P-256", 32),
+    "secp384r1": ("ES384", "P-384", 48),
+    "secp521r1": ("ES512", "P-521", 66),
+}
+_RSA_ALGORITHMS: Final[tuple[Algorithm, ...]] = ("RS256", "RS384", "RS512")
+_GENERATED_CURVES: Final = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
+
+_LARGEST_KEY_FILE = 64 * 1024  # an encrypted RSA-4096 key and a chain of certificates beside it take about 10 kB
+_LARGEST_PASSPHRASE = 1023  # bytes; OpenSSL takes no more
+
+_BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
+_PRIVATE_LABELS = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY"}
+#: What people hand over instead: PEM label → (what it is, what to do).
+_OTHER_LABELS: Final = {
+    "PUBLIC KEY": ("a public key", "give the private half, which only this host should have"),
+    "RSA PUBLIC KEY": ("a public key", "give the private half, which only this host should have"),
+    "CERTIFICATE": ("a certificate", "give the private key that belongs to it"),
+    "OPENSSH PRIVATE KEY": ("a key in the OpenSSH format", "convert a copy with: ssh-keygen -p -m PKCS8 -f COPY"),
+}
+_WHAT_FITS = "use RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521: rolecall keys new"
+_UNFIT: Final = (
+    (ed25519.Ed25519PrivateKey, "an Ed25519"),
+    (ed448.Ed448PrivateKey, "an Ed448"),
+    (x25519.X25519PrivateKey, "an X25519"),
+    (x448.X448PrivateKey, "an X448"),
+    (dsa.DSAPrivateKey, "a DSA"),
+)
+
+
+class PemKey:
+    """A private key in memory; nothing shows it, and it leaves only as signatures."""
+
+    __slots__ = ("_private", "_public")
+
+    def __init__(self, private: _Private, algorithm: Algorithm) -> None:
+        """Take a key and an algorithm that fits it; `read` and `parse` are where they are checked."""
+        self._private = private
+        jwk = _jwk(private)
+        self._public = PublicKey(kid=jose.thumbprint(jwk), algorithm=algorithm, jwk=jwk)
+
+    @classmethod
+    def read(
+        cls,
+        path: Path,
+        *,
+        passphrase: Secret | None = None,
+        algorithm: Algorithm | None = None,
+        credentials_directory: Path | None = None,
+    ) -> "PemKey":
+        """Read the key in `path`; blocks, so call it before the loop runs, or use `load`.
+
+        Only its owner may have any right to the file, unless it lies directly in `credentials_directory`, where
+        systemd puts what LoadCredential= names: there the group bits are the mask of an access list, not a group.
+        `algorithm` is RS256 for an RSA key unless told otherwise; a curve leaves no choice.
+
+        Raises KeyUnavailable for the file, ConfigurationError for an algorithm or passphrase that does not fit it.
+        """
+        pem = _read_private(path, "private key", _LARGEST_KEY_FILE, credentials_directory)
+        return cls.parse(pem, origin=str(path), passphrase=passphrase, algorithm=algorithm)
+
+    @classmethod
+    async def load(
+        cls,
+        path: Path,
+        *,
+        passphrase: Secret | None = None,
+        algorithm: Algorithm | None = None,
+        credentials_directory: Path | None = None,
+    ) -> "PemKey":
+        """Do what `read` does, in a thread."""
+        read = partial(cls.read, passphrase=passphrase, algorithm=algorithm)
+        return await asyncio.to_thread(read, path, credentials_directory=credentials_directory)
+
+    @classmethod
+    def parse(
+        cls, pem: Secret, *, origin: str, passphrase: Secret | None = None, algorithm: Algorithm | None = None
+    ) -> "PemKey":
+        """Take the key out of PEM text; `origin` names it in errors, which are those of `read`."""
+        private = _decode(_private_block(pem, origin), origin, passphrase)
+        key = cls(private, _choose(private, algorithm, origin))
+        key._prove(origin)
+        return key
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+        return self._public
+
+    async def sign(self, message: bytes) -> bytes:
+        """Sign in a thread: RSA takes milliseconds, and OpenSSL lets go of the interpreter's lock meanwhile."""
+        return await asyncio.to_thread(self._sign, message)
+
+    def __repr__(self) -> str:
+        """Name the key, not show it."""
+        return f"PemKey({self._public.kid}, {self._public.algorithm})"
+
+    def _sign(self, message: bytes) -> bytes:
+        algorithm = _HASHES[self._public.algorithm[2:]]
+        try:
+            if isinstance(self._private, rsa.RSAPrivateKey):
+                return self._private.sign(message, padding.PKCS1v15(), algorithm)
+            r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(algorithm)))
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise KeyUnavailable(
+                f"the key {self._public.kid} cannot sign with {self._public.algorithm} on this machine",
+                hint="see whether the system's cryptographic policy (FIPS mode) forbids it",
+            ) from error
+        size = _CURVES[self._private.curve.name][2]
+        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+    def _prove(self, origin: str) -> None:
+        """Sign and verify once, so that a key whose halves do not match is found now and not by AWS."""
+        message = b"does this key fit itself?"
+        signature = self._sign(message)
+        algorithm = _HASHES[self._public.algorithm[2:]]
+        try:
+            if isinstance(self._private, rsa.RSAPrivateKey):
+                self._private.public_key().verify(signature, message, padding.PKCS1v15(), algorithm)
+            else:
+                half = len(signature) // 2
+                der = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
+                self._private.public_key().verify(der, message, ec.ECDSA(algorithm))
+        except InvalidSignature as error:
+            raise _damaged(origin) from error
+
+
+def generate(kind: Kind, *, passphrase: Secret | None = None) -> bytes:
+    """Make a key and give it as PKCS#8 PEM, encrypted if there is a passphrase; takes up to seconds for RSA."""
+    private: _Private
+    if kind in _GENERATED_CURVES:
+        private = ec.generate_private_key(_GENERATED_CURVES[kind])
+    else:
+        private = rsa.generate_private_key(public_exponent=65537, key_size=int(kind.removeprefix("rsa-")))
+    encryption: KeySerializationEncryption = NoEncryption()
+    if passphrase is not None:
+        encryption = BestAvailableEncryption(passphrase.reveal().encode())
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def write_new(path: Path, pem: bytes) -> None:
+    """Write a key where there is nothing yet, for its owner's eyes only; whole or not at all, and on the disk.
+
+    Raises ConfigurationError if `path` exists, KeyUnavailable if it cannot be written.
+    """
+    # Written under another name first and then linked, not renamed: link(2) never replaces what is there.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        try:
+            _write_private(draft, pem)
+            os.link(draft, path)
+        finally:
+            with suppress(FileNotFoundError):
+                draft.unlink()
+        _sync_directory(path.parent)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{path} exists already, and a key is never overwritten",
+            hint="choose another name, or move the old key away",
+        ) from error
+    except OSError as error:
+        raise KeyUnavailable(
+            f"the private key {path} cannot be written: {error.strerror}",
+            hint="the directory must exist, be writable for this user and lie on a file system with links",
+        ) from error
+
+
+def read_passphrase(path: Path, *, credentials_directory: Path | None = None) -> Secret:
+    """Read a passphrase from a file that nobody else can read (the rule for keys, see `PemKey.read`).
+
+    One newline at the end is dropped, because editors and echo put it there; nothing else is, because any other
+    blank may be meant. Raises KeyUnavailable.
+    """
+    text = _read_private(path, "passphrase", _LARGEST_PASSPHRASE + 1, credentials_directory)
+    try:
+        passphrase = Secret(text.reveal().encode("latin-1").decode("utf-8").removesuffix("\n"))
+    except UnicodeDecodeError:
+        # Not chained: a UnicodeDecodeError carries the bytes that it could not decode.
+        raise KeyUnavailable(
+            f"the passphrase in {path} is not UTF-8 text", hint="write the passphrase as UTF-8, on one line"
+        ) from None
+    if not passphrase:
+        raise KeyUnavailable(f"the passphrase in {path} is empty", hint="write the passphrase there, on one line")
+    return passphrase
+
+
+def _read_private(path: Path, what: str, largest: int, credentials_directory: Path | None) -> Secret:
+    """The bytes of a file, one character each, if nobody but its owner can read it."""
+    from_systemd = credentials_directory is not None and path.parent == credentials_directory
+    # NONBLOCK: a FIFO would hold us up for ever. NOFOLLOW: a link in systemd's directory would lead out of it.
+    flags = os.O_RDONLY | os.O_NONBLOCK | (os.O_NOFOLLOW if from_systemd else 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _unreadable(path, what, error) from error
+    try:
+        # Asked of what was opened, not of the path, which may have come to mean another file since.
+        facts = os.fstat(descriptor)
+        _check_private(facts, path, what, from_systemd=from_systemd)
+        _check_size(facts.st_size, path, what, largest)
+        return Secret(os.read(descriptor, largest).decode("latin-1"))
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: Path, what: str, error: OSError | ValueError) -> KeyUnavailable:
+    number = error.errno if isinstance(error, OSError) else errno.ENOENT
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        hint = "correct the path" if what == "passphrase" else "correct the path, or make a key: rolecall keys new"
+        return KeyUnavailable(f"the {what} file {path} does not exist", hint=hint)
+    return KeyUnavailable(
+        f"the {what} file {path} cannot be read: {os.strerror(number or errno.EIO)}",
+        hint="give file and directory to the user that the agent runs as, or hand it over with LoadCredential=",
+    )
+
+
+def _check_private(facts: os.stat_result, path: Path, what: str, *, from_systemd: bool) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        kind = "a directory" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
+        raise KeyUnavailable(f"the {what} file {path} is {kind}", hint="correct the path: it must name one file")
+    forbidden = stat.S_IRWXO if from_systemd else stat.S_IRWXG | stat.S_IRWXO
+    if facts.st_mode & forbidden:
+        raise KeyUnavailable(
+            f"the {what} file {path} is open to others than its owner (mode {stat.S_IMODE(facts.st_mode):04o})",
+            hint=f"close it with: chmod 600 {path}; if others may have read it, replace the {what}",
+        )
+
+
+def _check_size(size: int, path: Path, what: str, largest: int) -> None:
+    if size == 0:
+        raise KeyUnavailable(f"the {what} file {path} is empty", hint=f"put the {what} there, or correct the path")
+    if size > largest:
+        raise KeyUnavailable(
+            f"the {what} file {path} is larger than {largest} bytes, which no {what} is", hint="correct the path"
+        )
+
+
+def _private_block(pem: Secret, origin: str) -> Secret:
+    """The one private key among what the file holds; certificates and EC parameters beside it do not matter."""
+    labels = _BEGIN.findall(pem.reveal())
+    private = [label for label in labels if label in _PRIVATE_LABELS]
+    if len(private) > 1:
+        raise KeyUnavailable(f"{origin} holds {len(private)} private keys", hint="put each key in a file of its own")
+    if not private:
+        raise _not_a_key(pem, labels, origin)
+    start = pem.reveal().index(f"-----BEGIN {private[0]}-----")
+    end_line = f"-----END {private[0]}-----"
+    end = pem.reveal().find(end_line, start)
+    if end < 0:
+        raise KeyUnavailable(f"the private key in {origin} is cut off", hint="copy the file again, to its last line")
+    return Secret(pem.reveal()[start : end + len(end_line)] + "\n")
+
+
+def _not_a_key(pem: Secret, labels: list[str], origin: str) -> KeyUnavailable:
+    for label in labels:
+        if label in _OTHER_LABELS:
+            what, hint = _OTHER_LABELS[label]
+            return KeyUnavailable(f"{origin} is {what}, not a private key in PEM format", hint=hint)
+    if pem.reveal().startswith("0"):  # 0x30, how every DER key begins
+        return KeyUnavailable(
+            f"{origin} is not in PEM format, but perhaps in DER", hint="convert it with: openssl pkey -inform DER"
+        )
+    return KeyUnavailable(
+        f"{origin} holds no private key in PEM format", hint="correct the path, or make a key: rolecall keys new"
+    )
+
+
+def _decode(block: Secret, origin: str, passphrase: Secret | None) -> _Private:
+    # PKCS#8 says so in its label, the traditional format in a header line.
+    encrypted = block.reveal().startswith("-----BEGIN ENCRYPTED") or "Proc-Type: 4,ENCRYPTED" in block.reveal()
+    if encrypted and passphrase is None:
+        raise ConfigurationError(
+            f"the private key in {origin} is encrypted, and no passphrase is configured",
+            hint="name a file or a systemd credential that holds the passphrase",
+        )
+    if passphrase is not None and not encrypted:
+        # Not passed over: whoever configures a passphrase believes that the key on the disk is protected by it.
+        raise ConfigurationError(
+            f"a passphrase is configured, but the private key in {origin} is not encrypted",
+            hint=f"encrypt it with: openssl pkcs8 -topk8 -in {origin}, or remove the passphrase",
+        )
+    try:
+        private = load_pem_private_key(
+            block.reveal().encode("latin-1"), passphrase.reveal().encode() if passphrase else None
+        )
+    except UnsupportedAlgorithm as error:
+        raise KeyUnavailable(f"{origin} holds a key of a kind that AWS STS does not take", hint=_WHAT_FITS) from error
+    except (ValueError, TypeError) as error:
+        if encrypted:
+            raise KeyUnavailable(
+                f"the private key in {origin} cannot be decrypted: wrong passphrase, or a damaged file",
+                hint="try the passphrase by hand with: openssl pkey -noout -in FILE",
+            ) from error
+        raise _damaged(origin) from error
+    return _fit(private, origin)
+
+
+def _fit(private: object, origin: str) -> _Private:
+    if isinstance(private, rsa.RSAPrivateKey):
+        if 2048 <= private.key_size <= 4096:
+            return private
+        raise KeyUnavailable(f"{origin} holds an RSA key of {private.key_size} bits, not 2048 to 4096", hint=_WHAT_FITS)
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        if private.curve.name in _CURVES:
+            return private
+        raise KeyUnavailable(
+            f"{origin} holds an EC key on {private.curve.name}, a curve that AWS STS does not take", hint=_WHAT_FITS
+        )
+    named = next((name for kind, name in _UNFIT if isinstance(private, kind)), "another kind of")
+    raise KeyUnavailable(f"{origin} holds {named} key, which AWS STS does not take", hint=_WHAT_FITS)
+
+
+def _choose(private: _Private, wanted: Algorithm | None, origin: str) -> Algorithm:
+    fitting = _RSA_ALGORITHMS
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        fitting = (_CURVES[private.curve.name][0],)
+    if wanted is None:
+        return fitting[0]
+    if wanted not in fitting:
+        raise ConfigurationError(
+            f"the private key in {origin} cannot sign with {wanted}", hint=f"it can sign with {', '.join(fitting)}"
+        )
+    return wanted
+
+
+def _damaged(origin: str) -> KeyUnavailable:
+    return KeyUnavailable(
+        f"the private key in {origin} is damaged or cut off", hint="copy the file again, or restore it from a backup"
+    )
+
+
+def _jwk(private: _Private) -> dict[str, str]:
+    """RFC 7518 §6.2.1 and §6.3.1: coordinates in full length, numbers in no more bytes than they need."""
+    if isinstance(private, rsa.RSAPrivateKey):
+        modulus = private.public_key().public_numbers()
+        return {"kty": "RSA", "n": jose.b64url_uint(modulus.n), "e": jose.b64url_uint(modulus.e)}
+    point = private.public_key().public_numbers()
+    _, crv, size = _CURVES[private.curve.name]
+    return {"kty": "EC", "crv": crv, "x": jose.b64url_uint(point.x, size), "y": jose.b64url_uint(point.y, size)}
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
