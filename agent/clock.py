@@ -84,14 +84,20 @@ class RemoteClock:
 
 
 async def within(clock: Clock, seconds: float, awaitable: Awaitable[T]) -> T:
-    """Await for at most so many seconds of this clock. Raises TimeoutError; what was awaited is cancelled."""
+    """Await for at most so many seconds of this clock; then cancel, and wait for that to be heeded.
+
+    Raises TimeoutError. Whatever comes back, and whoever cancels us, nothing is left running.
+    """
     awaited = asyncio.ensure_future(awaitable)
     alarm = asyncio.ensure_future(clock.sleep(seconds))
+    in_time = False
     try:
         await asyncio.wait((awaited, alarm), return_when=asyncio.FIRST_COMPLETED)
-        if awaited.done():
-            return awaited.result()
-        raise TimeoutError
+        in_time = awaited.done()
     finally:
         alarm.cancel()
         awaited.cancel()
+        await asyncio.wait((awaited, alarm))
+    if awaited.cancelled() and not in_time:
+        raise TimeoutError
+    return awaited.result()
