@@ -14,13 +14,13 @@ class RefreshPolicy:
     Attributes:
         reserve: a set is renewed before it has less than this left. 25 minutes keep every SDK content: the
             most anxious of them (s3fs-fuse) asks again for each request once fewer than 20 remain.
-        shortest: the least time between two renewals that both succeed, or half the life if that is less,
-            so that a role whose sessions are shorter than the reserve is not renewed without end.
+        shortest: the least time, jitter aside, between two renewals that both succeed, or half the life if that
+            is less, so that a role whose sessions are shorter than the reserve is not renewed without end.
         margin: what is left of a set when it stops being handed out.
         jitter: by how much of its waiting time a renewal may come early, so that a fleet spreads.
         retry_first: the ceiling of the first wait after a failure that will pass by itself.
         retry_held: the highest ceiling of those waits while usable credentials are held.
-        retry_bare: the same while there are none: somebody is waiting for us.
+        retry_bare: the same while there are none, or soon will be: somebody is waiting for us.
         refused_first: the first wait after a failure that somebody has to mend.
         refused_most: the longest of those.
     """

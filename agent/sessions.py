@@ -25,6 +25,10 @@ PATIENCE = 0.7
 #: The longest nap between two looks at the clock: a suspended machine wakes with its timers late by that much.
 NAP = 10.0
 
+#: How long a source may take, in seconds. Sources have time limits of their own, so this ends only what is stuck:
+#: without it a role whose source hangs would never be asked for again, and nobody would be told.
+STUCK = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class SessionSnapshot:
@@ -68,6 +72,7 @@ class RoleSession:
         self._ends = 0.0  # steady time at which what is held stops being handed out
         self._problem: AgentError | None = None
         self._failures = 0
+        self._alike = 0  # how many of those, up to the latest, were of its kind: passing by themselves, or not
         self._attempts = 0
         self._due: float | None = None
         self._attempt: asyncio.Future[None] | None = None
@@ -90,21 +95,25 @@ class RoleSession:
         if self._problem is not None:
             raise _anew(self._problem)
         raise CredentialsNotReady(
-            f"The first credentials of role {self.role} are still on their way.", hint="Ask again in a second."
+            f"The credentials of role {self.role} are still on their way.", hint="Ask again in a second."
         )
 
     async def renew(self) -> timedelta:
-        """Ask the source once; tell how long to wait before the next time. Raises nothing that can be survived."""
+        """Ask the source once; tell how long to wait before the next time. Raises nothing that can be survived.
+
+        One at a time: `Keeper` plans the next only when this has returned.
+        """
         if self._attempt is None:
             self._attempt = asyncio.get_running_loop().create_future()
         started = self._clock.steady()
         try:
-            fresh = await self._source.fetch()
-            self._refuse_the_dead(fresh)
+            fresh = await self._fetch()
+            took = self._since(started)
+            self._refuse_the_dead(fresh, took)
         except AgentError as error:
-            wait = self._failed(error, timedelta(seconds=self._clock.steady() - started))
+            wait = self._failed(error, self._since(started))
         else:
-            wait = self._renewed(fresh, timedelta(seconds=self._clock.steady() - started))
+            wait = self._renewed(fresh, took)
         finally:
             self._attempts += 1
             self._attempt.set_result(None)
@@ -147,27 +156,45 @@ class RoleSession:
         except TimeoutError:
             return
 
-    def _refuse_the_dead(self, fresh: Credentials) -> None:
-        if fresh.lifetime <= self._policy.margin:
+    async def _fetch(self) -> Credentials:
+        try:
+            return await within(self._clock, STUCK, self._source.fetch())
+        except TimeoutError as error:
             raise CredentialsUnavailable(
-                f"The new credentials of role {self.role} are good for {fresh.lifetime.total_seconds():.0f} s only.",
+                f"Asking for credentials of role {self.role} came to nothing in {STUCK:.0f} s.",
+                hint="Look for what hangs: the network, a proxy, the device that holds the key, a file system.",
+            ) from error
+
+    def _since(self, moment: float) -> timedelta:
+        return timedelta(seconds=self._clock.steady() - moment)
+
+    def _refuse_the_dead(self, fresh: Credentials, took: timedelta) -> None:
+        left = fresh.lifetime - took  # at least: they were issued at some moment since we asked
+        if left <= self._policy.margin:
+            raise CredentialsUnavailable(
+                f"The new credentials of role {self.role} are good for {left.total_seconds():.0f} s only.",
                 hint="Is something between this machine and STS answering in its place, or with an old answer?",
             )
 
     def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:
-        self._held, self._problem, self._failures = fresh, None, 0
-        self._ends = self._clock.steady() + (fresh.lifetime - self._policy.margin).total_seconds()
-        wait = self._policy.renew_after(fresh.lifetime, self._spread())
+        # Counted from when we asked: the answer may have lain in a socket while the machine was suspended.
+        left = fresh.lifetime - took
+        self._held, self._problem, self._failures, self._alike = fresh, None, 0, 0
+        self._ends = self._clock.steady() + (left - self._policy.margin).total_seconds()
+        wait = max(self._policy.renew_after(fresh.lifetime, self._spread()) - took, timedelta(0))
         self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait))
         return wait
 
     def _failed(self, error: AgentError, took: timedelta) -> timedelta:
-        self._failures += 1
+        alike = self._problem is not None and self._problem.retryable == error.retryable
+        self._failures, self._alike = self._failures + 1, self._alike + 1 if alike else 1
         held = self.usable()
         if error.retryable:
-            wait = self._policy.retry_after(self._failures, self._spread(), bare=held is None)
+            # In the last minute of what is held, too: a long wait begun then would outlast it.
+            bare = self._ends - self._clock.steady() < self._policy.retry_held.total_seconds()
+            wait = self._policy.retry_after(self._alike, self._spread(), bare=bare)
         else:
-            wait = self._policy.refused_after(self._failures, self._spread())
+            wait = self._policy.refused_after(self._alike, self._spread())
         until = held.expires_at if held else None
         self._report(RenewalFailed(self.role, error, self._failures, took, wait, until))
         self._problem = _anew(error)  # without the traceback, whose frames hold what we would rather forget
