@@ -83,7 +83,7 @@ class Vendor:
     def _refusal(self, caller: Caller, role: str) -> AgentError | None:
         """Why this caller may not have this role. Who is granted nothing cannot tell unknown from forbidden."""
         granted = self._granted(caller)
-        if role in granted:
+        if role in granted and role in self._sessions:
             return None
         if granted and role not in self._sessions:
             return RoleUnknown("There is no such role here.", hint="Compare the name with the configuration.")
@@ -97,12 +97,14 @@ class Vendor:
     def _tell(self, caller: Caller, role: str, held: Credentials) -> Credentials:
         """Report each set once to each caller, however often it is fetched."""
         key_id, told = self._told.get(role, ("", set()))
+        name = caller.name
+        if key_id == held.access_key_id and name in told:
+            return held
         if key_id != held.access_key_id or len(told) >= _REMEMBERED:
             told = set()
             self._told[role] = (held.access_key_id, told)
-        if caller.name not in told:
-            told.add(caller.name)
-            self._report(CredentialsVended(role, caller.name, held.access_key_id, held.expires_at))
+        told.add(name)
+        self._report(CredentialsVended(role, name, held.access_key_id, held.expires_at))
         return held
 
 
