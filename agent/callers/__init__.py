@@ -1,6 +1,6 @@
 """Who is asking, and what may they have?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 #: What is known of a caller: (name, value) pairs, each name beginning with the attestor that vouches for it,
@@ -17,7 +17,7 @@ class Peer:
     """
 
     address: str
-    presented: bytes | None
+    presented: bytes | None = field(repr=False)  # a secret, as likely as not
 
 
 @dataclass(frozen=True, slots=True)

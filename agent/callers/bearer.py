@@ -9,7 +9,7 @@ import hmac
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -35,19 +35,20 @@ class _File:
     """One token file, as last read. Only digests are kept, so that memory holds no token."""
 
     path: Path
+    overlap: timedelta
     seen: tuple[int, ...] = ()
     digests: tuple[bytes, ...] = ()
-    earlier: list[tuple[bytes, float]] = field(default_factory=list)  # digest, good until this steady time
+    settled: bool = False  # whether `seen` has been the same twice: two writes can share one timestamp
+    earlier: dict[bytes, float] = field(default_factory=dict)  # digest, good until this steady time
     trouble: str = ""
 
 
 class BearerTokens:
     """Knows callers by the token in their Authorization header: the fact ("token.file", path)."""
 
-    def __init__(self, files: Sequence[Path], overlap: timedelta, *, clock: Clock, report: Report) -> None:
-        """Read nothing yet. `overlap` is how long a token stays good after it has left its file."""
-        self._files = [_File(path) for path in files]
-        self._overlap = overlap
+    def __init__(self, overlaps: Mapping[Path, timedelta], *, clock: Clock, report: Report) -> None:
+        """Read nothing yet. `overlaps` has each file, and how long a token stays good after it has left it."""
+        self._files = [_File(path, overlap) for path, overlap in overlaps.items()]
         self._clock = clock
         self._report = report
         self._looked = -_LOOK
@@ -77,6 +78,7 @@ class BearerTokens:
             except AgentError as error:
                 self._replace(file, ())
                 file.seen = ()
+                error.with_traceback(None)  # its frames hold what stands in the file
                 if file.trouble != error.what:  # told once, not each time we look
                     file.trouble = error.what
                     self._report(CallerTokensUnreadable(str(file.path), error))
@@ -86,47 +88,53 @@ class BearerTokens:
         facts = set()
         for file in self._files:
             current = [hmac.compare_digest(digest, known) for known in file.digests]
-            earlier = [hmac.compare_digest(digest, known) and now < until for known, until in file.earlier]
+            earlier = [hmac.compare_digest(digest, known) and now < until for known, until in file.earlier.items()]
             if any(current) or any(earlier):
                 facts.add(("token.file", str(file.path)))
         return frozenset(facts)
 
     def _look_at(self, file: _File) -> None:
         now = self._clock.steady()
-        file.earlier = [(digest, until) for digest, until in file.earlier if now < until]
-        seen, content = _read(file.path, unless=file.seen)
+        file.earlier = {digest: until for digest, until in file.earlier.items() if now < until}
+        seen, content = _read(file.path, unless=file.seen if file.settled else ())
         if content is None:
             return
-        digests = _digests(file.path, content)
-        self._replace(file, digests)
+        self._replace(file, _digests(file.path, content))
+        file.settled = seen == file.seen
         file.seen, file.trouble = seen, ""
 
     def _replace(self, file: _File, digests: tuple[bytes, ...]) -> None:
         gone = [digest for digest in file.digests if digest not in digests]
         file.digests = digests
         if gone:
-            until = self._clock.steady() + self._overlap.total_seconds()
-            file.earlier += [(digest, until) for digest in gone]
-            self._report(CallerTokensChanged(str(file.path), self._overlap))
+            until = self._clock.steady() + file.overlap.total_seconds()
+            file.earlier |= dict.fromkeys(gone, until)
+            self._report(CallerTokensChanged(str(file.path), file.overlap))
 
 
 def _read(path: Path, unless: tuple[int, ...]) -> tuple[tuple[int, ...], bytes | None]:
     """What the file is now, and its content if that is not `unless`."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        with open(path, "rb", opener=_without_waiting) as opened:
             found = os.fstat(opened.fileno())
             seen = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
             if not stat.S_ISREG(found.st_mode):
                 raise ConfigurationError(f"{path} is not a file.", hint="Name a file that holds one token a line.")
-            if found.st_mode & stat.S_IROTH:
+            if found.st_mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise ConfigurationError(
-                    f"{path} can be read by everybody on this machine.", hint=f"Take that away: chmod o= {path}"
+                    f"{path} can be read or written by everybody on this machine.",
+                    hint=f"Take that away: chmod o= {path}",
                 )
             return seen, None if seen == unless else opened.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}.", hint="Its callers are unknown until it can be."
         ) from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open as `open` does, but do not wait for a writer if it is a named pipe."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _digests(path: Path, content: bytes) -> tuple[bytes, ...]:
