@@ -1,0 +1,96 @@
+"""Do the sections agree with each other?
+
+Asked of a draft in which any section may be missing because it is wrong by itself: then what depends on it is
+not asked, so that no mistake is told twice.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from agent.settings.callers import Grant
+from agent.settings.credentials import Role, Sts, arn_partition, partition_of
+from agent.settings.keys import Key
+from agent.settings.mistakes import Mistake, nearest, shown
+from agent.settings.outputs import Listen, Log
+from agent.settings.publishing import Publishing
+from agent.settings.spelling import spell_duration
+from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+
+
+@dataclass(slots=True)
+class Draft:
+    """What has been read of a configuration. `words` are its tables by name, as written, the wrong ones too."""
+
+    words: Mapping[str, object]
+    issuer: Issuer | None = None
+    key: Key | None = None
+    identity: Identity | None = None
+    sts: Sts | None = None
+    roles: dict[str, Role] = field(default_factory=dict)
+    grants: dict[int, Grant] = field(default_factory=dict)
+    publishing: Publishing | None = None
+    listen: Listen | None = None
+    log: Log | None = None
+
+
+def disagreements(draft: Draft) -> Iterator[Mistake]:
+    """Find what is wrong between sections."""
+    yield from _issuing(draft)
+    yield from _roles(draft)
+    yield from _grants(draft)
+
+
+def _issuing(draft: Draft) -> Iterator[Mistake]:
+    """Tokens that we sign need an issuer and a key; so do documents that we publish."""
+    needed = ""
+    if isinstance(draft.identity, SelfSigned):
+        needed = 'identity.source = "self_signed"'
+    elif "publishing" in draft.words:
+        needed = "[publishing]"
+    if needed and "issuer" not in draft.words:
+        yield Mistake("issuer", f'is missing; {needed} needs it: [issuer] with url = "https://oidc.example.com"')
+    if needed and "key" not in draft.words:
+        yield Mistake(
+            "key",
+            f'is missing; {needed} needs it: [key] with custodian = "pem" and directory = "/var/lib/rolecall/keys"',
+        )
+
+
+def _roles(draft: Draft) -> Iterator[Mistake]:
+    common = draft.identity.tags if isinstance(draft.identity, SelfSigned) else {}
+    for name, role in draft.roles.items():
+        partition = arn_partition(role.arn)
+        if draft.sts and partition != partition_of(draft.sts.region):
+            yield Mistake(
+                f"roles.{name}.arn",
+                f"is in partition {partition}, but sts.region {shown(draft.sts.region)} is in "
+                f"{partition_of(draft.sts.region)}; the STS of one partition knows no roles of another",
+            )
+        if role.tags and isinstance(draft.identity, FromFile):
+            yield Mistake(
+                f"roles.{name}.tags",
+                'means nothing with identity.source = "file": tags are part of a token, and we do not make that one',
+            )
+        if len({*common, *role.tags}) > 50:
+            yield Mistake(f"roles.{name}.tags", "comes to more than 50 tags with identity.tags; AWS takes at most 50")
+
+
+def _grants(draft: Draft) -> Iterator[Mistake]:
+    written = draft.words.get("roles")
+    known = list(written) if isinstance(written, Mapping) else []
+    overlaps: dict[Path, tuple[int, timedelta]] = {}
+    for number, grant in draft.grants.items():
+        for place, name in enumerate(grant.roles, start=1):
+            if known and name not in known:
+                said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
+                yield Mistake(f"grants#{number}.roles#{place}", said)
+        for token_file in grant.token_file:
+            first, overlap = overlaps.setdefault(token_file, (number, grant.token_overlap))
+            if overlap != grant.token_overlap:
+                yield Mistake(
+                    f"grants#{number}.token_overlap",
+                    f"is {spell_duration(grant.token_overlap)}, but {spell_duration(overlap)} in grants#{first} "
+                    "for the same token_file; write the same in both",
+                )

@@ -1,0 +1,240 @@
+"""What may the operator say about STS, and about the roles it gives us?"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field
+
+from agent.settings.mistakes import Wrong, shown
+from agent.settings.section import Section, Surroundings
+from agent.settings.spelling import FilePath, Flag, array, expand, one_of, span, text, whole
+from agent.settings.tokens import Tags
+
+#: Where the credentials of a role may come from in a later version.
+LATER: Final = ("identity_center",)
+#: Role names stand in URLs, metric labels and file names.
+ROLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
+#: The beginnings of region names, and the partition that each belongs to; all others are in "aws".
+_PARTITIONS: Final = (
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+    ("eusc-", "aws-eusc"),
+)
+_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}")
+_POLICY_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}|aws):policy/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,128}")
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+_DEFAULT_SESSION_NAME: Final = "rolecall-${HOST}"
+_ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/NAME"
+#: STS takes so many characters of inline policy.
+_LONGEST_POLICY = 2048
+
+
+def partition_of(region: str) -> str:
+    """The partition that a region is in."""
+    return next((partition for beginning, partition in _PARTITIONS if region.startswith(beginning)), "aws")
+
+
+def arn_partition(arn: str) -> str:
+    """The partition that an ARN names."""
+    return arn.split(":")[1]
+
+
+def _region(value: str, _: Surroundings) -> str:
+    if value in {"aws-global", "global"}:
+        raise Wrong(f'{shown(value)} is no region; name the nearest one, as in "eu-central-1"')
+    if not _REGION.fullmatch(value):
+        raise Wrong(f'{shown(value)} does not look like a region; write it as in "eu-central-1"')
+    return value
+
+
+def _web_url(value: str, schemes: tuple[str, ...]) -> SplitResult:
+    """Take a URL apart. Never quotes it whole: it may hold a password. Raises Wrong."""
+    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise Wrong(f"is not a URL; write {wanted}, a host name and, if need be, a port") from None
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise Wrong(f"is not a URL that can be used here; write {wanted}, a host name and, if need be, a port")
+    if "@" in parts.netloc:
+        raise Wrong("has a user name or password in it, which this file is no place for; leave that out")
+    if parts.query or parts.fragment or not value.isprintable() or " " in value:
+        raise Wrong("has a query, a fragment or blanks in it; leave that out")
+    return parts
+
+
+def _endpoint_url(value: str, _: Surroundings) -> str:
+    parts = _web_url(value, ("https", "http"))
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        raise Wrong(
+            "would send tokens and credentials over the network unprotected; write https://, or a loopback host"
+        )
+    return value
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _proxy(value: str, _: Surroundings) -> str:
+    parts = _web_url(value, ("http", "https"))
+    if parts.path.strip("/"):
+        raise Wrong('has a path, which a proxy does not; write it as in "http://proxy.example.com:3128"')
+    return value
+
+
+class Sts(Section):
+    """How STS is reached. Times are timedeltas; `concurrency` is the most calls under way at once."""
+
+    region: Annotated[str, text(_region)] = Field(examples=['"eu-central-1"'])
+    endpoint_url: Annotated[str, text(_endpoint_url)] | None = Field(None, examples=['"https://sts.example.com"'])
+    fips: Flag = False
+    dualstack: Flag = False
+    ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/ca-certificates.crt"'])
+    proxy: Annotated[str, text(_proxy)] | None = Field(None, examples=['"http://proxy.example.com:3128"'])
+    concurrency: Annotated[int, whole(1, 64)] = 8
+    connect_timeout: Annotated[timedelta, span("1s", "1m")] = timedelta(seconds=5)
+    read_timeout: Annotated[timedelta, span("1s", "2m")] = timedelta(seconds=10)
+
+    @classmethod
+    def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """An endpoint that is written out cannot also be chosen."""
+        for word in ("fips", "dualstack"):
+            if "endpoint_url" in words and words.get(word) is True:
+                yield word, 'means nothing beside "endpoint_url", which already says where STS is; keep one of them'
+
+
+def _role_arn(value: str, _: Surroundings) -> str:
+    if _ROLE_ARN.fullmatch(value) and 20 <= len(value) <= 2048:
+        return value
+    if ":assumed-role/" in value:
+        raise Wrong(f"{shown(value)} is the ARN of a session, not of a role; write the role's own, {_ROLE_EXAMPLE}")
+    if ":instance-profile/" in value or ":user/" in value:
+        raise Wrong(f"{shown(value)} is not the ARN of a role; write {_ROLE_EXAMPLE}")
+    raise Wrong(f'{shown(value)} is not the ARN of a role; write "{_ROLE_EXAMPLE}", with the account\'s 12 digits')
+
+
+def _policy_arn(value: str, _: Surroundings) -> str:
+    if not _POLICY_ARN.fullmatch(value):
+        raise Wrong(
+            f"{shown(value)} is not the ARN of a managed policy; write it as in "
+            '"arn:aws:iam::aws:policy/ReadOnlyAccess"'
+        )
+    return value
+
+
+def _session_name(value: str, surroundings: Surroundings) -> str:
+    """The default bends to odd host names; what somebody wrote has to fit as it is."""
+    name = expand(value, surroundings)
+    if value == _DEFAULT_SESSION_NAME:
+        return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)[:64]
+    if not _SESSION_NAME.fullmatch(name):
+        raise Wrong(f"comes to {shown(name)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
+    return name
+
+
+def compact_policy(value: str) -> str:
+    """Give the policy in as few characters as it needs, since AWS counts them. Raises Wrong."""
+    try:
+        policy = json.loads(value, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise Wrong(f"is not JSON: line {error.lineno}, column {error.colno} of the policy cannot be read") from None
+    except (ValueError, RecursionError):
+        raise Wrong("is not the JSON of a policy") from None
+    if not isinstance(policy, dict) or "Statement" not in policy:
+        raise Wrong('is JSON, but no policy: a policy is {"Version": "2012-10-17", "Statement": […]}')
+    short = json.dumps(policy, separators=(",", ":"))
+    if len(short) > _LONGEST_POLICY:
+        raise Wrong(f"is {len(short)} characters long without its blanks; STS takes at most {_LONGEST_POLICY}")
+    return short
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A session policy that stands in a file of its own: where, and what it says."""
+
+    path: Path
+    policy: str
+
+
+def _policy_file(value: str, surroundings: Surroundings) -> PolicyFile:
+    if not value.strip() or not value.isprintable():
+        raise Wrong("is not a path")
+    path = surroundings.directory / value
+    try:
+        written = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise Wrong(f"{shown(str(path))} is not UTF-8 text") from None
+    except OSError as error:
+        raise Wrong(f"{shown(str(path))} cannot be read: {error.strerror}") from None
+    return PolicyFile(path, compact_policy(written))
+
+
+class Role(Section):
+    """One role that is kept at hand. Templates are filled in; times are timedeltas; `policy` is compact JSON."""
+
+    source: Annotated[Literal["sts"], one_of(Literal["sts"])] = "sts"
+    arn: Annotated[str, text(_role_arn)] = Field(examples=[f'"{_ROLE_EXAMPLE}"'])
+    duration: Annotated[timedelta, span("15m", "12h")] = timedelta(hours=1)
+    session_name: Annotated[str, text(_session_name)] = Field(_DEFAULT_SESSION_NAME, validate_default=True)
+    policy: Annotated[str, text(lambda value, _: compact_policy(value))] | None = Field(
+        None, examples=["""'{"Version": "2012-10-17", "Statement": []}'"""]
+    )
+    policy_file: Annotated[PolicyFile, text(_policy_file)] | None = Field(None, examples=['"backup.json"'])
+    policy_arns: Annotated[tuple[str, ...], array(_policy_arn, of="ARNs of policies", most=10)] = Field(
+        (), examples=['["arn:aws:iam::aws:policy/ReadOnlyAccess"]']
+    )
+    tags: Tags = Field({}, examples=['{ purpose = "${ROLE}" }'])
+
+    @property
+    def session_policy(self) -> str | None:
+        """The session policy, wherever it was written."""
+        return self.policy_file.policy if self.policy_file else self.policy
+
+    @property
+    def account(self) -> str:
+        """The account of the role."""
+        return self.arn.split(":")[4]
+
+    @classmethod
+    def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """One policy, and managed ones of the role's own account."""
+        if "policy" in words and "policy_file" in words:
+            yield "policy", 'cannot stand beside "policy_file"; keep one of them'
+        arn, policies = words.get("arn"), words.get("policy_arns")
+        role = _ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
+        if role is None or not isinstance(policies, list):
+            return
+        for number, policy in enumerate(policies, start=1):
+            managed = _POLICY_ARN.fullmatch(policy) if isinstance(policy, str) else None
+            if managed and managed[1] != role[1]:
+                yield f"policy_arns#{number}", f"is in partition {managed[1]}, but the role is in {role[1]}"
+            elif managed and managed[2] not in {role[2], "aws"}:
+                yield (
+                    f"policy_arns#{number}",
+                    f"is of account {managed[2]}; AWS takes only those of the role's, {role[2]}",
+                )
+
+
+SOURCES: Final[Mapping[str, type[Role]]] = {"sts": Role}

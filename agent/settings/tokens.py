@@ -1,0 +1,163 @@
+"""What may the operator say about our identity token, and about who issues it?"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, PlainValidator, ValidationInfo
+
+from agent.settings.mistakes import Wrong, kind_of, shown, shown_word
+from agent.settings.section import Section, Surroundings
+from agent.settings.spelling import Flag, SecretPath, array, expand, one_of, span, text, unique_words
+
+#: Sources that a later version will know.
+LATER: Final = ("oauth2", "cognito")
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+#: What AWS takes in names of sessions and source identities.
+_IDENTITY = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
+_TAG_MARKS = frozenset(" _.:/=+-@")
+_URL_EXAMPLE = 'as in "https://oidc.example.com"'
+
+
+def _issuer_url(value: str, _: Surroundings) -> str:
+    """Keep it byte for byte: AWS compares it so, the slash at its end included."""
+    if not value.startswith("https://"):
+        raise Wrong(f"{shown(value)} does not begin with https://, which AWS requires; write it {_URL_EXAMPLE}")
+    if len(value) > 255:
+        raise Wrong(f"is {len(value)} characters long; AWS takes at most 255")
+    if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
+        raise Wrong("has blanks or characters that a URL cannot have; write it " + _URL_EXAMPLE)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise Wrong("is not a URL; write it " + _URL_EXAMPLE) from None
+    if "@" in parts.netloc:
+        raise Wrong("has a user name or password in it; the issuer's documents are public, so leave that out")
+    if "?" in value or "#" in value:
+        raise Wrong(f"{shown(value)} has a query or a fragment, which AWS does not take; leave out what follows")
+    if ":" in parts.netloc:
+        raise Wrong(f"{shown(value)} names a port; AWS takes only the usual one, 443, so leave it out")
+    if not _HOST.fullmatch(parts.netloc):
+        raise Wrong(f"{shown(value)} has no proper host name; write it {_URL_EXAMPLE}")
+    if "/.well-known" in parts.path:
+        raise Wrong(f"{shown(value)} is a document's address; write only what stands before /.well-known")
+    return value
+
+
+class Issuer(Section):
+    """The issuer: the https URL under which its documents are found, byte for byte as in tokens and in IAM."""
+
+    url: Annotated[str, text(_issuer_url)] = Field(examples=['"https://oidc.example.com"'])
+
+
+def _subject(value: str, surroundings: Surroundings) -> str:
+    """STS takes no less than 6 characters; others who trust the issuer no more than 127 bytes."""
+    subject = expand(value, surroundings)
+    if not subject.isprintable():
+        raise Wrong("has characters that cannot be printed")
+    if subject != subject.strip():
+        raise Wrong("begins or ends with a blank, which nobody will see in a trust policy; leave it out")
+    size = len(subject.encode())
+    if not 6 <= size <= 127:
+        raise Wrong(f"comes to {shown(subject)}, {size} bytes; it must be 6 to 127 bytes long")
+    return subject
+
+
+def _audience(value: str, _: Surroundings) -> str:
+    if not 1 <= len(value) <= 255 or not value.isprintable() or " " in value:
+        raise Wrong('must be 1 to 255 characters without blanks; AWS expects "sts.amazonaws.com"')
+    return value
+
+
+def _source_identity(value: str, surroundings: Surroundings) -> str:
+    """Fill in and check a source identity, by the rules of STS. Raises Wrong."""
+    identity = expand(value, surroundings)
+    if not _IDENTITY.fullmatch(identity) or identity.lower().startswith("aws:"):
+        raise Wrong(f"comes to {shown(identity)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
+    return identity
+
+
+def _tag_fault(text_: str, most: int) -> str:
+    if len(text_) > most:
+        return f"is longer than {most} characters"
+    if text_.lower().startswith("aws:"):
+        return 'begins with "aws:", which AWS keeps for itself'
+    if any(not (mark.isalnum() or mark in _TAG_MARKS) for mark in text_):
+        return "has characters other than letters, digits, blanks and _ . : / = + - @"
+    return ""
+
+
+def _tag_key(value: str, _: Surroundings) -> str:
+    if fault := _tag_fault(value, 128) or ("" if value else "is empty"):
+        raise Wrong(f"the name of the tag {fault}")
+    return value
+
+
+def _tags(value: object, info: ValidationInfo) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise Wrong(f'must be a table of names and texts, as in {{ team = "web" }}, not {kind_of(value)}')
+    parts: list[tuple[str, str]] = []
+    tags: dict[str, str] = {}
+    for key, given in value.items():
+        suffix = f".{shown_word(key)}"
+        try:
+            _tag_key(key, Surroundings.of(info))
+            if not isinstance(given, str):
+                raise Wrong(f"must be text in quotes, not {kind_of(given)}")  # noqa: TRY301 - said as all the others are
+            tags[key] = expand(given, Surroundings.of(info))
+            if fault := _tag_fault(tags[key], 256):
+                raise Wrong(f"the value of the tag {fault}")  # noqa: TRY301 - the same
+        except Wrong as wrong:
+            parts += [(suffix, said) for _, said in wrong.parts]
+    if any(count > 1 for count in unique_words(tags).values()):
+        parts.append(("", "has names that differ only in upper and lower case; to AWS they are the same tag"))
+    if len(value) > 50:
+        parts.append(("", f"has {len(value)} tags; AWS takes at most 50"))
+    if parts:
+        raise Wrong(parts=parts)
+    return tags
+
+
+#: Session tags: names to values, templates filled in.
+Tags = Annotated[Mapping[str, str], PlainValidator(_tags)]
+
+
+class SelfSigned(Section):
+    """Tokens that we sign ourselves. Templates are filled in; times are timedeltas."""
+
+    source: Annotated[Literal["self_signed"], one_of(Literal["self_signed"])] = "self_signed"
+    subject: Annotated[str, text(_subject)] = Field("host:${HOST}", validate_default=True)
+    audience: Annotated[str, text(_audience)] = "sts.amazonaws.com"
+    lifetime: Annotated[timedelta, span("1m", "1d")] = timedelta(minutes=5)
+    pin_roles: Flag = True
+    tags: Tags = Field({}, examples=['{ team = "web" }'])
+    transitive_tags: Annotated[tuple[str, ...], array(_tag_key, of="names of tags")] = Field((), examples=['["team"]'])
+    source_identity: Annotated[str, text(_source_identity)] | None = Field(None, examples=['"${HOST}"'])
+
+    @classmethod
+    def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """Only a tag that there is can be passed on."""
+        tags, transitive = words.get("tags", {}), words.get("transitive_tags", [])
+        if isinstance(tags, Mapping) and isinstance(transitive, list):
+            for number, name in enumerate(transitive, start=1):
+                if isinstance(name, str) and name and name not in tags:
+                    yield (
+                        f"transitive_tags#{number}",
+                        f"{shown(name)} is none of the tags in identity.tags; add it there",
+                    )
+
+
+class FromFile(Section):
+    """A token that somebody else keeps fresh in a file, as Kubernetes does."""
+
+    source: Annotated[Literal["file"], one_of(Literal["file"])] = "file"
+    file: SecretPath = Field(examples=['"/var/run/secrets/tokens/aws"'])
+
+
+Identity = SelfSigned | FromFile
+
+#: The kinds of [identity], by their `source`.
+SOURCES: Final[Mapping[str, type[SelfSigned] | type[FromFile]]] = {"self_signed": SelfSigned, "file": FromFile}
