@@ -1,0 +1,180 @@
+"""How is AWS STS opened: the right endpoint, and nothing of what lies around?
+
+botocore looks for its settings in the environment, in ~/.aws, in models that users add and in plugins. Whoever
+runs this daemon may have all of these, for other purposes; here they are not even looked for, so they can neither
+be used nor do harm.
+"""
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiobotocore.client import AioBaseClient
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore import UNSIGNED
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+from botocore.exceptions import BotoCoreError
+from botocore.handlers import disable_signing
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
+from botocore.useragent import UserAgentString
+
+from agent import __version__
+from agent.errors import ConfigurationError
+from agent.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class StsEndpoint:
+    """Where STS is, and how it is reached.
+
+    Attributes:
+        region: the region whose STS is asked.
+        endpoint_url: another address instead of the region's own.
+        fips: whether to use the FIPS 140 endpoint.
+        dualstack: whether to use the endpoint that has IPv6.
+        ca_bundle: a PEM file of CAs to trust instead of the public ones.
+        proxy: the URL of an HTTP proxy; it may hold a password. Those of the environment are not used.
+        connect_timeout: how long connecting may take.
+        read_timeout: how long STS may be silent.
+    """
+
+    region: str
+    endpoint_url: str | None = None
+    fips: bool = False
+    dualstack: bool = False
+    ca_bundle: Path | None = None
+    proxy: Secret | None = None
+    connect_timeout: timedelta = timedelta(seconds=5)
+    read_timeout: timedelta = timedelta(seconds=10)
+
+
+class StsClient(Protocol):
+    """An open client for STS, as far as anybody uses it."""
+
+    async def assume_role_with_web_identity(self, **parameters: Any) -> Mapping[str, Any]:
+        """Send the request, once and unsigned."""
+        ...
+
+
+@asynccontextmanager
+async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[StsClient]:
+    """Open the one client that all roles share; connections are made when they are needed.
+
+    Raises ConfigurationError if the region, the URL, the proxy or the CA bundle cannot be what they claim.
+    """
+    _check_ca_bundle(endpoint.ca_bundle)
+    muffle()
+    problem = None
+    try:
+        opening = SealedSession().create_client(
+            "sts",
+            region_name=endpoint.region,
+            endpoint_url=endpoint.endpoint_url,
+            verify=str(endpoint.ca_bundle) if endpoint.ca_bundle else True,
+            config=_config(endpoint),
+        )
+        client: Any = await opening.__aenter__()
+    except (BotoCoreError, ValueError) as error:
+        problem = type(error).__name__
+    if problem:  # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
+        raise ConfigurationError(
+            f"No client for STS can be made of [sts] ({problem}).",
+            hint="Correct sts.region, sts.endpoint_url and sts.proxy.",
+        )
+    try:
+        yield client
+    finally:
+        await opening.__aexit__(None, None, None)
+
+
+def muffle() -> None:
+    """Keep the loggers of botocore from printing requests and answers, which they do at debug, whatever their level.
+
+    Loggers come into being with their modules; this reaches those that exist when it is called.
+    """
+    for name in [*logging.root.manager.loggerDict]:
+        if name.split(".")[0] in {"botocore", "aiobotocore"}:
+            logging.getLogger(name).addFilter(_above_debug)
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+def _check_ca_bundle(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"The CA bundle {path} cannot be used: {getattr(error, 'strerror', None) or 'it holds no certificates'}.",
+            hint="Point sts.ca_bundle at a readable file of PEM certificates.",
+        ) from error
+
+
+def _config(endpoint: StsEndpoint) -> AioConfig:
+    proxy = endpoint.proxy.reveal() if endpoint.proxy else None
+    return AioConfig(
+        signature_version=UNSIGNED,
+        user_agent=f"rolecall/{__version__}",
+        # not None: then the environment would be asked
+        proxies={"http": proxy, "https": proxy} if proxy else {},
+        use_fips_endpoint=endpoint.fips,
+        use_dualstack_endpoint=endpoint.dualstack,
+        connect_timeout=endpoint.connect_timeout.total_seconds(),
+        read_timeout=endpoint.read_timeout.total_seconds(),
+        # The daemon has its own idea of when to try again; STS judges parameters itself, without quoting a token.
+        retries={"mode": "standard", "total_max_attempts": 1},
+        parameter_validation=False,
+    )
+
+
+class SealedSession(AioSession):
+    """A botocore session that knows nothing but botocore's own defaults and data."""
+
+    def __init__(self) -> None:
+        """Start without the built-in handlers, which serve other services or read the environment, but for one."""
+        super().__init__(include_builtin_handlers=False)
+        self.register("choose-signer.sts", disable_signing)
+        self.register_component("config_store", ConfigValueStore(mapping=_defaults()))
+        self.register_component(
+            "data_loader",
+            Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False),
+        )
+        self.register_component("user_agent_creator", UserAgentString(*("",) * 6))
+
+    @property
+    def full_config(self) -> dict[str, Any]:
+        """The contents of the configuration files: none."""
+        return {"profiles": {}}
+
+    def get_auth_token(self, **_: object) -> Any:
+        """Bearer tokens of the environment and of caches: none."""
+        return None
+
+    def _register_endpoint_resolver(self) -> None:
+        # Endpoints come from STS's own rule set. The old list of all endpoints of all services, 1.2 MB of JSON, is
+        # still consulted first, for what the rule set then decides anew; so it may be empty.
+        nowhere = EndpointResolver({"partitions": []}, uses_builtin_data=True)
+        self._internal_components.register_component("endpoint_resolver", nowhere)  # type: ignore[attr-defined]
+
+    def _add_configured_endpoint_provider(self, client_name: str, config_store: ConfigValueStore) -> None:
+        """Endpoint URLs of the environment and of configuration files: none."""
+
+    def _register_client_plugins(self, client: AioBaseClient) -> None:
+        """Plug-ins that the environment names: none."""
+
+
+def _defaults() -> dict[str, ConstantProvider]:
+    """Give every setting that botocore may ask for the value it has where nobody set anything."""
+    settings = {name: row[2] for name, row in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
+    settings |= dict.fromkeys(("s3", "proxies_config", "endpoint_url"))
+    return {name: ConstantProvider(value) for name, value in settings.items()}

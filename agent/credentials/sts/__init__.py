@@ -1,0 +1,87 @@
+"""How does an identity token become credentials of a role?
+
+All that is known about STS stands in this room: `exchange` has the words of it, `query` sends and receives,
+`errors` knows what each error means, `validation` what a good answer looks like.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from agent.clock import RemoteClock, within
+from agent.credentials import Credentials
+from agent.credentials.sts.errors import Turn, apology, known_code, meaning, time_told_by
+from agent.credentials.sts.exchange import Answer, Role, Sts
+from agent.credentials.sts.query import AwsSts, StsClient
+from agent.credentials.sts.validation import believe
+from agent.errors import AgentError, CredentialsUnavailable
+from agent.events import ClockMeasured, Report, StsAnswered
+from agent.tokens import TokenSource
+
+__all__ = ["PATIENCE", "Answer", "AwsSts", "Role", "Sts", "StsClient", "StsWebIdentity"]
+
+#: How long one request to STS may take in all: name look-up, connecting, TLS, and an answer that trickles.
+PATIENCE: Final = timedelta(seconds=20)
+
+
+class StsWebIdentity:
+    """Credentials of a role for an identity token, by AssumeRoleWithWebIdentity.
+
+    Whatever STS says also teaches `clock` the time, so that tokens are minted for the clock that judges them.
+    """
+
+    def __init__(
+        self,
+        sts: Sts,
+        role: Role,
+        tokens: TokenSource,
+        clock: RemoteClock,
+        report: Report,
+        *,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        """Fetch `role` through `sts`, waiting for each answer for at most `patience`."""
+        self._sts = sts
+        self._role = role
+        self._tokens = tokens
+        self._clock = clock
+        self._report = report
+        self._patience = patience
+
+    async def fetch(self) -> Credentials:
+        """Ask STS for new credentials; with a second token at once, if the first came to it too late or too early.
+
+        Raises CredentialsRefused, CredentialsUnavailable, TokenUnavailable or KeyUnavailable.
+        """
+        answer = await self._ask()
+        if not answer.granted and meaning(answer).turn is Turn.MINT_AGAIN:
+            answer = await self._ask()  # the clock has just been put right by the first answer
+        if not answer.granted:
+            raise apology(answer, self._role, self._clock.offset)
+        return believe(answer.result, self._role, self._clock.now())
+
+    async def _ask(self) -> Answer:
+        token = await self._tokens.token()
+        asked = self._sts.assume_role_with_web_identity(self._role, token.value)
+        try:
+            answer = await within(self._clock, self._patience.total_seconds(), asked)
+        except TimeoutError:
+            self._report(StsAnswered("Unreachable"))
+            raise CredentialsUnavailable(
+                f"STS gave no complete answer within {self._patience.total_seconds():g} s.",
+                hint="Check the way to STS: name resolution, firewall, sts.proxy and sts.endpoint_url.",
+            ) from None
+        except AgentError:
+            self._report(StsAnswered("Unreachable"))
+            raise
+        self._report(StsAnswered(known_code(answer)))
+        self._learn(answer)
+        return answer
+
+    def _learn(self, answer: Answer) -> None:
+        told = answer.told or time_told_by(answer)
+        if told is None:
+            return
+        self._clock.learn(told)
+        offset = self._clock.offset
+        assert offset is not None  # it has just been learnt
+        self._report(ClockMeasured(offset))

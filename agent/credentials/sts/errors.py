@@ -1,0 +1,354 @@
+"""What does each error of STS mean, and whose turn is it?
+
+One table, read from the top: the first row with the error's code, and with its words, counts. Texts are matched
+loosely, because AWS documents its codes and not its texts.
+"""
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointProviderError,
+    EndpointResolutionError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+)
+
+from agent.credentials.sts.exchange import Answer, Role
+from agent.errors import CredentialsRefused, CredentialsUnavailable
+
+
+class Turn(Enum):
+    """Who has to do something now."""
+
+    SOON = auto()  # nobody: it passes, ask again
+    MINT_AGAIN = auto()  # ours: the token was too old or too young for STS's clock
+    SOMEBODY = auto()  # whoever rules the AWS account, the issuer or our configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One error: the codes it comes under, words of its text, whose turn it is and what to do.
+
+    `hint` may hold `{setting}` (where the role is configured), `{account}` and `{seconds}` (the duration asked for).
+    """
+
+    codes: frozenset[str]
+    turn: Turn
+    hint: str
+    words: tuple[str, ...] = ()
+
+
+def _row(codes: str, turn: Turn, hint: str, *words: str) -> Row:
+    return Row(frozenset(codes.split()), turn, hint, words)
+
+
+_TOKEN = "InvalidIdentityToken"  # noqa: S105 - the name of an error
+_PARAMETER = "ValidationError Validation InvalidParameterValue InvalidParameterCombination MissingParameter"
+_SHOW = "`rolecall token show` tells what the token says."
+
+#: Codes without the `Exception` that some of them carry at their end, some of the time.
+TABLE: Final = (
+    # --- The token -------------------------------------------------------------------------------------------
+    _row(
+        _TOKEN,
+        Turn.SOON,
+        "STS could not read the issuer's documents. If this lasts: `rolecall publish --check`, and see that the "
+        "issuer's site answers within 5 s and that no firewall or bot rule keeps AWS out.",
+        "retrieve verification key",
+    ),
+    _row(
+        _TOKEN,
+        Turn.MINT_AGAIN,
+        "Check the clock of this machine, or of whoever issues the token: it came from STS's future.",
+        "in the future",
+        "not yet valid",
+        "before its nbf",
+        "used before",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Make identity.audience one of the client IDs of the IAM OIDC provider in account {account}, or add it there.",
+        "incorrect token audience",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "A token for AWS must have one audience alone: correct identity.audience, or whoever issues the token.",
+        "more than one audience",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Create the IAM OIDC provider for issuer.url in account {account}, or correct issuer.url: the two must be "
+        "equal to the letter, path and trailing slash included.",
+        "no openidconnect provider",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Put the SHA-1 thumbprint of the issuer's CA on the IAM OIDC provider in account {account}, or give the "
+        "issuer's site a certificate of a public CA.",
+        "thumbprint",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "The token's claim https://aws.amazon.com/roles names other roles: add {setting}.arn to what it is pinned to.",
+        "roles claim",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Send an identity token in three parts, signed with RS256 or ES256: correct [identity]; " + _SHOW,
+        "not a valid jwt",
+        "login with amazon token",
+    ),
+    _row(_TOKEN, Turn.SOMEBODY, "AWS wants iss, sub, aud, exp and iat in the token. " + _SHOW, "missing a required"),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Session tags must be text, at most 50 of them: correct identity.tags, or whoever issues the token.",
+        "tags",
+    ),
+    _row(
+        _TOKEN,
+        Turn.SOMEBODY,
+        "Is the key that signs among those the issuer shows? `rolecall publish --check`; " + _SHOW,
+    ),
+    _row(
+        "ExpiredToken",
+        Turn.MINT_AGAIN,
+        'Check this machine\'s clock; with identity.source = "file", check that whoever writes the token renews it.',
+    ),
+    _row(
+        "IDPCommunicationError",
+        Turn.SOON,
+        "STS could not reach the issuer. If this lasts: `rolecall publish --check`, from outside your network.",
+    ),
+    _row(
+        "IDPRejectedClaim",
+        Turn.SOMEBODY,
+        "The identity provider says that the token is revoked or no longer valid: correct [identity]. " + _SHOW,
+    ),
+    # --- The role --------------------------------------------------------------------------------------------
+    _row(
+        "AccessDenied",
+        Turn.SOMEBODY,
+        "Allow sts:TagSession beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no tags "
+        "(identity.tags).",
+        "sts:tagsession",
+    ),
+    _row(
+        "AccessDenied",
+        Turn.SOMEBODY,
+        "Allow sts:SetSourceIdentity beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no "
+        "identity.source_identity.",
+        "sts:setsourceidentity",
+    ),
+    _row(
+        "AccessDenied NotAuthorized",
+        Turn.SOMEBODY,
+        "Check that {setting}.arn exists, path included, and that its trust policy names the issuer's OIDC provider "
+        "and the issuer, audience and subject of the token. " + _SHOW,
+    ),
+    _row(
+        _PARAMETER,
+        Turn.SOMEBODY,
+        "Lower {setting}.duration (now {seconds} s), or raise MaxSessionDuration of the role to {seconds}.",
+        "maxsessionduration",
+    ),
+    _row(_PARAMETER, Turn.SOMEBODY, "Give {setting}.duration (now {seconds} s) 15m to 12h.", "durationseconds"),
+    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.session_name: 2-64 of A-Z a-z 0-9 _+=,.@-", "rolesessionname"),
+    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.arn.", "rolearn"),
+    _row(_PARAMETER, Turn.SOMEBODY, "The token must have 4-20000 characters: correct [identity].", "webidentitytoken"),
+    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.policy and {setting}.policy_arns.", "policy"),
+    _row(_PARAMETER, Turn.SOMEBODY, "Correct what the message names, in {setting}."),
+    _row("MalformedPolicyDocument", Turn.SOMEBODY, "Correct {setting}.policy: it is no policy that IAM can read."),
+    _row(
+        "PackedPolicyTooLarge",
+        Turn.SOMEBODY,
+        "Shorten {setting}.policy and {setting}.policy_arns, or send fewer session tags (identity.tags).",
+    ),
+    # --- The account and the way there -----------------------------------------------------------------------
+    _row(
+        "RegionDisabled",
+        Turn.SOMEBODY,
+        "Activate STS in this region in the IAM console (Account settings) of account {account}, or change sts.region.",
+    ),
+    _row("OptInRequired", Turn.SOMEBODY, "See that account {account} is active and subscribed, or change sts.region."),
+    _row(
+        "Throttling Throttled RequestThrottled RequestLimitExceeded TooManyRequests BandwidthLimitExceeded "
+        "RequestThrottledByService SlowDown LimitExceeded",
+        Turn.SOON,
+        "STS asks for patience. If this lasts, fewer or longer sessions help: {setting}.duration.",
+    ),
+    _row(
+        "InternalFailure InternalError InternalServerError ServiceUnavailable ServiceFailure RequestTimeout",
+        Turn.SOON,
+        "AWS has trouble of its own; if this lasts, see health.aws.amazon.com or change sts.region.",
+    ),
+    _row(
+        "RequestExpired RequestTimeTooSkewed RequestInTheFuture",
+        Turn.SOON,
+        "Check this machine's clock, and what stands between it and STS.",
+    ),
+    _row(
+        "MissingAuthenticationToken MissingAuthenticationTokenException InvalidClientTokenId UnrecognizedClient "
+        "SignatureDoesNotMatch IncompleteSignature InvalidSecurity AuthFailure",
+        Turn.SOMEBODY,
+        "The request goes out unsigned, as it must: see that sts.endpoint_url is STS, and that no proxy adds headers.",
+    ),
+    _row(
+        "InvalidAction MissingAction UnknownOperation InvalidQueryParameter MalformedQueryString MalformedInput "
+        "NotImplemented UnsupportedOperation",
+        Turn.SOMEBODY,
+        "What answers is not AWS STS, or not all of it: correct sts.endpoint_url.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Why there was no answer: the exceptions it shows in, how to put it (`{said}` by the system), what to do."""
+
+    errors: tuple[type[BaseException], ...]
+    what: str
+    hint: str
+
+
+#: In this order: what comes later is more general.
+SILENCES: Final = (
+    Silence(
+        (ssl.SSLCertVerificationError,),
+        "STS's certificate is not trusted: {said}.",
+        "If a private CA or an inspecting proxy signs it, name that CA's certificate in sts.ca_bundle.",
+    ),
+    Silence(
+        (ProxyConnectionError,),
+        "The proxy before STS did not let us through ({said}).",
+        "Correct sts.proxy, or the proxy.",
+    ),
+    Silence((ssl.SSLError,), "TLS with STS failed: {said}.", "Correct sts.endpoint_url, sts.proxy and sts.ca_bundle."),
+    Silence(
+        (socket.gaierror,),
+        "STS's name does not resolve: {said}.",
+        "Check name resolution, sts.region and sts.endpoint_url.",
+    ),
+    Silence(
+        (ConnectTimeoutError, ReadTimeoutError, TimeoutError),
+        "STS did not answer in time.",
+        "Check the way to STS: firewall, sts.proxy and sts.endpoint_url.",
+    ),
+    Silence((OSError,), "STS cannot be reached: {said}.", "Check the network, sts.proxy and sts.endpoint_url."),
+    Silence(
+        (ConnectionClosedError,),
+        "STS broke off before its answer was complete.",
+        "This should pass; if it does not, see to what stands between here and STS.",
+    ),
+)
+
+_UNKNOWN: Final = Row(
+    frozenset(),
+    Turn.SOMEBODY,
+    "This error of STS is not known here; look its code up in the STS API reference, and check {setting} and [sts].",
+)
+_TROUBLE: Final = Row(frozenset(), Turn.SOON, "STS, or what stands before it, has trouble of its own.")
+
+_KNOWN: Final = frozenset(code for row in TABLE for code in row.codes)
+_TOLD: Final = re.compile(r"current date/time (\d{10})\b")
+_NOTABLE: Final = timedelta(seconds=60)
+
+
+def meaning(answer: Answer) -> Row:
+    """Find the row of an answer that is an error; there is one for every code and status."""
+    code = _bare(answer.code)
+    text = answer.message.lower()
+    for row in TABLE:
+        if code in row.codes and (not row.words or any(word in text for word in row.words)):
+            return row
+    return _TROUBLE if answer.status >= 500 or answer.status in {408, 425, 429} else _UNKNOWN
+
+
+def known_code(answer: Answer) -> str:
+    """Give the code to count an answer under: `Success`, a code or status we know of, or `Other`."""
+    if answer.granted or _bare(answer.code) in _KNOWN or re.fullmatch(r"[1-5]\d\d", answer.code):
+        return answer.code
+    return "Other"
+
+
+def time_told_by(answer: Answer) -> datetime | None:
+    """Tell the time that STS gives in the text of an ExpiredTokenException, in seconds since 1970; or None."""
+    told = _TOLD.search(answer.message)
+    if told is None or meaning(answer).turn is not Turn.MINT_AGAIN:
+        return None
+    return datetime.fromtimestamp(int(told[1]), UTC) + timedelta(milliseconds=500)  # it leaves out the fraction
+
+
+def apology(answer: Answer, role: Role, offset: timedelta | None) -> CredentialsRefused | CredentialsUnavailable:
+    """Make our error of STS's; `offset` is how far STS is ahead of this machine's clock, if that is known."""
+    row = meaning(answer)
+    seconds = int(role.duration.total_seconds())
+    hint = row.hint.format(setting=role.setting, account=role.account_id, seconds=seconds)
+    if row.turn is Turn.MINT_AGAIN and offset is not None and abs(offset) > _NOTABLE:
+        way = "ahead of" if offset > timedelta(0) else "behind"
+        hint += f" STS is {abs(offset).total_seconds():.0f} s {way} this machine."
+    text = answer.message or f"HTTP {answer.status}, without a word"
+    what = f"STS gave no credentials for {role.arn}: {answer.code[:64]}: {text}"
+    return CredentialsRefused(what, hint=hint) if row.turn is Turn.SOMEBODY else CredentialsUnavailable(what, hint=hint)
+
+
+def silence(error: Exception) -> CredentialsRefused | CredentialsUnavailable:
+    """Make our error of whatever kept STS's answer from us, quoting nothing of it but what the system said."""
+    if isinstance(error, EndpointProviderError | EndpointResolutionError):
+        return CredentialsRefused(
+            "There is no STS endpoint for what is configured.",
+            hint="Correct sts.region, and whether the region has sts.fips and sts.dualstack endpoints.",
+        )
+    causes = list(_causes(error))
+    for kind in SILENCES:
+        fitting = [cause for cause in causes if isinstance(cause, kind.errors)]
+        if fitting:
+            return CredentialsUnavailable(kind.what.format(said=_said(fitting[-1])), hint=kind.hint)
+    return CredentialsUnavailable(
+        f"What came is no answer that STS would give ({type(error).__name__}).",
+        hint="See that sts.endpoint_url, if set, is really STS, and that no proxy or sign-in page answers instead.",
+    )
+
+
+def _said(error: BaseException) -> str:
+    """Give the system's own words for an error; libraries' words may quote what must not be quoted."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(getattr(error, "verify_message", "")) or "it does not verify"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from botocore's exception through aiohttp's to the system's; they keep theirs in as many ways."""
+    seen: set[int] = set()
+    next_one: object = error
+    while isinstance(next_one, BaseException) and id(next_one) not in seen:
+        seen.add(id(next_one))
+        yield next_one
+        kept = getattr(next_one, "kwargs", None)
+        next_one = (
+            (kept.get("error") if isinstance(kept, dict) else None)
+            or getattr(next_one, "certificate_error", None)
+            or getattr(next_one, "os_error", None)
+            or next_one.__cause__
+        )
+
+
+def _bare(code: str) -> str:
+    return code.removesuffix("Exception")

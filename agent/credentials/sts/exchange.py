@@ -1,0 +1,97 @@
+"""What is asked of STS, and what does it say?"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from agent.errors import ConfigurationError
+from agent.secret import Secret
+
+#: `Answer.code` of an answer that grants what was asked.
+SUCCESS: Final = "Success"
+
+_ROLE_ARN = re.compile(r"arn:(aws(?:-[a-z]+)*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role as it is asked for.
+
+    Attributes:
+        arn: the role's full ARN, with its path.
+        session_name: how the session is called in CloudTrail; 2-64 of `[A-Za-z0-9_+=,.@-]`.
+        duration: how long the credentials shall live, 15 minutes to 12 hours (AWS STS, DurationSeconds).
+        policy: a session policy, as JSON, that narrows what the credentials may do.
+        policy_arns: managed policies that do the same; at most ten.
+        setting: where the operator wrote the role down, for hints, such as `roles.backup`.
+
+    Raises:
+        ConfigurationError: `arn` is not the ARN of a role.
+    """
+
+    arn: str
+    session_name: str
+    duration: timedelta
+    policy: str | None = None
+    policy_arns: tuple[str, ...] = ()
+    setting: str = "roles.NAME"
+
+    def __post_init__(self) -> None:
+        if _ROLE_ARN.fullmatch(self.arn) is None:
+            raise ConfigurationError(
+                f"{self.setting}.arn is not the ARN of a role: {self.arn!r}.",
+                hint="An ARN looks like arn:aws:iam::123456789012:role/backup.",
+            )
+
+    @property
+    def account_id(self) -> str:
+        """The twelve digits of the role's account."""
+        return self._part(2)
+
+    @property
+    def session_arn(self) -> str:
+        """The ARN that the role's session has: the role's name without its path, and the session's name."""
+        return f"arn:{self._part(1)}:sts::{self.account_id}:assumed-role/{self._part(3)}/{self.session_name}"
+
+    def _part(self, number: int) -> str:
+        found = _ROLE_ARN.fullmatch(self.arn)
+        assert found is not None  # __post_init__ saw to it
+        return found[number]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What STS said, not believed yet.
+
+    Attributes:
+        code: `Success`, STS's own error code, or an HTTP status when an error came without a code.
+        message: what STS said of an error, cleared of anything that could be a token.
+        status: the HTTP status.
+        told: the time when STS answered, if this is an answer of STS's own and it told the time.
+        result: the members of a success, as AWS names them; they hold secrets.
+    """
+
+    code: str
+    message: str = ""
+    status: int = 200
+    told: datetime | None = None
+    result: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def granted(self) -> bool:
+        """Whether STS gave what was asked for."""
+        return self.code == SUCCESS
+
+
+class Sts(Protocol):
+    """The one thing that we want of STS."""
+
+    async def assume_role_with_web_identity(self, role: Role, token: Secret) -> Answer:
+        """Ask for `role`, showing `token`; one request, no retries.
+
+        Raises CredentialsUnavailable if there was no answer, or none that STS would give, and CredentialsRefused
+        if the request could not even be addressed.
+        """
+        ...
