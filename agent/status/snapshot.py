@@ -1,0 +1,222 @@
+"""How are we, in facts that anybody may see?
+
+Pure values, read from the parts that know at the moment of asking. No secret and no whole access key id is in
+them, so whatever shows them (a page, JSON, metrics, the command line) has none to lose.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from agent.sessions import SessionSnapshot
+
+#: What a role must still be good for to count as ready: the longest that SDKs trust what they hold unasked.
+READY_FOR = timedelta(minutes=15)
+
+KeyState = Literal["announced", "signing", "retired"]
+RoleState = Literal["starting", "good", "failing", "ending", "bare"]
+
+
+class Session(Protocol):
+    """What is asked of a session here."""
+
+    def snapshot(self) -> SessionSnapshot:
+        """Tell how it stands, without secrets."""
+        ...
+
+
+class AgreedClock(Protocol):
+    """What is asked of the clock here: the time as AWS tells it, and how far this machine is from it."""
+
+    def now(self) -> datetime:
+        """Tell the time, as AWS would."""
+        ...
+
+    def steady(self) -> float:
+        """Seconds since some moment; never jumps."""
+        ...
+
+    @property
+    def offset(self) -> timedelta | None:
+        """How far AWS is ahead of this machine; None until it has been heard."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStatus:
+    """How one role stands.
+
+    Attributes:
+        key_id: the last four characters of the access key id held; empty if there is none.
+        usable: whether what is held is being handed out.
+        left: until the end of what is held; None if nothing is held, negative if its end has passed.
+        lifetime: what the set held was good for when it was obtained.
+        problem: why the latest attempt failed; empty if it did not.
+        hint: what to do about that.
+        failures: how many attempts in a row have failed.
+        next_attempt_in: None until the first attempt is over.
+    """
+
+    role: str
+    arn: str
+    key_id: str
+    usable: bool
+    expires_at: datetime | None
+    left: timedelta | None
+    lifetime: timedelta | None
+    last_success: datetime | None
+    problem: str
+    hint: str
+    failures: int
+    next_attempt_in: timedelta | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is good for `READY_FOR` more; a set that lives under three times that: for a third of its life."""
+        return self.unready == ""
+
+    @property
+    def unready(self) -> str:
+        """Why it is not ready, in a sentence; empty if it is."""
+        if self.ready_for is None:
+            if self.problem:
+                return f"Nothing is held: {self.problem}"
+            return "The first credentials are still on their way."
+        if self.left is None or self.left < self.ready_for or not self.usable:
+            left = max(self.left or timedelta(0), timedelta(0)).total_seconds()
+            wanted = self.ready_for.total_seconds()
+            because = f" The latest attempt failed: {self.problem}" if self.problem else ""
+            return f"The credentials are good for {left:.0f} s only, wanted are {wanted:.0f} s.{because}"
+        return ""
+
+    @property
+    def ready_for(self) -> timedelta | None:
+        """What must be left of the set held; None if nothing is held."""
+        return None if self.lifetime is None else min(READY_FOR, self.lifetime / 3)
+
+    @property
+    def state(self) -> RoleState:
+        """One word for it. `failing` still has enough left, `ending` has not, `bare` has nothing usable."""
+        if not self.usable:
+            return "bare" if self.failures else "starting"
+        if not self.failures:
+            return "good"
+        return "failing" if self.ready else "ending"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """One signing key, as the world may know it."""
+
+    kid: str
+    algorithm: str
+    state: KeyState
+    activated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerStatus:
+    """Which keys the issuer's published documents were seen to show, by kid, when they were last looked at."""
+
+    published: Mapping[str, bool]
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerStatus:
+    """Where we listen, and for what: `http://127.0.0.1:9170`, `credentials`."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSnapshot:
+    """How everything stands at `taken_at`, by AWS's clock; `offset` is how far that is ahead of this machine's."""
+
+    version: str
+    taken_at: datetime
+    started_at: datetime
+    running_for: timedelta
+    offset: timedelta | None
+    roles: tuple[RoleStatus, ...]
+    keys: tuple[KeyStatus, ...]
+    issuer: IssuerStatus | None
+    listeners: tuple[ListenerStatus, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every role is ready."""
+        return all(role.ready for role in self.roles)
+
+
+class Overview:
+    """Looks at the parts and says how they stand; keeps nothing but the time it was made."""
+
+    def __init__(
+        self,
+        sessions: Mapping[str, Session],
+        *,
+        clock: AgreedClock,
+        version: str,
+        keys: Callable[[], Sequence[KeyStatus]],
+        listeners: Callable[[], Sequence[ListenerStatus]],
+        issuer: Callable[[], IssuerStatus | None] = lambda: None,
+    ) -> None:
+        """Look at `sessions`, by role. `keys`, `listeners` and `issuer` are asked each time, and must not wait."""
+        self._sessions = sessions
+        self._clock = clock
+        self._version = version
+        self._keys = keys
+        self._listeners = listeners
+        self._issuer = issuer
+        self._started_at = clock.now()
+        self._started = clock.steady()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The configured roles, in the order of the configuration."""
+        return tuple(self._sessions)
+
+    def role(self, name: str) -> RoleStatus:
+        """How one role stands. Raises KeyError if there is none of that name."""
+        return role_status(self._sessions[name].snapshot())
+
+    def snapshot(self) -> StatusSnapshot:
+        """How everything stands now."""
+        return StatusSnapshot(
+            version=self._version,
+            taken_at=self._clock.now(),
+            started_at=self._started_at,
+            running_for=timedelta(seconds=self._clock.steady() - self._started),
+            offset=self._clock.offset,
+            roles=tuple(role_status(session.snapshot()) for session in self._sessions.values()),
+            keys=tuple(self._keys()),
+            issuer=self._issuer(),
+            listeners=tuple(self._listeners()),
+        )
+
+
+def role_status(held: SessionSnapshot) -> RoleStatus:
+    """What may be shown of a session."""
+    lifetime = held.expires_at - held.last_success if held.expires_at and held.last_success else None
+    return RoleStatus(
+        role=held.role,
+        arn=held.role_arn,
+        key_id=last_four(held.access_key_id or ""),
+        usable=held.usable,
+        expires_at=held.expires_at,
+        left=held.left,
+        lifetime=lifetime,
+        last_success=held.last_success,
+        problem=held.problem.what if held.problem else "",
+        hint=held.problem.hint if held.problem else "",
+        failures=held.failures,
+        next_attempt_in=held.next_attempt_in,
+    )
+
+
+def last_four(access_key_id: str) -> str:
+    """As much of an access key id as is shown: enough to find it in CloudTrail, too little to be it."""
+    return access_key_id[-4:] if len(access_key_id) >= 16 else ""
