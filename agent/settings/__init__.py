@@ -148,8 +148,10 @@ class _Reader:
         return self._section(kind, self._words[name], name) if kind else None
 
     def _identity(self) -> Identity | None:
-        """Without [identity], tokens are self-signed with every default."""
-        table = self._words.get("identity", {"source": "self_signed"})
+        """Tokens are self-signed unless something is said that speaks against it."""
+        table = self._words.get("identity", {})
+        if isinstance(table, Mapping) and not table.keys() & {"source", "file"}:
+            table = {**table, "source": "self_signed"}
         kind, mistakes = choose(tokens.SOURCES, tokens.LATER, "source", table, "identity")
         self.mistakes += mistakes
         if kind is None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, Final, TypeVar, get_args
 
 from pydantic import PlainValidator, ValidationInfo
 
@@ -22,6 +22,8 @@ Reader = Callable[[str, Surroundings], T]
 _DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?")
 _TEMPLATE = re.compile(r"\$(?:\$|\{([^{}]*)\}|)")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
+#: Where systemd keeps the credentials of our unit, as seen from outside it.
+UNIT_CREDENTIALS: Final = "/run/credentials/rolecall.service"
 #: Linux's PATH_MAX, less the final zero byte.
 _LONGEST_PATH = 4095
 
@@ -170,7 +172,7 @@ def _secret_path(value: str, surroundings: Surroundings) -> Path:
         if surroundings.credentials is None:
             raise Wrong(
                 "names a systemd credential, but CREDENTIALS_DIRECTORY is not set: only systemd sets it, for a unit "
-                "with LoadCredential=; by hand, set it to /run/credentials/rolecall.service"
+                f"with LoadCredential=; by hand, set it to {UNIT_CREDENTIALS}"
             )
         return surroundings.credentials / value.removeprefix("credential:")
     if not value.startswith("/"):
