@@ -1,0 +1,80 @@
+"""How are we, for programs?
+
+The shape of `/status.json` and of `/readyz`. Instants are written YYYY-MM-DDTHH:MM:SSZ, spans are seconds, and
+what is not known is null. Members are only ever added.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from agent.status.snapshot import IssuerStatus, KeyStatus, RoleStatus, StatusSnapshot
+
+#: What JSON can hold.
+Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
+    """Everything there is to tell."""
+    return {
+        "version": now.version,
+        "taken_at": instant(now.taken_at),
+        "started_at": instant(now.started_at),
+        "running_for_seconds": _seconds(now.running_for),
+        "ready": now.ready,
+        "clock_offset_seconds": _seconds(now.offset),
+        "roles": [_role(role) for role in now.roles],
+        "keys": [_key(key) for key in now.keys],
+        "issuer": _issuer(now.issuer),
+        "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
+    }
+
+
+def readiness_document(roles: Sequence[RoleStatus]) -> Mapping[str, Json]:
+    """Who is ready, and why the others are not."""
+    return {
+        "ready": all(role.ready for role in roles),
+        "roles": {role.role: {"ready": role.ready, "reason": role.unready or None} for role in roles},
+    }
+
+
+def instant(moment: datetime | None) -> str | None:
+    """The moment as it is written in what we serve."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _role(role: RoleStatus) -> Mapping[str, Json]:
+    return {
+        "role": role.role,
+        "arn": role.arn,
+        "state": role.state,
+        "ready": role.ready,
+        "reason": role.unready or None,
+        "usable": role.usable,
+        "key_id_ending": role.key_id or None,
+        "expires_at": instant(role.expires_at),
+        "left_seconds": _seconds(role.left),
+        "last_success": instant(role.last_success),
+        "next_attempt_in_seconds": _seconds(role.next_attempt_in),
+        "failures": role.failures,
+        "problem": role.problem or None,
+        "hint": role.hint or None,
+    }
+
+
+def _key(key: KeyStatus) -> Mapping[str, Json]:
+    return {
+        "kid": key.kid,
+        "algorithm": key.algorithm,
+        "state": key.state,
+        "activated_at": instant(key.activated_at),
+    }
+
+
+def _issuer(issuer: IssuerStatus | None) -> Json:
+    if issuer is None:
+        return None
+    return {"published": dict(issuer.published), "checked_at": instant(issuer.checked_at)}
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 3)

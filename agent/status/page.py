@@ -1,0 +1,209 @@
+"""How are we, for people?
+
+One page with nothing from elsewhere in it: no script, no font, no picture that is fetched. It asks to be loaded
+again by itself, and everything that is put into it is escaped.
+"""
+
+import base64
+import hashlib
+from datetime import timedelta
+from html import escape
+from typing import Final
+
+from agent.status.document import instant
+from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, StatusSnapshot
+from agent.status.style import STYLE
+
+#: How often the page is loaded again, in seconds.
+_AGAIN: Final = 10
+
+#: Beyond this, tokens minted by this machine's own clock would soon be refused.
+_CLOCK_OFF: Final = timedelta(seconds=60)
+
+_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+#: Our own style, known by its hash, and an icon that is part of the page; nothing else, and in nobody's frame.
+CONTENT_SECURITY_POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+#: For each state: its tone in the style, its words, and how much it wants to be seen.
+_STATES: Final[dict[RoleState, tuple[str, str, int]]] = {
+    "bare": ("bad", "no credentials", 0),
+    "ending": ("bad", "failing, ending soon", 1),
+    "failing": ("warn", "failing, still good", 2),
+    "starting": ("idle", "starting", 3),
+    "good": ("good", "on call", 4),
+}
+
+_ICON: Final = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Ccircle cx='8' cy='8' r='5.5' fill='none' stroke='%230f7b52' stroke-width='3'/%3E%3C/svg%3E"
+)
+
+
+def render(now: StatusSnapshot) -> str:
+    """The whole page."""
+    roles = sorted(now.roles, key=lambda role: (_STATES[role.state][2], role.role))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="{_AGAIN}">
+<title>{escape(_title(now))}</title>
+<link rel="icon" href="{_ICON}">
+<style>{STYLE}</style>
+</head>
+<body>
+<header><h1>rolecall</h1><span>{escape(now.version)}</span><span>{escape(instant(now.taken_at) or "")}</span></header>
+<main>
+{_summary(now)}
+<ul class="roles">
+{"".join(_role(role) for role in roles)}</ul>
+<div class="rest">
+{_keys(now)}
+{_machine(now)}
+</div>
+</main>
+<footer>
+<span>Running for {span(now.running_for)}</span>
+<a href="metrics">Metrics</a><a href="status.json">JSON</a><a href="readyz">Ready?</a><a href="livez">Alive?</a>
+<span>Loaded again every {_AGAIN} s</span>
+</footer>
+</body>
+</html>
+"""
+
+
+def span(length: timedelta) -> str:
+    """A span as people say it, in its two largest units: `3 d 4 h`, `1 h 5 min`, `47 min`, `32 s`."""
+    seconds = int(max(length, timedelta(0)).total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{days} d {hours % 24} h" if hours % 24 else f"{days} d"
+
+
+def _title(now: StatusSnapshot) -> str:
+    return f"rolecall: {_verdict(now)[1]}"
+
+
+def _verdict(now: StatusSnapshot) -> tuple[str, str]:
+    """The tone and the sentence of the whole."""
+    count, states = len(now.roles), [role.state for role in now.roles]
+    bad = sum(state in {"bare", "ending"} for state in states)
+    if bad:
+        return "bad", f"{bad} of {_roles(count)} {'needs' if bad == 1 else 'need'} somebody"
+    if "failing" in states:
+        return "warn", f"{_roles(count)} on call, {states.count('failing')} not being renewed"
+    if "starting" in states:
+        return "idle", f"{states.count('starting')} of {_roles(count)} starting"
+    return "good", f"{_roles(count)} on call"
+
+
+def _roles(count: int) -> str:
+    return "1 role" if count == 1 else f"{count} roles"
+
+
+def _summary(now: StatusSnapshot) -> str:
+    tone, sentence = _verdict(now)
+    return f'<p class="summary {tone}">{escape(sentence)}</p>'
+
+
+def _role(role: RoleStatus) -> str:
+    tone, words, _ = _STATES[role.state]
+    facts = [
+        ("Ends", _moment(instant(role.expires_at))),
+        ("Renewed", _moment(instant(role.last_success))),
+        ("Next attempt", "under way" if role.next_attempt_in is None else f"in {span(role.next_attempt_in)}"),
+        ("Key id", f"<code>…{escape(role.key_id)}</code>" if role.key_id else "none"),
+    ]
+    if role.failures:
+        facts.append(("Failures in a row", str(role.failures)))
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
+    return f"""<li class="card role {tone}">
+{_dial(role)}
+<div><h2>{escape(role.role)} <span class="badge">{words}</span></h2><code class="arn">{escape(role.arn)}</code></div>
+{_problem(role)}<dl>{listed}</dl>
+</li>
+"""
+
+
+def _moment(written: str | None) -> str:
+    """An instant, its time of day first: the date matters to few."""
+    if not written:
+        return "never"
+    day, time = written.rstrip("Z").split("T")
+    return f'<time datetime="{written}" title="{day}">{time}</time> <span class="about">UTC</span>'
+
+
+def _problem(role: RoleStatus) -> str:
+    if not role.problem:
+        return ""
+    hint = f"<span>{escape(role.hint)}</span>" if role.hint else ""
+    return f'<p class="problem"><b>{escape(role.problem)}</b>{hint}</p>\n'
+
+
+def _dial(role: RoleStatus) -> str:
+    """How much is left of the set held, as a ring."""
+    left = role.left if role.usable and role.left else timedelta(0)
+    share = 100 * left / role.lifetime if role.lifetime else 0.0
+    number, _, unit = span(left).partition(" ")
+    if left >= timedelta(hours=1):
+        hours, minutes = divmod(int(left.total_seconds()) // 60, 60)
+        number, unit = f"{hours}:{minutes:02}", "hours left"
+    elif not left:
+        number, unit = "0", "left"
+    else:
+        unit += " left"
+    arc = f'<circle class="left" cx="40" cy="40" r="34" pathLength="100" stroke-dasharray="{min(share, 100):.1f} 100"/>'
+    return (
+        f'<svg class="dial" viewBox="0 0 80 80" role="img" aria-label="{span(left)} left">'
+        f'<circle cx="40" cy="40" r="34"/>{arc if left else ""}'
+        f'<text x="40" y="42">{number}</text><text class="unit" x="40" y="54">{unit}</text></svg>'
+    )
+
+
+def _keys(now: StatusSnapshot) -> str:
+    if not now.keys:
+        return '<section class="card"><h3>Signing keys</h3>None: tokens come from elsewhere.</section>'
+    rows = "".join(_key_row(key, now) for key in now.keys)
+    return f"""<section class="card"><h3>Signing keys</h3><div class="scroll"><table>
+<thead><tr><th>Key</th><th>Algorithm</th><th>State</th><th>Since</th><th>Published</th></tr></thead>
+<tbody>{rows}</tbody></table></div></section>"""
+
+
+def _key_row(key: KeyStatus, now: StatusSnapshot) -> str:
+    since = (instant(key.activated_at) or "not known")[:10]
+    shown = now.issuer.published.get(key.kid) if now.issuer else None
+    published = {None: "not known", True: "yes", False: '<span class="badge bad">no</span>'}[shown]
+    return (
+        f"<tr><td><code>{escape(key.kid)}</code></td><td>{escape(key.algorithm)}</td><td>{key.state}</td>"
+        f"<td>{escape(since)}</td><td>{published}</td></tr>"
+    )
+
+
+def _machine(now: StatusSnapshot) -> str:
+    listeners = "".join(
+        f"<div><dt>{escape(listener.name)}</dt><dd><code>{escape(listener.address)}</code></dd></div>"
+        for listener in now.listeners
+    )
+    return (
+        f'<section class="card"><h3>This machine</h3><dl><div><dt>Clock</dt><dd>{_clock(now.offset)}</dd></div>'
+        f"{listeners}</dl></section>"
+    )
+
+
+def _clock(offset: timedelta | None) -> str:
+    if offset is None:
+        return "AWS has not been heard yet"
+    if abs(offset) < timedelta(seconds=2):  # AWS tells its time in whole seconds
+        return "right"
+    words = f"{span(abs(offset))} {'slow' if offset > timedelta(0) else 'fast'}"
+    return words if abs(offset) <= _CLOCK_OFF else f'<span class="badge bad">{words}</span>'
