@@ -1,0 +1,143 @@
+"""How does STS reach an issuer's web site?
+
+The issuer is known to the world by an https URL that need not exist; `sites` says where it really is. Nothing
+outside that table is ever fetched. What would be reached over TLS is verified against the sandbox's own authority
+or, failing that, left to the provider's thumbprints.
+"""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from agent.clock import Clock, within
+
+#: AWS gives an issuer five seconds to answer.
+PATIENCE: Final = 5.0
+_LARGEST: Final = 1024 * 1024
+_MOST_HOPS: Final = 3
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+
+
+class Unreachable(Exception):  # noqa: N818 - named for what happened
+    """The document could not be had; the reason is for the sandbox's user, AWS does not tell."""
+
+
+class Untrusted(Exception):  # noqa: N818 - named for what happened
+    """The site's certificate leads to no authority we know and has none of the provider's thumbprints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document of an issuer's web site."""
+
+    media_type: str
+    body: bytes
+
+
+class Fetcher:
+    """A client that knows where each issuer really is.
+
+    Args:
+        session: the HTTP client; it neither follows redirects nor reads proxies from the environment.
+        addresses: issuer URL to base URL.
+        trust: the authorities that TLS sites are verified against; None trusts what the machine trusts.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, addresses: Mapping[str, str], clock: Clock, trust: ssl.SSLContext | None
+    ) -> None:
+        self._session = session
+        self._addresses = addresses
+        self._clock = clock
+        self._trust = trust or ssl.create_default_context()
+
+    async def get(self, url: str, thumbprints: tuple[str, ...]) -> Fetched:
+        """Fetch an https URL of a known issuer, within five seconds. Raises Unreachable or Untrusted."""
+        try:
+            return await within(self._clock, PATIENCE, self._follow(url, thumbprints))
+        except TimeoutError as late:
+            raise Unreachable(f"{url} did not answer within {PATIENCE:.0f} s") from late
+        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError) as failure:
+            raise Unreachable(f"{url}: {failure}") from failure
+
+    def locate(self, url: str) -> str:
+        """Where `url` really is: the longest known issuer that it lies under decides. Raises Unreachable."""
+        if urlsplit(url).scheme != "https":
+            raise Unreachable(f"{url} is not an https URL")
+        for issuer in sorted(self._addresses, key=len, reverse=True):
+            rest = url.removeprefix(issuer.rstrip("/"))
+            if rest != url and rest[:1] in ("", "/"):
+                return self._addresses[issuer].rstrip("/") + rest
+        raise Unreachable(f"{url} is under none of the sandbox's sites")
+
+    async def _follow(self, url: str, thumbprints: tuple[str, ...]) -> Fetched:
+        """Fetch, following redirects as long as they stay on https and on known sites."""
+        for _ in range(_MOST_HOPS + 1):
+            host = urlsplit(url).netloc
+            try:
+                answer = await self._get(self.locate(url), host, self._trust)
+            except aiohttp.ClientConnectorCertificateError as doubt:
+                answer = await self._get_by_thumbprint(self.locate(url), host, thumbprints, doubt)
+            if isinstance(answer, Fetched):
+                return answer
+            url = urljoin(url, answer)
+        raise Unreachable(f"{url} redirects too often")
+
+    async def _get_by_thumbprint(
+        self, address: str, host: str, thumbprints: tuple[str, ...], doubt: Exception
+    ) -> Fetched | str:
+        """Fetch from a site whose chain is not trusted, if a certificate it shows has a known thumbprint."""
+        if not thumbprints:
+            raise Untrusted(f"the certificate of {host} leads to no known authority") from doubt
+        blind = ssl.create_default_context()
+        blind.check_hostname = False
+        blind.verify_mode = ssl.CERT_NONE
+        return await self._get(address, host, blind, thumbprints)
+
+    async def _get(
+        self, address: str, host: str, trust: ssl.SSLContext, thumbprints: tuple[str, ...] | None = None
+    ) -> Fetched | str:
+        """One request: the document, or where it redirects to."""
+        secure = urlsplit(address).scheme == "https"
+        async with self._session.get(
+            address,
+            headers={"Host": host, "Accept": "application/json"},
+            allow_redirects=False,
+            ssl=trust if secure else True,
+            server_hostname=host if secure else None,
+        ) as answer:
+            if thumbprints is not None and not _has_thumbprint(answer, thumbprints):
+                raise Untrusted(f"the certificate of {host} has none of the provider's thumbprints")
+            if answer.status in _REDIRECTS and "Location" in answer.headers:
+                return answer.headers["Location"]
+            if answer.status != 200:
+                raise Unreachable(f"{address} answered {answer.status}")
+            body = await answer.content.read(_LARGEST + 1)
+            while len(body) <= _LARGEST and (more := await answer.content.read(_LARGEST)):
+                body += more
+            if len(body) > _LARGEST:
+                raise Unreachable(f"{address} is larger than {_LARGEST} bytes")
+            return Fetched(answer.content_type, body)
+
+
+def _has_thumbprint(answer: aiohttp.ClientResponse, thumbprints: tuple[str, ...]) -> bool:
+    """Whether a certificate the site presented has one of these SHA-1 thumbprints.
+
+    AWS looks at the top certificate of the chain as presented. Python before 3.13 shows the leaf alone, so there
+    the leaf's own thumbprint must be given; for a self-signed site the two are the same.
+    """
+    transport = answer.connection.transport if answer.connection else None
+    secure = transport.get_extra_info("ssl_object") if transport else None
+    if secure is None:
+        return False
+    chain = getattr(secure, "get_unverified_chain", None)
+    shown = chain() if chain else [secure.getpeercert(binary_form=True)]
+    known = {one.lower() for one in thumbprints}
+    # A thumbprint names a certificate, as IAM defines it; it is no signature that SHA-1 could weaken.
+    return any(hashlib.sha1(one, usedforsecurity=False).hexdigest() in known for one in (shown[-1],))

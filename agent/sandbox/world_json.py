@@ -1,0 +1,105 @@
+"""How is a world written down?
+
+As one JSON object with the fields of World; durations in seconds, objects as text or as {"base64": "…"}.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from agent.errors import ConfigurationError
+from agent.sandbox.world import Provider, Role, World
+
+_WORLD: Final = {
+    "account_id": str, "partition": str, "providers": list, "roles": list, "bucket": str, "objects": dict,
+    "managed_policies": dict,
+}  # fmt: skip
+_PROVIDER: Final = {"url": str, "client_ids": list, "thumbprints": list}
+_ROLE: Final = {"arn": str, "trust_policy": dict, "max_session": int, "policies": list}
+
+
+def world_as_json(world: World) -> dict[str, object]:
+    """Write a world."""
+    return {
+        "account_id": world.account_id,
+        "partition": world.partition,
+        "providers": [
+            {"url": one.url, "client_ids": list(one.client_ids), "thumbprints": list(one.thumbprints)}
+            for one in world.providers
+        ],
+        "roles": [
+            {
+                "arn": one.arn,
+                "trust_policy": one.trust_policy,
+                "max_session": int(one.max_session.total_seconds()),
+                "policies": list(one.policies),
+            }
+            for one in world.roles
+        ],
+        "bucket": world.bucket,
+        "objects": {key: _object_as_json(body) for key, body in world.objects.items()},
+        "managed_policies": dict(world.managed_policies),
+    }
+
+
+def world_from_json(document: object) -> World:
+    """Read a world; what is left out has World's default. Raises ConfigurationError."""
+    fields = _fields(document, _WORLD, "world")
+    fields["providers"] = tuple(_provider(one) for one in fields.get("providers", ()))
+    fields["roles"] = tuple(_role(one) for one in fields.get("roles", ()))
+    fields["objects"] = {key: _object(body, key) for key, body in fields.get("objects", {}).items()}
+    return World(**fields)
+
+
+def _provider(document: object) -> Provider:
+    fields = _fields(document, _PROVIDER, "provider", "url")
+    for name in ("client_ids", "thumbprints"):
+        if name in fields:
+            fields[name] = tuple(map(str, fields[name]))
+    return Provider(**fields)
+
+
+def _role(document: object) -> Role:
+    fields = _fields(document, _ROLE, "role", "arn", "trust_policy")
+    if "max_session" in fields:
+        fields["max_session"] = timedelta(seconds=fields["max_session"])
+    fields["policies"] = tuple(fields.get("policies", ()))
+    return Role(**fields)
+
+
+def _fields(document: object, known: Mapping[str, type], what: str, *needed: str) -> dict[str, Any]:
+    """The members of an object, each known and of its type. Raises ConfigurationError."""
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"a {what} is a JSON object", hint=f"With the members {', '.join(known)}.")
+    for name, value in document.items():
+        if name not in known:
+            raise ConfigurationError(f"a {what} has no {name!r}", hint=f"It has: {', '.join(known)}.")
+        if not isinstance(value, known[name]) or isinstance(value, bool):
+            raise ConfigurationError(
+                f"{name} of a {what} is a {type(value).__name__}", hint=f"It is to be a {known[name].__name__}."
+            )
+    for name in needed:
+        if name not in document:
+            raise ConfigurationError(f"a {what} needs {name}", hint="Add it.")
+    return dict(document)
+
+
+def _object_as_json(body: bytes) -> object:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode()}
+
+
+def _object(document: object, key: str) -> bytes:
+    """What an object holds. Raises ConfigurationError."""
+    if isinstance(document, str):
+        return document.encode()
+    if isinstance(document, dict) and isinstance(encoded := document.get("base64"), str):
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error as failure:
+            raise ConfigurationError(f"the object {key} is not base64", hint="Encode it again.") from failure
+    raise ConfigurationError(f"the object {key} is neither text nor base64", hint='Write "…" or {"base64": "…"}.')
