@@ -1,0 +1,154 @@
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.clock import RemoteClock, SystemClock, within
+from tests.fakes.clock import START, FakeClock, settle
+
+HOUR = timedelta(hours=1)
+
+
+def test_the_system_clock_tells_the_time_in_utc() -> None:
+    before = datetime.now(UTC)  # noqa: TID251 - what it is compared with
+    told = SystemClock().now()
+
+    assert told.utcoffset() == timedelta(0)
+    assert timedelta(0) <= told - before < timedelta(seconds=10)
+
+
+def test_the_steady_clock_counts_suspended_time() -> None:
+    assert abs(SystemClock().steady() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 10
+
+
+async def test_the_system_clock_sleeps() -> None:
+    clock = SystemClock()
+    before = clock.steady()
+
+    await clock.sleep(0.01)
+
+    assert clock.steady() - before >= 0.01
+
+
+# The time as somebody else tells it
+
+
+def test_until_it_is_heard_a_remote_clock_is_our_own() -> None:
+    base = FakeClock()
+    clock = RemoteClock(base)
+
+    base.step(HOUR)
+
+    assert clock.now() == START + HOUR
+    assert clock.offset is None
+
+
+def test_what_was_told_is_the_time() -> None:
+    clock = RemoteClock(FakeClock())
+
+    clock.learn(START + HOUR)
+
+    assert clock.now() == START + HOUR
+    assert clock.offset == HOUR
+
+
+async def test_what_was_told_is_carried_forward() -> None:
+    base = FakeClock()
+    clock = RemoteClock(base)
+    clock.learn(START - HOUR)
+
+    await base.advance(timedelta(minutes=5))
+
+    assert clock.now() == START - HOUR + timedelta(minutes=5)
+    assert clock.offset == -HOUR
+
+
+def test_a_step_of_our_own_clock_changes_nothing_but_the_offset() -> None:
+    base = FakeClock()
+    clock = RemoteClock(base)
+    clock.learn(START)
+
+    base.step(HOUR)
+
+    assert clock.now() == START
+    assert clock.offset == -HOUR
+
+
+def test_suspended_time_counts() -> None:
+    base = FakeClock()
+    clock = RemoteClock(base)
+    clock.learn(START)
+
+    base.suspend(HOUR)
+
+    assert clock.now() == START + HOUR
+    assert clock.steady() == base.steady()
+
+
+async def test_a_remote_clock_sleeps_by_our_own() -> None:
+    base = FakeClock()
+    sleeping = asyncio.ensure_future(RemoteClock(base).sleep(60))
+    await settle()
+
+    assert base.sleepers == 1
+    await base.advance(timedelta(seconds=60))
+    await sleeping
+
+
+# Waiting no longer than so
+
+
+async def test_what_is_ready_in_time_is_given() -> None:
+    async def answer() -> str:
+        await clock.sleep(5)
+        return "here"
+
+    clock = FakeClock()
+    waiting = asyncio.ensure_future(within(clock, 10, answer()))
+    await clock.advance(timedelta(seconds=5))
+
+    assert await waiting == "here"
+    assert clock.sleepers == 0
+
+
+async def test_what_is_too_late_is_cancelled() -> None:
+    async def answer() -> None:
+        try:
+            await clock.sleep(50)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    clock, ended = FakeClock(), list[str]()
+    waiting = asyncio.ensure_future(within(clock, 10, answer()))
+    await clock.advance(timedelta(seconds=10))
+
+    with pytest.raises(TimeoutError):
+        await waiting
+    await settle()
+    assert ended == ["cancelled"]
+
+
+async def test_an_error_in_time_is_given_as_it_is() -> None:
+    async def fail() -> None:
+        raise LookupError("why")
+
+    clock = FakeClock()
+    with pytest.raises(LookupError, match="why"):
+        await within(clock, 10, fail())
+    await settle()
+    assert clock.sleepers == 0
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
+    clock = FakeClock()
+    waiting = asyncio.ensure_future(within(clock, 10, clock.sleep(50)))
+    await settle()
+    assert clock.sleepers == 2
+
+    waiting.cancel()
+    await settle()
+
+    assert clock.sleepers == 0
+    assert waiting.cancelled()
