@@ -1,0 +1,151 @@
+"""What every TokenSource must do, wherever its tokens come from."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from agent.clock import Clock
+from agent.errors import KeyUnavailable, TokenUnavailable
+from agent.keys import SigningKey
+from agent.keys.pem import PemKey
+from agent.secret import Secret
+from agent.tokens import TokenSource
+from agent.tokens.file import TokenFile
+from agent.tokens.self_signed import Identity, SelfSigned
+from tests.fakes.clock import FakeClock
+from tests.fakes.memory_key import MemoryKey, pem
+
+AUDIENCE = "sts.amazonaws.com"
+IDENTITY = Identity("https://oidc.example.com", "host:web-1", AUDIENCE, timedelta(minutes=10))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A source, the key that verifies what it gives, and a way to break it."""
+
+    source: TokenSource
+    verifier: SigningKey
+    break_it: Callable[[], None]
+
+
+def signed_by(key: SigningKey, clock: Clock) -> SelfSigned:
+    ids = itertools.count()
+    return SelfSigned(key, IDENTITY, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
+
+
+async def in_memory(_: Path, clock: Clock) -> Bench:
+    key = MemoryKey()
+
+    def break_it() -> None:
+        key.failure = KeyUnavailable("the device is gone")
+
+    return Bench(signed_by(key, clock), key, break_it)
+
+
+async def with_rsa(_: Path, clock: Clock) -> Bench:
+    key = PemKey.parse(Secret(pem("rsa-2048").decode()), origin="a test")
+
+    class Gone:
+        public = key.public
+
+        async def sign(self, message: bytes) -> bytes:
+            if broken:
+                raise KeyUnavailable("the device is gone")
+            return await key.sign(message)
+
+    broken: list[bool] = []
+    return Bench(signed_by(Gone(), clock), key, lambda: broken.append(True))
+
+
+async def in_a_file(directory: Path, clock: Clock) -> Bench:
+    key = MemoryKey()
+    path = directory / "token"
+    token = await signed_by(key, clock).token()
+    path.write_text(token.value.reveal() + "\n")
+    return Bench(TokenFile(path, clock), key, path.unlink)
+
+
+SOURCES: dict[str, Callable[[Path, Clock], Coroutine[None, None, Bench]]] = {
+    "self-signed": in_memory,
+    "self-signed-rsa": with_rsa,
+    "file": in_a_file,
+}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=list(SOURCES))
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Bench:
+    return await SOURCES[request.param](tmp_path, clock)
+
+
+def claims(bench: Bench, token: str) -> dict[str, Any]:
+    public = bench.verifier.public
+    decoded: dict[str, Any] = jwt.decode(
+        token,
+        jwt.PyJWK(dict(public.jwk), public.algorithm),
+        [public.algorithm],
+        audience=AUDIENCE,
+        options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+    )
+    return decoded
+
+
+async def test_it_gives_a_token_that_is_signed_and_for_one_audience(bench: Bench) -> None:
+    token = await bench.source.token()
+
+    assert claims(bench, token.value.reveal())["aud"] == AUDIENCE
+
+
+async def test_it_says_when_the_token_expires(bench: Bench) -> None:
+    token = await bench.source.token()
+
+    assert token.expires_at == datetime.fromtimestamp(claims(bench, token.value.reveal())["exp"], UTC)
+    assert token.expires_at.utcoffset() == timedelta(0)
+
+
+async def test_the_token_is_good_now_by_the_clock_it_was_given(bench: Bench, clock: FakeClock) -> None:
+    token = await bench.source.token()
+    stated = claims(bench, token.value.reveal())
+
+    assert stated["nbf"] <= clock.now().timestamp() < stated["exp"]
+
+
+async def test_it_stays_good_for_as_long_as_it_is_asked(bench: Bench, clock: FakeClock) -> None:
+    await bench.source.token()
+    await clock.advance(timedelta(minutes=9))
+
+    assert (await bench.source.token()).expires_at > clock.now()
+
+
+async def test_many_may_ask_at_once(bench: Bench) -> None:
+    tokens = await asyncio.gather(*(bench.source.token() for _ in range(50)))
+
+    assert all(claims(bench, token.value.reveal()) for token in tokens)
+
+
+async def test_what_it_gives_does_not_show_itself(bench: Bench) -> None:
+    token = await bench.source.token()
+
+    assert token.value.reveal() not in repr(token)
+
+
+async def test_it_fails_with_one_of_two_errors_that_say_what_and_never_the_token(bench: Bench) -> None:
+    token = await bench.source.token()
+    bench.break_it()
+
+    with pytest.raises((TokenUnavailable, KeyUnavailable)) as caught:
+        await bench.source.token()
+
+    assert caught.value.what
+    assert token.value.reveal() not in f"{caught.value} {caught.value.hint}"
