@@ -15,7 +15,8 @@ from agent.errors import ConfigurationError
 
 #: IAM's own rules for the parts of a role's ARN; the path may be empty.
 _ROLE_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<number>[0-9]{12}):role(?P<path>/(?:[!-.0-~]+/)*)(?P<role>[A-Za-z0-9_+=,.@-]{1,64})"
+    r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<number>[0-9]{12}):role"
+    r"(?P<path>/(?:[!-~]{1,510}/)?)(?P<role>[A-Za-z0-9_+=,.@-]{1,64})"
 )
 
 #: A role's maximum session duration is between these, whatever less our sessions ask for.

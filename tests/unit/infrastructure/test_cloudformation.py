@@ -1,0 +1,103 @@
+from datetime import timedelta
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # cfn-lint brings it, without its stubs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.infrastructure import Account, Role, Trust
+from agent.infrastructure.cloudformation import cloudformation
+from agent.infrastructure.trust import policy_of
+
+HERE = Account("aws", "123456789012")
+TRUST = Trust("https://oidc.example.com/site-a", "sts.amazonaws.com", "host:web-1")
+
+
+class Reader(yaml.SafeLoader):  # type: ignore[misc]  # for want of those stubs
+    """Reads CloudFormation's short forms as what they are short for."""
+
+
+def _function(loader: Reader, suffix: str, node: yaml.Node) -> dict[str, object]:
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.ScalarNode)
+    return {suffix: loader.construct_scalar(node)}
+
+
+Reader.add_multi_constructor("!", _function)
+
+
+def a_role(*names: str, path: str = "/", role: str = "backup", hours: int = 2) -> Role:
+    return Role(names, HERE, path, role, timedelta(hours=hours))
+
+
+def read(text: str) -> dict[str, dict[str, dict[str, object]]]:
+    found = yaml.load(text, Reader)
+    assert isinstance(found, dict)
+    return found
+
+
+def with_a_provider_elsewhere(value: object) -> object:
+    """What CloudFormation makes of it where CreateProvider is false."""
+    if isinstance(value, dict):
+        if value.keys() == {"If"}:
+            return value["If"][2]
+        return {name: with_a_provider_elsewhere(item) for name, item in value.items()}
+    return [with_a_provider_elsewhere(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_role_has_name_path_duration_and_trust() -> None:
+    role = read(cloudformation(TRUST, HERE, [a_role("nightly", path="/site/a/")]))["Resources"]["Nightly"]
+    assert role["Type"] == "AWS::IAM::Role"
+    properties = role["Properties"]
+    assert isinstance(properties, dict)
+    assert (properties["RoleName"], properties["Path"], properties["MaxSessionDuration"]) == (
+        "backup",
+        "/site/a/",
+        7200,
+    )
+    assert with_a_provider_elsewhere(properties["AssumeRolePolicyDocument"]) == policy_of(TRUST, HERE)
+    federated = properties["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Federated"]
+    assert federated["If"][:2] == ["ProviderIsOurs", {"Ref": "Issuer"}]
+
+
+def test_the_provider_is_made_for_the_issuer_and_the_audience_unless_it_is_there_already() -> None:
+    template = read(cloudformation(TRUST, HERE, [a_role("nightly")]))
+    assert template["Resources"]["Issuer"] == {
+        "Type": "AWS::IAM::OIDCProvider",
+        "Condition": "ProviderIsOurs",
+        "Properties": {
+            "Url": "https://oidc.example.com/site-a",
+            "ClientIdList": ["sts.amazonaws.com"],
+            "Tags": [{"Key": "managed-by", "Value": "rolecall"}],
+        },
+    }
+    assert template["Parameters"]["CreateProvider"]["Default"] == "true"
+    assert template["Conditions"]["ProviderIsOurs"] == {"Equals": [{"Ref": "CreateProvider"}, "true"]}
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=127)
+    | st.lists(st.sampled_from(["$", "{", '"', "\\", "\n", '"Federated": "arn', "😀"]), min_size=1).map("".join)
+)
+def test_any_subject_comes_back_out_of_the_yaml(subject: str) -> None:
+    trust = Trust("https://oidc.example.com", "aud", subject, source_identity=True, require_pinning=True)
+    role = read(cloudformation(trust, HERE, [a_role("nightly")]))["Resources"]["Nightly"]["Properties"]
+    assert isinstance(role, dict)
+    assert with_a_provider_elsewhere(role["AssumeRolePolicyDocument"]) == policy_of(trust, HERE)
+
+
+def test_each_role_has_a_parameter_for_what_it_may_do_and_an_output() -> None:
+    template = read(
+        cloudformation(TRUST, HERE, [a_role("a-b", "c"), a_role("issuer", role="x"), a_role("9", role="y")])
+    )
+    assert set(template["Resources"]) == {"Issuer", "AB", "Issuer2", "Role9"}
+    assert set(template["Parameters"]) == {"CreateProvider"} | {f"PermissionsOf{n}" for n in ("AB", "Issuer2", "Role9")}
+    assert template["Outputs"]["ArnOfAB"] == {"Description": "The ARN of a-b and c", "Value": {"GetAtt": "AB.Arn"}}
+
+
+@pytest.mark.parametrize("role", ["@TRUST@", "@ID@", "@PATH@"])
+def test_a_role_may_be_called_like_a_place_to_fill(role: str) -> None:
+    found = read(cloudformation(TRUST, HERE, [a_role("odd", role=role)]))["Resources"]["Odd"]["Properties"]
+    assert isinstance(found, dict)
+    assert found["RoleName"] == role
