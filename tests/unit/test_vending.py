@@ -1,0 +1,289 @@
+"""Does everybody get what they are granted, nobody anything else, and is it told once?"""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agent.callers import Facts, Grant, Peer
+from agent.credentials import Credentials
+from agent.errors import (
+    AgentError,
+    CallerDenied,
+    CallerUnknown,
+    CredentialsNotReady,
+    CredentialsUnavailable,
+    RoleAmbiguous,
+    RoleUnknown,
+)
+from agent.events import CredentialsVended, VendingDenied
+from agent.schedule import RefreshPolicy
+from agent.sessions import RoleSession
+from agent.vending import Vendor
+from tests.fakes.clock import FakeClock
+from tests.fakes.report import Reported
+from tests.fakes.source import FakeSource
+
+#: What a caller presents, and what that says of it.
+KNOWN: dict[bytes | None, Facts] = {
+    b"web-token-of-16-chars": frozenset({("token.file", "/tokens/web")}),
+    b"both-token-of-16-chars": frozenset({("token.file", "/tokens/web"), ("token.file", "/tokens/ops")}),
+    b"idle-token-of-16-chars": frozenset({("token.file", "/tokens/idle")}),
+}
+WEB, BOTH, IDLE, WRONG = (*KNOWN, b"nobody-knows-this-one")
+
+GRANTS = [
+    Grant("web", frozenset({("token.file", "/tokens/web")})),
+    Grant("ops", frozenset({("token.file", "/tokens/web"), ("token.file", "/tokens/ops")})),
+    Grant("ghost", frozenset({("token.file", "/tokens/ops")})),  # a role that is not there
+]
+
+
+class ByToken:
+    """Knows the callers of this file."""
+
+    def attest(self, peer: Peer) -> Facts:
+        return KNOWN.get(peer.presented, frozenset())
+
+
+class ByAddress:
+    """Knows one address."""
+
+    def attest(self, peer: Peer) -> Facts:
+        return frozenset({("peer.address", peer.address)}) if peer.address == "127.0.0.9" else frozenset()
+
+
+class Stage:
+    """Three roles, of which `web` and `ops` hold credentials."""
+
+    def __init__(self, *grants: Grant) -> None:
+        self.clock = FakeClock()
+        self.reported = Reported()
+        self.sources = {role: FakeSource(self.clock, role=role) for role in ("web", "ops", "cold")}
+        self.sessions = {
+            role: RoleSession(
+                role,
+                f"arn:aws:iam::123456789012:role/{role}",
+                source,
+                RefreshPolicy(),
+                clock=self.clock,
+                report=Reported(),
+                spread=lambda: 0.5,
+            )
+            for role, source in self.sources.items()
+        }
+        self.vendor = Vendor(self.sessions, [ByToken(), ByAddress()], grants or GRANTS, self.reported)
+
+    async def warm(self) -> "Stage":
+        for role in ("web", "ops"):
+            await self.sessions[role].renew()
+        return self
+
+    async def outcome(self, peer: Peer, role: str) -> str:
+        try:
+            return (await self.vendor.vend(peer, role)).role_arn.rpartition("/")[2]
+        except AgentError as error:
+            return type(error).__name__
+
+
+def peer(presented: bytes | None, address: str = "127.0.0.1") -> Peer:
+    return Peer(address, presented)
+
+
+@pytest.mark.parametrize(
+    ("presented", "role", "outcome"),
+    [
+        (WEB, "web", "web"),
+        (WEB, "ops", "CallerDenied"),  # half of what the grant asks for
+        (WEB, "cold", "CallerDenied"),
+        (WEB, "nosuch", "RoleUnknown"),
+        (WEB, "", "RoleUnknown"),
+        (WEB, "WEB", "RoleUnknown"),
+        (BOTH, "web", "web"),
+        (BOTH, "ops", "ops"),
+        (BOTH, "ghost", "RoleUnknown"),
+        (IDLE, "web", "CallerDenied"),
+        (IDLE, "nosuch", "CallerDenied"),
+        (WRONG, "web", "CallerUnknown"),
+        (WRONG, "nosuch", "CallerUnknown"),
+        (None, "web", "CallerUnknown"),
+        (None, "nosuch", "CallerUnknown"),
+        (b"", "web", "CallerUnknown"),
+    ],
+)
+async def test_caller_grant_and_role_decide(presented: bytes | None, role: str, outcome: str) -> None:
+    stage = await Stage().warm()
+    assert await stage.outcome(peer(presented), role) == outcome
+    held = stage.vendor.vend_held(peer(presented), role)
+    assert (held is not None) == (outcome == role)
+
+
+@pytest.mark.parametrize("presented", [IDLE, WRONG, None])
+async def test_strangers_cannot_tell_unknown_from_forbidden(presented: bytes | None) -> None:
+    stage = await Stage().warm()
+    answers = set()
+    for role in ("web", "ops", "cold", "ghost", "nosuch"):
+        with pytest.raises(AgentError) as caught:
+            await stage.vendor.vend(peer(presented), role)
+        answers.add((type(caught.value), caught.value.what, caught.value.hint))
+    assert len(answers) == 1
+
+
+async def test_no_token_and_a_wrong_token_are_told_apart_for_their_owner() -> None:
+    stage = await Stage().warm()
+    with pytest.raises(CallerUnknown, match="showed no token"):
+        await stage.vendor.vend(peer(None), "web")
+    with pytest.raises(CallerUnknown, match="is not known here"):
+        await stage.vendor.vend(peer(WRONG), "web")
+
+
+async def test_anyone_means_anyone_and_that_role_alone() -> None:
+    stage = await Stage(Grant("web", frozenset())).warm()
+    for presented in (None, WRONG, IDLE):
+        assert await stage.outcome(peer(presented), "web") == "web"
+        assert await stage.outcome(peer(presented), "ops") in {"CallerUnknown", "CallerDenied"}
+        assert await stage.outcome(peer(presented), "nosuch") == "RoleUnknown"
+
+
+async def test_what_several_attestors_know_counts_together() -> None:
+    both = frozenset({("token.file", "/tokens/web"), ("peer.address", "127.0.0.9")})
+    stage = await Stage(Grant("web", both)).warm()
+    assert await stage.outcome(peer(WEB, "127.0.0.9"), "web") == "web"
+    assert await stage.outcome(peer(WEB, "127.0.0.1"), "web") == "CallerDenied"
+    assert await stage.outcome(peer(WRONG, "127.0.0.9"), "web") == "CallerDenied"
+
+
+async def test_no_grants_no_roles() -> None:
+    stage = await Stage(Grant("web", frozenset({("unix.uid", "0")}))).warm()
+    assert await stage.outcome(peer(WEB), "web") == "CallerDenied"
+
+
+# The one role of a caller
+
+
+@pytest.mark.parametrize(("presented", "role"), [(WEB, "web")])
+def test_the_one_role_granted_need_not_be_named(presented: bytes, role: str) -> None:
+    assert Stage().vendor.sole_role(peer(presented)) == role
+
+
+@pytest.mark.parametrize(("presented", "error"), [(IDLE, CallerDenied), (WRONG, CallerUnknown), (None, CallerUnknown)])
+def test_who_is_granted_nothing_is_told_as_any_stranger(presented: bytes | None, error: type[AgentError]) -> None:
+    stage = Stage()
+    with pytest.raises(error):
+        stage.vendor.sole_role(peer(presented))
+    assert [told.role for told in stage.reported.of(VendingDenied)] == [""]
+
+
+def test_who_is_granted_several_is_told_their_names_in_order() -> None:
+    stage = Stage()
+    with pytest.raises(RoleAmbiguous, match=r"several roles: ghost, ops, web\."):
+        stage.vendor.sole_role(peer(BOTH))
+    assert stage.reported == []
+
+
+# What is told
+
+
+async def test_a_set_is_told_of_once_to_each_caller_by_either_way() -> None:
+    stage = await Stage().warm()
+    for _ in range(3):
+        await stage.vendor.vend(peer(WEB), "web")
+        stage.vendor.vend_held(peer(WEB), "web")
+        stage.vendor.vend_held(peer(BOTH), "web")
+    held = stage.sessions["web"].usable()
+    assert held is not None
+    assert stage.reported == [
+        CredentialsVended("web", "token.file=/tokens/web", held.access_key_id, held.expires_at),
+        CredentialsVended("web", "token.file=/tokens/ops,token.file=/tokens/web", held.access_key_id, held.expires_at),
+    ]
+    await stage.sessions["web"].renew()
+    await stage.vendor.vend(peer(WEB), "web")
+    assert [told.access_key_id[-1] for told in stage.reported.of(CredentialsVended)] == ["1", "1", "2"]
+
+
+async def test_each_refusal_is_told_with_a_reason_of_a_short_list_and_no_made_up_name() -> None:
+    stage = await Stage().warm()
+    for presented, role in ((WRONG, "web"), (IDLE, "web"), (WEB, "nosuch"), (None, "drop table")):
+        await stage.outcome(peer(presented), role)
+    assert [(told.role, told.caller, told.reason) for told in stage.reported.of(VendingDenied)] == [
+        ("web", "unknown at 127.0.0.1", "unknown_caller"),
+        ("web", "token.file=/tokens/idle", "not_granted"),
+        ("", "token.file=/tokens/web", "unknown_role"),
+        ("", "unknown at 127.0.0.1", "unknown_caller"),
+    ]
+
+
+async def test_asking_for_what_is_held_tells_nothing_when_it_gives_nothing() -> None:
+    stage = await Stage().warm()
+    for presented, role in ((WRONG, "web"), (IDLE, "web"), (WEB, "nosuch"), (BOTH, "ghost")):
+        assert stage.vendor.vend_held(peer(presented), role) is None
+    await stage.clock.advance(timedelta(hours=1))
+    assert stage.vendor.vend_held(peer(WEB), "web") is None
+    assert stage.reported == []
+
+
+async def test_nothing_told_shows_what_was_presented() -> None:
+    stage = await Stage().warm()
+    for presented in (WEB, BOTH, IDLE, WRONG):
+        await stage.outcome(peer(presented), "web")
+    shown = repr(stage.reported) + repr([told.error.what for told in stage.reported.of(VendingDenied)])
+    assert not any(str(presented) in shown or str(presented)[2:-1] in shown for presented in (WEB, BOTH, IDLE, WRONG))
+
+
+async def test_the_memory_of_who_was_told_is_bounded_and_loses_nobody_below_its_limit() -> None:
+    stage = await Stage(Grant("web", frozenset())).warm()
+    for _ in range(3):
+        for number in range(10_000):
+            stage.vendor.vend_held(peer(None, f"10.0.{number // 100}.{number % 100}"), "web")
+    assert len(stage.reported) == 10_000
+    for number in range(25_000):
+        stage.vendor.vend_held(peer(None, f"10.1.{number // 100}.{number % 100}"), "web")
+    assert len(stage.reported) == 35_000
+    remembered = sum(len(told) for _, told in stage.vendor._told.values())
+    assert remembered <= 10_000
+
+
+# Nothing there
+
+
+async def test_a_cold_role_answers_that_it_is_on_its_way_and_starts_nothing() -> None:
+    stage = Stage()
+    asked = asyncio.ensure_future(stage.vendor.vend(peer(WEB), "web"))
+    await stage.clock.advance(timedelta(seconds=0.7))
+    with pytest.raises(CredentialsNotReady):
+        await asked
+    assert stage.sources["web"].fetches == []
+    assert stage.reported == []
+
+
+async def test_the_reason_of_an_outage_reaches_those_who_are_granted() -> None:
+    stage = Stage()
+    stage.sources["web"].failure = CredentialsUnavailable("STS does not answer.")
+    await stage.sessions["web"].renew()
+    assert await stage.outcome(peer(WEB), "web") == "CredentialsUnavailable"
+    assert await stage.outcome(peer(WRONG), "web") == "CallerUnknown"
+
+
+async def test_strangers_are_refused_at_once_even_while_a_fetch_is_under_way() -> None:
+    stage = Stage()
+    stage.sources["web"].hangs = True
+    renewing = asyncio.ensure_future(stage.sessions["web"].renew())
+    asked = asyncio.ensure_future(stage.vendor.vend(peer(IDLE), "web"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert asked.done()
+    assert isinstance(asked.exception(), CallerDenied)
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def test_a_granted_caller_of_a_missing_role_can_tell_it_from_a_bug() -> None:
+    with pytest.raises(RoleUnknown):
+        await Stage().vendor.vend(peer(BOTH), "ghost")
+
+
+async def test_what_is_vended_is_what_is_held() -> None:
+    stage = await Stage().warm()
+    given = await stage.vendor.vend(peer(WEB), "web")
+    assert isinstance(given, Credentials)
+    assert given is stage.sessions["web"].usable()
