@@ -7,15 +7,17 @@ be used nor do harm.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import aiohttp
 from aiobotocore.client import AioBaseClient
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore import UNSIGNED
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
@@ -134,7 +136,23 @@ def _config(endpoint: StsEndpoint) -> AioConfig:
         # The daemon has its own idea of when to try again; STS judges parameters itself, without quoting a token.
         retries={"mode": "standard", "total_max_attempts": 1},
         parameter_validation=False,
+        http_session_cls=OneHop,
     )
+
+
+class OneHop(AIOHTTPSession):
+    """An HTTP session that follows no redirect: STS gives none, and the token is in the body."""
+
+    async def _get_session(self, proxy_url: str | None) -> "_Straight":
+        return _Straight(await super()._get_session(proxy_url))  # type: ignore[misc]  # the stubs leave it out
+
+
+class _Straight:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def request(self, method: str, **about: Any) -> Awaitable[aiohttp.ClientResponse]:
+        return self._session.request(method, **about, allow_redirects=False)
 
 
 class SealedSession(AioSession):

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.clock import RemoteClock, within
 from agent.credentials import Credentials
-from agent.credentials.sts.errors import Turn, apology, known_code, meaning, time_told_by
+from agent.credentials.sts.errors import apology, known_code, time_told_by, untimely
 from agent.credentials.sts.exchange import Answer, Role, Sts
 from agent.credentials.sts.query import AwsSts, StsClient
 from agent.credentials.sts.validation import believe
@@ -52,14 +52,15 @@ class StsWebIdentity:
 
         Raises CredentialsRefused, CredentialsUnavailable, TokenUnavailable or KeyUnavailable.
         """
-        answer = await self._ask()
-        if not answer.granted and meaning(answer).turn is Turn.MINT_AGAIN:
-            answer = await self._ask()  # the clock has just been put right by the first answer
+        answer, corrected = await self._ask()
+        if untimely(answer, corrected):
+            answer, _ = await self._ask()  # the clock has just been put right by the first answer
         if not answer.granted:
             raise apology(answer, self._role, self._clock.offset)
         return believe(answer.result, self._role, self._clock.now())
 
-    async def _ask(self) -> Answer:
+    async def _ask(self) -> tuple[Answer, timedelta]:
+        """Ask once; give the answer, and by how much it corrected the clock."""
         token = await self._tokens.token()
         asked = self._sts.assume_role_with_web_identity(self._role, token.value)
         try:
@@ -74,14 +75,15 @@ class StsWebIdentity:
             self._report(StsAnswered("Unreachable"))
             raise
         self._report(StsAnswered(known_code(answer)))
-        self._learn(answer)
-        return answer
+        return answer, self._learn(answer)
 
-    def _learn(self, answer: Answer) -> None:
+    def _learn(self, answer: Answer) -> timedelta:
         told = answer.told or time_told_by(answer)
         if told is None:
-            return
+            return timedelta(0)
+        corrected = told - self._clock.now()
         self._clock.learn(told)
         offset = self._clock.offset
         assert offset is not None  # it has just been learnt
         self._report(ClockMeasured(offset))
+        return corrected

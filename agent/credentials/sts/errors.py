@@ -71,6 +71,7 @@ TABLE: Final = (
         "Check the clock of this machine, or of whoever issues the token: it came from STS's future.",
         "in the future",
         "not yet valid",
+        "not valid yet",
         "before its nbf",
         "used before",
     ),
@@ -262,6 +263,12 @@ _UNKNOWN: Final = Row(
     Turn.SOMEBODY,
     "This error of STS is not known here; look its code up in the STS API reference, and check {setting} and [sts].",
 )
+_NOT_STS: Final = Row(
+    frozenset(),
+    Turn.SOMEBODY,
+    "STS's errors have a code and this has none: see that sts.endpoint_url, if set, is really STS, and what proxy or "
+    "firewall answers instead.",
+)
 _TROUBLE: Final = Row(frozenset(), Turn.SOON, "STS, or what stands before it, has trouble of its own.")
 
 _KNOWN: Final = frozenset(code for row in TABLE for code in row.codes)
@@ -276,7 +283,9 @@ def meaning(answer: Answer) -> Row:
     for row in TABLE:
         if code in row.codes and (not row.words or any(word in text for word in row.words)):
             return row
-    return _TROUBLE if answer.status >= 500 or answer.status in {408, 425, 429} else _UNKNOWN
+    if answer.status >= 500 or answer.status in {408, 425, 429}:
+        return _TROUBLE
+    return _NOT_STS if code.isdigit() else _UNKNOWN
 
 
 def known_code(answer: Answer) -> str:
@@ -284,6 +293,19 @@ def known_code(answer: Answer) -> str:
     if answer.granted or _bare(answer.code) in _KNOWN or re.fullmatch(r"[1-5]\d\d", answer.code):
         return answer.code
     return "Other"
+
+
+def untimely(answer: Answer, corrected: timedelta) -> bool:
+    """Whether a token minted now may fare better; `corrected` is by how much the answer put our clock right.
+
+    How AWS words its refusal of a token from its future is not documented; so when our clock has just been found
+    wrong, whatever is said against the token is laid to the clock, once.
+    """
+    if answer.granted:
+        return False
+    if meaning(answer).turn is Turn.MINT_AGAIN:
+        return True
+    return _bare(answer.code) == _TOKEN and abs(corrected) > _NOTABLE
 
 
 def time_told_by(answer: Answer) -> datetime | None:
@@ -303,7 +325,7 @@ def apology(answer: Answer, role: Role, offset: timedelta | None) -> Credentials
         way = "ahead of" if offset > timedelta(0) else "behind"
         hint += f" STS is {abs(offset).total_seconds():.0f} s {way} this machine."
     text = answer.message or f"HTTP {answer.status}, without a word"
-    what = f"STS gave no credentials for {role.arn}: {answer.code[:64]}: {text}"
+    what = f"STS gave no credentials for {role.arn}: {answer.code}: {text}"
     return CredentialsRefused(what, hint=hint) if row.turn is Turn.SOMEBODY else CredentialsUnavailable(what, hint=hint)
 
 

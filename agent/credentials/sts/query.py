@@ -24,6 +24,9 @@ _EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
 _MESSAGE_LENGTH: Final = 400
+# Shorter pieces of a token are words like any other.
+_WORD_LENGTH: Final = 8
+_CODE: Final = re.compile(r"[A-Za-z0-9.:_]{1,64}")
 # STS quotes parameters that it finds malformed, and one of them is the token.
 _TOKEN_LIKE: Final = re.compile(r"eyJ[\w.=-]*|[\w+/=-]{65,}", re.ASCII)
 
@@ -83,9 +86,9 @@ def _success(response: Mapping[str, Any]) -> Answer:
 def _error(response: Mapping[str, Any], token: Secret) -> Answer:
     about = response.get("ResponseMetadata", {})
     error = response.get("Error", {})
-    code = str(error.get("Code") or about.get("HTTPStatusCode") or "Unknown")
+    code = str(error.get("Code") or about.get("HTTPStatusCode"))
     return Answer(
-        code,
+        code if _CODE.fullmatch(code) else "Unreadable",
         message=_cleared(str(error.get("Message") or ""), token),
         status=about.get("HTTPStatusCode", 0),
         told=_told(about) if "x-amzn-requestid" in about.get("HTTPHeaders", {}) else None,
@@ -103,5 +106,9 @@ def _told(about: Mapping[str, Any]) -> datetime | None:
 
 
 def _cleared(message: str, token: Secret) -> str:
-    message = " ".join(message.replace(token.reveal(), "…").split())
-    return _TOKEN_LIKE.sub("…", "".join(filter(str.isprintable, message)))[:_MESSAGE_LENGTH]
+    whole = token.reveal()
+    for piece in (whole, *whole.split(".")):
+        if len(piece) >= _WORD_LENGTH:
+            message = message.replace(piece, "…")
+    readable = "".join(character if character.isprintable() else " " for character in message)
+    return " ".join(_TOKEN_LIKE.sub("…", readable).split())[:_MESSAGE_LENGTH]
