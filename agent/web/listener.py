@@ -1,16 +1,41 @@
 """Where do requests come in, and how does that end?"""
 
+import asyncio
+import errno
+import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 
-from agent.web import sockets
+from agent.clock import Clock
+from agent.web import Output, sockets
+from agent.web.answers import headers, http_date, wire
+from agent.web.connections import Beginning, Connection, Limits
+from agent.web.fast import Ends, ReadyAnswers
+from agent.web.ordinary import OrdinaryConnection, OrdinaryRoute, as_http_1_1
+from agent.web.problems import OVERLOADED
 from agent.web.sockets import Address
+from agent.web.stats import RequestStats
 
 #: How long requests that are under way may still take when we close, in seconds.
 GRACE = 2.0
+
+#: So many connections are accepted at a time, so that a herd does not keep others waiting.
+_AT_A_TIME = 64
+
+#: Of the file descriptors that this process may open, so many are left for everything but callers.
+_RESERVED = 128
+
+#: How long to wait, in seconds, when the machine cannot give us another connection.
+_BREATHER = 0.25
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+OnBug = Callable[[BaseException], None]
 
 
 @asynccontextmanager
@@ -30,3 +55,210 @@ async def serving(application: web.Application, where: Address | socket.socket) 
     finally:
         await runner.cleanup()
         listening.close()
+
+
+@asynccontextmanager
+async def answering(
+    output: Output,
+    where: Address | socket.socket,
+    *,
+    clock: Clock,
+    stats: RequestStats,
+    on_bug: OnBug,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+) -> AsyncIterator[Address]:
+    """Answer for one output, fast, while the context lasts; yields the address that it listens on.
+
+    `clock` gives the Date of answers. On the way out nothing more is accepted, requests under way get their
+    answer within 2 s, then connections close. Raises ListenerUnavailable.
+    """
+    listening = sockets.opened(where)
+    async with asyncio.TaskGroup() as adoptions:
+        listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, limits=limits)
+        listener.open(adoptions)
+        try:
+            yield sockets.address_of(listening)
+        finally:
+            await listener.close()
+
+
+class _Listener:
+    """Accepts connections itself, rather than by the loop.
+
+    So a request that came with its connection is answered before anything is built for that connection, which for
+    most SDKs is all that there is to do.
+    """
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        output: Output,
+        *,
+        clock: Clock,
+        stats: RequestStats,
+        on_bug: OnBug,
+        limits: Limits,
+    ) -> None:
+        self._listening = listening
+        self._local = sockets.address_of(listening)[0]
+        self._anywhere = self._local in ("0.0.0.0", "::")  # noqa: S104 - recognised, not chosen
+        self._loop = asyncio.get_running_loop()
+        self._on_bug = on_bug
+        self._limits = limits
+        self._most = min(limits.connections, _descriptors() - _RESERVED)
+        self._route = OrdinaryRoute(output, clock, stats, on_bug)
+        self._server = web.Server(self._route, request_factory=self._request)
+        self._connections: set[Connection] = set()
+        self._adopting = 0
+        self._adoptions: asyncio.TaskGroup | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._empty = asyncio.Event()
+        self.answers = ReadyAnswers(output, clock, on_bug)
+        self.stats = stats
+        self.steady = clock.steady
+
+    def open(self, adoptions: asyncio.TaskGroup) -> None:
+        """Accept from now on; what an accepted connection needs is done in that group."""
+        self._adoptions = adoptions
+        self._loop.add_reader(self._listening, self._accept)
+
+    async def close(self) -> None:
+        """Accept what has connected already, then no more; wait for answers under way, then end all connections."""
+        self._loop.remove_reader(self._listening)
+        while self._accept():
+            pass
+        self._closing = True
+        self._listening.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await self._drained()
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    async def _drained(self) -> None:
+        while self._connections or self._adopting:
+            self._empty.clear()
+            for connection in tuple(self._connections):
+                if not connection.busy:
+                    connection.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await self._empty.wait()
+
+    def ordinary(self, connection: Connection) -> OrdinaryConnection:
+        return OrdinaryConnection(self._server, self._route, connection.ends, connection.linger)
+
+    def lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def _accept(self) -> bool:
+        """Take some of those who wait; whether there may be more."""
+        for _ in range(_AT_A_TIME):
+            try:
+                accepted, peer = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return False
+            except OSError as error:
+                self._pause(error)
+                return False
+            try:
+                self._take(accepted, str(peer[0]))
+            except OSError:
+                accepted.close()  # the client has gone already
+        return True
+
+    def _take(self, accepted: socket.socket, address: str) -> None:
+        """Answer what has come with the connection, if it is known; keep the connection if more may come."""
+        now = self.steady()
+        ends = (address, str(accepted.getsockname()[0]) if self._anywhere else self._local)
+        try:
+            received = accepted.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            received = b""
+        else:
+            if not received:
+                accepted.close()  # connected, and gone again without a word
+                return
+        if len(self._connections) + self._adopting >= self._most:
+            accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
+            accepted.close()
+            return
+        ready = self.answers.find(ends, received, now) if received else None
+        if ready is None:
+            self._adopt(accepted, ends, Beginning(received=received))
+            return
+        sent = accepted.send(ready.content, socket.MSG_DONTWAIT)
+        self.stats.count(ready.counted, self.steady() - now)
+        if ready.last and sent == len(ready.content):
+            accepted.close()
+        else:
+            self._adopt(accepted, ends, Beginning(unsent=ready.content[sent:], last=ready.last))
+
+    def _adopt(self, accepted: socket.socket, ends: Ends, begin: Beginning) -> None:
+        assert self._adoptions is not None
+        self._adopting += 1
+        self._adoptions.create_task(self._adopted(accepted, Connection(self, ends, begin)))
+
+    async def _adopted(self, accepted: socket.socket, connection: Connection) -> None:
+        try:
+            accepted.setblocking(False)
+            self._connections.add(connection)
+            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError:  # the client has gone already
+            self.lost(connection)
+            accepted.close()
+        finally:
+            self._adopting -= 1
+        if self._sweep is None and self._connections and not self._closing:
+            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
+
+    def _look_round(self) -> None:
+        """Cut off who takes too long. Runs only while there are connections, so an idle listener sleeps."""
+        now = self.steady()
+        for connection in tuple(self._connections):
+            connection.cut_off_if_overdue(now, self._limits)
+        self._sweep = None
+        if self._connections:
+            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
+        else:
+            self.answers.forget(now)  # requests hold tokens, and answers secrets
+
+    def _pause(self, error: OSError) -> None:
+        """Leave those who wait in the backlog for a moment: this machine cannot give us another connection now."""
+        if self._closing or error.errno not in _EXHAUSTED:
+            self._on_bug(error)
+            return
+        self._on_bug(error)
+        self._loop.remove_reader(self._listening)
+        self._loop.call_later(_BREATHER, self._resume)
+
+    def _resume(self) -> None:
+        if not self._closing:
+            self._loop.add_reader(self._listening, self._accept)
+
+    def _overloaded(self) -> bytes:
+        body = OVERLOADED.body()
+        self.stats.count((self._route.name, "", OVERLOADED.status), 0.0)
+        named = headers(body, http_date(self._route.clock.now()), OVERLOADED.headers)
+        return wire("503 Service Unavailable", named, body, last=True)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        return web.BaseRequest(as_http_1_1(message), payload, protocol, writer, task, self._loop)
+
+
+def _descriptors() -> int:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft

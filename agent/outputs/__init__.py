@@ -1,0 +1,1 @@
+"""How do credentials leave? One file per shape of exit."""

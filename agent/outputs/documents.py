@@ -1,0 +1,56 @@
+"""How are credentials written down for those who ask? Pure."""
+
+import json
+from datetime import UTC, datetime
+
+from agent.credentials import Credentials
+
+
+def ecs(credentials: Credentials) -> bytes:
+    """The JSON that AWS SDKs read from a container credentials endpoint (AWS_CONTAINER_CREDENTIALS_FULL_URI).
+
+    Some SDKs demand `Code`, `RoleArn` or exactly these names, one takes an empty string anywhere for a name, and
+    one splits at commas; so: these members, in this order, none empty. Raises ValueError rather than leave one empty.
+    """
+    return _json(
+        {
+            "Code": "Success",
+            "LastUpdated": instant(credentials.obtained_at),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key.reveal(),
+            "Token": credentials.session_token.reveal(),
+            "Expiration": instant(credentials.expires_at),
+            "AccountId": credentials.account_id,
+            "RoleArn": credentials.role_arn,
+        }
+    )
+
+
+def process(credentials: Credentials) -> bytes:
+    """The JSON that AWS SDKs read from a `credential_process`. `Version` is the number 1 (AWS SDK reference guide).
+
+    Raises ValueError rather than leave a member empty.
+    """
+    return _json(
+        {
+            "Version": 1,
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key.reveal(),
+            "SessionToken": credentials.session_token.reveal(),
+            "Expiration": instant(credentials.expires_at),
+            "AccountId": credentials.account_id,
+        }
+    )
+
+
+def instant(moment: datetime) -> str:
+    """The one form of a time that every SDK reads: UTC, a literal Z, whole seconds (those begun are cut off)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _json(members: dict[str, str | int]) -> bytes:
+    empty = [name for name, value in members.items() if not value]
+    if empty:
+        raise ValueError(f"credentials without {', '.join(empty)} are no credentials")
+    return json.dumps(members, separators=(",", ":")).encode("ascii")

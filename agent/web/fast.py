@@ -1,0 +1,132 @@
+"""Which requests can be answered with bytes that are ready?
+
+The one well-formed request that SDKs send, when the output has an answer at hand. Everything else, and
+everything doubtful, is left to the ordinary route; both give the same answer to the same bytes.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from agent.callers import Peer
+from agent.clock import Clock
+from agent.web import Asked, Output
+from agent.web.answers import headers, http_date, wire
+from agent.web.peer import host_allowed
+
+#: Both ends of a connection: (the peer's address, ours).
+Ends = tuple[str, str]
+
+#: The longest request that is recognised, in bytes: SDKs send 150 to 700.
+_LONGEST = 2048
+
+#: How much is remembered at once: requests, and bytes of requests and answers.
+_MOST, _MOST_BYTES = 512, 1 << 20
+
+_HEAD = re.compile(rb"GET (/[A-Za-z0-9._/-]{1,200}) HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,40}:[ -~]{0,1200}\r\n){1,20})\r\n")
+
+#: What SDKs send, and what cannot change the answer. A header not named here may mean anything.
+_HARMLESS = frozenset(
+    (
+        b"host",
+        b"authorization",
+        b"connection",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"user-agent",
+        b"x-amz-user-agent",
+        b"amz-sdk-request",
+        b"amz-sdk-invocation-id",
+        b"cache-control",
+        b"pragma",
+    )
+)
+
+
+class Recognised(NamedTuple):
+    """A request that is surely what it seems to be; `last` if the client wants the connection closed after it."""
+
+    asked: Asked
+    last: bool
+
+
+def recognise(request: bytes, ends: Ends) -> Recognised | None:
+    """Read exactly one whole request, strictly; None for all that is unusual, and never a reason."""
+    if len(request) > _LONGEST:
+        return None
+    match = _HEAD.fullmatch(request)
+    if match is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    for line in match[2].split(b"\r\n")[:-1]:
+        raw_name, _, value = line.partition(b":")
+        name = raw_name.lower()
+        if name in found or name not in _HARMLESS:
+            return None
+        found[name] = value.strip(b" ")
+    connection = found.get(b"connection", b"keep-alive").lower()
+    if connection not in (b"keep-alive", b"close") or not host_allowed(found.get(b"host", b""), ends[1]):
+        return None
+    peer = Peer(ends[0], found.get(b"authorization"))
+    return Recognised(Asked("GET", match[1].decode("ascii"), peer), last=connection == b"close")
+
+
+class Ready(NamedTuple):
+    """An answer as it goes on the wire; `counted` is what it is in the statistics."""
+
+    content: bytes
+    last: bool
+    counted: tuple[str, str, int]
+
+
+class ReadyAnswers:
+    """Answers made in the current second, by the bytes of the request and both ends of its connection.
+
+    Nothing outlives the second that its Date names, so what the output decides anew (a token taken away, new
+    credentials, the end of the old) counts within one second; the output's own margin is far wider.
+    """
+
+    def __init__(self, output: Output, clock: Clock, on_bug: Callable[[BaseException], None]) -> None:
+        """Know nothing yet."""
+        self._output = output
+        self._clock = clock
+        self._on_bug = on_bug
+        self._known: dict[tuple[Ends, bytes], Ready] = {}
+        self._room = _MOST_BYTES
+        self._until = 0.0
+        self._date = ""
+
+    def find(self, ends: Ends, request: bytes, now: float) -> Ready | None:
+        """The answer to a request, at steady time `now`; None if the ordinary route must find it."""
+        if now >= self._until:
+            self.forget(now)
+        ready = self._known.get((ends, request))
+        return ready if ready is not None else self._make(ends, request)
+
+    def forget(self, now: float) -> None:
+        """Begin a new second: all that was made in the last one is gone."""
+        self._known.clear()
+        self._room = _MOST_BYTES
+        moment = self._clock.now()
+        self._until = now + 1.0 - moment.microsecond / 1e6
+        self._date = http_date(moment)
+
+    def _make(self, ends: Ends, request: bytes) -> Ready | None:
+        recognised = recognise(request, ends)
+        if recognised is None:
+            return None
+        try:
+            answered = self._output.ready(recognised.asked)
+        except Exception as error:  # noqa: BLE001 - a bug in an output: the ordinary route answers 500
+            self._on_bug(error)
+            return None
+        if answered is None:
+            return None
+        content = wire("200 OK", headers(answered.body, self._date), answered.body, last=recognised.last)
+        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200))
+        size = len(request) + len(content)
+        if len(self._known) < _MOST and size <= self._room:
+            self._known[ends, request] = ready
+            self._room -= size
+        return ready

@@ -1,0 +1,193 @@
+"""How is a request answered that no bytes are ready for?
+
+By aiohttp: it parses, queues what is pipelined and writes in order. What is added here is what it leaves out:
+a limit to the whole head, errors in JSON, clients that have stopped sending but still listen.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+
+from agent.clock import Clock
+from agent.errors import AgentError
+from agent.web import Answered, Asked, Output
+from agent.web.answers import headers, http_date
+from agent.web.fast import Ends
+from agent.web.peer import peer
+from agent.web.problems import BAD_REQUEST, HEAD_TOO_LARGE, INTERNAL, Problem, Refusal, problem_of
+from agent.web.stats import RequestStats
+
+#: The most that the line and the headers of one request may come to, in bytes.
+LARGEST_HEAD = 16_384
+
+#: So many requests of one chunk are fed to the parser one by one (see `_pieces`); SDKs never pipeline.
+_APART = 64
+
+
+class OrdinaryRoute:
+    """Answers requests by asking the output; the one place where its errors become answers."""
+
+    def __init__(
+        self, output: Output, clock: Clock, stats: RequestStats, on_bug: Callable[[BaseException], None]
+    ) -> None:
+        """Hold what is needed; `on_bug` is told of exceptions that nobody expected."""
+        self.name = output.name
+        self.clock = clock
+        self._output = output
+        self._stats = stats
+        self._on_bug = on_bug
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request that aiohttp could parse; never raises but when cancelled."""
+        started = self.clock.steady()
+        path = request.raw_path.partition("?")[0]
+        role = ""
+        try:
+            role = self._output.role(path)
+            answered = await self._output.answer(_asked(request, path))
+        except Refusal as refusal:
+            outcome: Answered | Problem = refusal.problem
+        except AgentError as error:
+            outcome = problem_of(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets JSON and the next request its turn
+            self._on_bug(error)
+            outcome = INTERNAL
+        else:
+            outcome, role = answered, answered.role
+        response = self.response(outcome)
+        if request.body_exists or request.method == "CONNECT":
+            response.force_close()  # nothing of what follows the head is read
+        self._stats.count((self.name, role, response.status), self.clock.steady() - started)
+        return response
+
+    def refuse(self, problem: Problem) -> web.Response:
+        """Answer what could not even be parsed."""
+        self._stats.count((self.name, "", problem.status), 0.0)
+        return self.response(problem)
+
+    def response(self, outcome: Answered | Problem) -> web.Response:
+        """The response for an outcome, dated now."""
+        date = http_date(self.clock.now())
+        if isinstance(outcome, Answered):
+            return web.Response(body=outcome.body, headers=headers(outcome.body, date))
+        body = outcome.body()
+        response = web.Response(status=outcome.status, body=body, headers=headers(body, date, outcome.headers))
+        if outcome.final:
+            response.force_close()
+        return response
+
+
+def _asked(request: web.BaseRequest, path: str) -> Asked:
+    """The request, if there is nothing wrong with it as HTTP. Raises Refusal."""
+    line = len(request.method) + len(request.raw_path) + 12
+    if line + sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > LARGEST_HEAD:
+        raise Refusal(HEAD_TOO_LARGE)
+    # A path or nothing: the absolute form is for proxies. HTTP/0.9 and 2.0 parse, but we do not speak them.
+    if not path.startswith("/") or request.version not in ((1, 0), (1, 1)):
+        raise Refusal(BAD_REQUEST)
+    connection = request.protocol
+    assert isinstance(connection, OrdinaryConnection)
+    address, local = connection.ends
+    sender = peer(request.raw_headers, address, local, needs_host=request.version == (1, 1))
+    if request.body_exists and request.method == "GET":
+        raise Refusal(BAD_REQUEST)
+    return Asked(request.method, path, sender)
+
+
+class OrdinaryConnection(web.RequestHandler):
+    """aiohttp's side of one connection, from the first request that was not ready-made to its end."""
+
+    __slots__ = ("_answered", "_ended", "_linger", "_route", "_unfinished", "begun", "ends")
+
+    def __init__(self, server: web.Server, route: OrdinaryRoute, ends: Ends, linger: Callable[[], None]) -> None:
+        """`linger` is called instead of closing the transport, once the last answer has been written."""
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=3600.0,  # the listener's sweep comes long before
+            tcp_keepalive=False,  # inherited from the listening socket
+            access_log=None,  # type: ignore[arg-type]  # None is what turns it off; the annotation forgets it
+            max_line_size=LARGEST_HEAD,
+            max_field_size=LARGEST_HEAD,
+            max_headers=LARGEST_HEAD,
+            lingering_time=0.0,
+        )
+        self._route = route
+        self._linger = linger
+        self._answered = 0
+        self._ended = False
+        self._unfinished = 0
+        self.ends = ends
+        self.begun = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is waiting for its answer."""
+        return self._request_count > self._answered
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser; a head that grows too large ends in a 431."""
+        for piece in _pieces(data):
+            before = self._request_count
+            super().data_received(piece)
+            if self._request_count != before:
+                self._unfinished = 0
+                continue
+            self._unfinished += len(piece)
+            if self._unfinished > LARGEST_HEAD:
+                # A byte that no head may hold: the parser fails here and now, and the error takes its place in
+                # the queue like any other. `handle_error` says what it is about.
+                super().data_received(b"\0")
+                return
+        self.begun = self._unfinished > 0
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp says None, asyncio.Protocol bool | None
+        """Keep the connection open while requests wait for answers: their sender may still listen."""
+        self._ended = True
+        return self.busy
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the response; after the last one, let the client read it before the connection goes."""
+        finished, reset = await super().finish_response(request, resp, start_time)
+        self._answered += 1
+        if (self._ended and not self.busy) or not finished.keep_alive:
+            self.close()
+            if self.transport is not None:
+                # Closing now would reset the connection if the client is still sending, and take away the answer
+                # that it has not read yet (RFC 9112 9.6).
+                self.transport = None
+                self._linger()
+        return finished, reset
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,  # noqa: ARG002
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed; nothing of it is logged, since callers write it."""
+        too_large = isinstance(exc, LineTooLong) or self._unfinished > LARGEST_HEAD
+        return self._route.refuse(HEAD_TOO_LARGE if too_large else BAD_REQUEST)
+
+
+def as_http_1_1(message: RawRequestMessage) -> RawRequestMessage:
+    """What aiohttp makes of a head that it could not parse claims to be HTTP/1.0; our answer is in 1.1."""
+    return message._replace(version=HttpVersion11) if message.method == "UNKNOWN" else message
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Cut behind each head: when a chunk holds a bad request, aiohttp forgets the good ones that it parsed before."""
+    start = 0
+    for _ in range(_APART):
+        end = data.find(b"\r\n\r\n", start) + 4
+        if end == 3 or end == len(data):
+            break
+        yield data[start:end]
+        start = end
+    yield data[start:]
