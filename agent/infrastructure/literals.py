@@ -95,7 +95,7 @@ def _character(character: str) -> str:
 def _no_template(found: re.Match[str]) -> str:
     """`$${` stands for `${`, but only where no other sign comes before; code points are never ambiguous."""
     signs = found[0][:-1]
-    return f"{signs}{signs}{{" if len(signs) == 1 else "".join(_code_point(sign) for sign in signs) + "{"
+    return "$${" if signs == "$" else "".join(_code_point(sign) for sign in signs) + "{"
 
 
 def _code_point(character: str) -> str:

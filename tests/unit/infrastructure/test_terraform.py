@@ -34,7 +34,7 @@ def unquoted(value: object) -> object:
     if isinstance(value, list):
         return [unquoted(item) for item in value]
     assert isinstance(value, str)
-    plain = value.replace("$${", "${").replace("%%{", "%{")
+    plain = value.replace("$${", "${")
     wide = re.sub(r"\\U([0-9a-f]{8})", lambda found: json.dumps(chr(int(found[1], 16)))[1:-1], plain)
     return json.loads(wide)
 
