@@ -68,7 +68,7 @@ class WebIdentity:
         wishes = read_wishes(presented.claims, asked.role_arn)
         return Identity(provider, world.provider_arn(provider), who, meant_for, presented.claims, wishes)
 
-    def _issue(  # noqa: PLR0913 - everything a session is made of
+    def _issue(
         self, asked: Asked, role: Role, identity: Identity, policies: tuple[Policy, ...], material: KeyMaterial
     ) -> Issued:
         """Make the session and remember it."""

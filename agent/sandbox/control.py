@@ -5,18 +5,16 @@ loopback unless told otherwise, and holds nothing that is worth stealing.
 """
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Final
 
 from aiohttp import web
 
 from agent.errors import ConfigurationError
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.documents import iso
-from agent.sandbox.faults import fault_as_json, fault_from_json
+from agent.sandbox.faults import Fault, fault_as_json, fault_from_json
 from agent.sandbox.world_json import world_as_json, world_from_json
-
-_RESOURCES: Final = ("/faults", "/requests", "/world")
 
 
 class Control:
@@ -24,47 +22,63 @@ class Control:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
+        self._answers: Mapping[str, Mapping[str, Callable[[object], object]]] = {
+            "/faults": {
+                "GET": self._faults,
+                "PUT": self._set_faults,
+                "POST": self._add_faults,
+                "DELETE": self._clear_faults,
+            },
+            "/requests": {"GET": self._requests, "DELETE": self._clear_requests},
+            "/world": {"GET": self._world, "PUT": self._set_world},
+        }
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, errors as JSON with `error` and `hint`."""
+        if request.path not in self._answers:
+            return _error(404, f"there is no {request.path} here", f"There are: {', '.join(self._answers)}.")
+        answers = self._answers[request.path]
+        if request.method not in answers:
+            return _error(405, f"{request.path} cannot be {request.method}", f"It can be: {', '.join(answers)}.")
         try:
-            match request.method, request.path:
-                case _, path if path not in _RESOURCES:
-                    return _error(404, f"there is no {path} here", f"There are: {', '.join(_RESOURCES)}.")
-                case "GET", "/faults":
-                    return self._faults()
-                case "PUT" | "POST" as method, "/faults":
-                    return await self._set_faults(request, add=method == "POST")
-                case "DELETE", "/faults":
-                    self._cloud.faults.clear()
-                    return self._faults()
-                case "GET", "/requests":
-                    return self._requests()
-                case "DELETE", "/requests":
-                    self._cloud.calls.clear()
-                    return self._requests()
-                case "GET", "/world":
-                    return web.json_response(world_as_json(self._cloud.world))
-                case "PUT", "/world":
-                    self._cloud.world = world_from_json(await _document(request))
-                    return web.json_response(world_as_json(self._cloud.world))
-                case method, path:
-                    return _error(405, f"{path} cannot be {method}", "See the sandbox's documentation.")
+            document = await _document(request) if request.method in ("PUT", "POST") else None
+            return web.json_response(answers[request.method](document))
         except ConfigurationError as mistake:
             return _error(400, mistake.what, mistake.hint)
 
-    def _faults(self) -> web.Response:
-        return web.json_response([fault_as_json(one) for one in self._cloud.faults.current()])
+    def _faults(self, _: object = None) -> object:
+        return [fault_as_json(one) for one in self._cloud.faults.current()]
 
-    async def _set_faults(self, request: web.Request, *, add: bool) -> web.Response:
-        """PUT replaces what goes wrong, POST adds to it; one fault, or a list of them."""
-        document = await _document(request)
-        faults = [fault_from_json(one) for one in (document if isinstance(document, list) else [document])]
-        self._cloud.faults.replace([*(self._cloud.faults.current() if add else ()), *faults])
+    def _set_faults(self, document: object) -> object:
+        self._cloud.faults.replace(_read_faults(document))
         return self._faults()
 
-    def _requests(self) -> web.Response:
-        return web.json_response([asdict(one) | {"at": iso(one.at)} for one in self._cloud.calls])
+    def _add_faults(self, document: object) -> object:
+        self._cloud.faults.replace([*self._cloud.faults.current(), *_read_faults(document)])
+        return self._faults()
+
+    def _clear_faults(self, _: object) -> object:
+        self._cloud.faults.clear()
+        return self._faults()
+
+    def _requests(self, _: object = None) -> object:
+        return [asdict(one) | {"at": iso(one.at)} for one in self._cloud.calls]
+
+    def _clear_requests(self, _: object) -> object:
+        self._cloud.calls.clear()
+        return self._requests()
+
+    def _world(self, _: object = None) -> object:
+        return world_as_json(self._cloud.world)
+
+    def _set_world(self, document: object) -> object:
+        self._cloud.world = world_from_json(document)
+        return self._world()
+
+
+def _read_faults(document: object) -> list[Fault]:
+    """One fault, or a list of them. Raises ConfigurationError."""
+    return [fault_from_json(one) for one in (document if isinstance(document, list) else [document])]
 
 
 async def _document(request: web.Request) -> object:

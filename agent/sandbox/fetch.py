@@ -24,11 +24,11 @@ _MOST_HOPS: Final = 3
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
-class Unreachable(Exception):  # noqa: N818 - named for what happened
+class Unreachable(Exception):
     """The document could not be had; the reason is for the sandbox's user, AWS does not tell."""
 
 
-class Untrusted(Exception):  # noqa: N818 - named for what happened
+class Untrusted(Exception):
     """The site's certificate leads to no authority we know and has none of the provider's thumbprints."""
 
 

@@ -1,10 +1,10 @@
 """Which service is a request for, and what goes wrong on the way?"""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.sandbox.cloud import Call, Cloud
-from agent.sandbox.faults import Fault
+from agent.sandbox.faults import Fault, Kind
 from agent.sandbox.garbage import spoil
 from agent.sandbox.refusals import NO_KEY, Refusal, idp_unreachable, invalid_token, throttled
 from agent.sandbox.sts import Sts, failure, success
@@ -61,7 +61,15 @@ class Front:
         return Reply(reply.status, reply.body, reply.media_type, {"x-amzn-requestid": request_id})
 
 
-_BEFORE = ("slow", "status", "throttled", "drop", "garbage", "idp_communication", "verification_key")
+_BEFORE: Final[tuple[Kind, ...]] = (
+    "slow",
+    "status",
+    "throttled",
+    "drop",
+    "garbage",
+    "idp_communication",
+    "verification_key",
+)
 
 
 def _refuse(faults: tuple[Fault, ...]) -> None:

@@ -53,9 +53,7 @@ class Issuers:
                 return chosen
         try:
             keys = await self._fetch(provider)
-            chosen = choose(keys, kid)
-            if not chosen:
-                raise Unreachable(f"the JWKS of {provider.url} has no key {kid!r}")
+            chosen = _choose_one(keys, kid, provider)
         except Untrusted as untrusted:
             raise invalid_token(WRONG_CERTIFICATE) from untrusted
         except Unreachable as unreachable:
@@ -108,3 +106,11 @@ def choose(keys: tuple[Jwk, ...], kid: str | None) -> tuple[Jwk, ...]:
     if kid is None:
         return keys if len(keys) == 1 else ()
     return tuple(one for one in keys if one.get("kid") == kid)
+
+
+def _choose_one(keys: tuple[Jwk, ...], kid: str | None, provider: Provider) -> tuple[Jwk, ...]:
+    """As choose, but at least one. Raises Unreachable."""
+    chosen = choose(keys, kid)
+    if not chosen:
+        raise Unreachable(f"the JWKS of {provider.url} has no key {kid!r}")
+    return chosen

@@ -12,7 +12,7 @@ from typing import Final
 from agent.sandbox.conditions import Condition, Context, like, operator_named, substitute
 
 
-class Malformed(Exception):  # noqa: N818 - as AWS's MalformedPolicyDocument
+class Malformed(Exception):
     """The document is not a policy that IAM would have taken."""
 
 
@@ -136,7 +136,7 @@ def _statement(document: object, kind: Kind) -> Statement:
     if not isinstance(document, Mapping):
         raise Malformed("Syntax errors in policy.")
     for member in document:
-        if member not in _MEMBERS[kind]:
+        if str(member) not in _MEMBERS[kind]:
             raise Malformed(f"Has prohibited field {member}")
     effect = document.get("Effect")
     if effect not in ("Allow", "Deny"):
@@ -162,11 +162,12 @@ def _texts(document: Mapping[object, object], member: str) -> tuple[str, ...]:
         return ()
     value = document[member]
     listed = value if isinstance(value, list | tuple) else [value]
-    if not listed or not all(isinstance(one, str) and one for one in listed):
+    texts = tuple(one for one in listed if isinstance(one, str) and one)
+    if not listed or len(texts) != len(listed):
         raise Malformed(f"Syntax error: {member} must be a string or a list of strings")
-    if member in ("Action", "NotAction") and not all(one == "*" or ":" in one for one in listed):
+    if member in ("Action", "NotAction") and not all(one == "*" or ":" in one for one in texts):
         raise Malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
-    return tuple(listed)
+    return texts
 
 
 def _federated(principal: object) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ class Sandbox:
     control_url: str
     ca_file: Path | None
 
-    def __init__(  # noqa: PLR0913 - each has a sensible default, and all but the first are named
+    def __init__(
         self,
         world: World,
         *,
@@ -76,6 +76,7 @@ class Sandbox:
         self._address = (host, port)
         self._keys_kept = keys_kept
         self._open: AsyncExitStack | None = None
+        self.ca_file = None
         self.site_urls: dict[str, str] = {}
 
     @property

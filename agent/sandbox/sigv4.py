@@ -24,7 +24,7 @@ _AUTHORIZATION: Final = re.compile(
 _LONGEST_PRESIGNED: Final = 604_800
 
 
-class Unreadable(Exception):  # noqa: N818 - named for what happened
+class Unreadable(Exception):
     """The request claims to be signed, but not in a way that can be read; the text says what is amiss."""
 
 
@@ -59,7 +59,7 @@ class Signature:
 
 def read_signature(wire: Wire) -> Signature | None:
     """The signature of a request; None if it has none. Raises Unreadable."""
-    query = {name: value for name, value in _pairs(wire.query)}
+    query = dict(_pairs(wire.query))
     if query.get("X-Amz-Algorithm"):
         return _presigned(query)
     authorization = wire.headers.get("authorization")
@@ -97,7 +97,7 @@ def _presigned(query: Mapping[str, str]) -> Signature:
     )
 
 
-def _signature(  # noqa: PLR0913 - the six parts of a signature, from either form
+def _signature(
     credential: str, headers: str, signature: str, stamp: str, token: str, lifetime: timedelta | None
 ) -> Signature:
     """Put the parts together. Raises Unreadable."""
@@ -127,8 +127,7 @@ def signing_key(secret: Secret, scope: str) -> bytes:
 def is_signed_by(secret: Secret, signature: Signature, wire: Wire, payload_hash: str) -> bool:
     """Whether the holder of `secret` made this signature over this request.
 
-    Args:
-        payload_hash: what stands for the body: its SHA-256 in hexadecimal, or UNSIGNED-PAYLOAD and the like.
+    `payload_hash` stands for the body: its SHA-256 in hexadecimal, or UNSIGNED-PAYLOAD and the like.
     """
     canonical = canonical_request(wire, signature, payload_hash)
     to_sign = string_to_sign(ALGORITHM, signature, hashlib.sha256(canonical.encode()).hexdigest())
@@ -144,8 +143,8 @@ def string_to_sign(kind: str, signature: Signature, *rest: str) -> str:
 def canonical_request(wire: Wire, signature: Signature, payload_hash: str) -> str:
     """The request in the one form that both sides sign."""
     headers = "".join(f"{name}:{_header(wire.headers.get(name, ''))}\n" for name in signature.signed_headers)
-    path = wire.path or "/"
-    if signature.service != "s3":  # S3 keys are taken as they are; elsewhere the path is encoded once more
+    path = quote(unquote(wire.path or "/"), safe="/-_.~")
+    if signature.service != "s3":  # elsewhere the path is encoded once more
         path = quote(path, safe="/-_.~")
     return "\n".join(
         (wire.method, path, _canonical_query(wire.query), headers, ";".join(signature.signed_headers), payload_hash)

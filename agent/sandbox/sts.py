@@ -65,11 +65,11 @@ class Sts:
             raise Refusal("InvalidClientTokenId", _UNKNOWN_KEY, 403)
         if self._cloud.world.role_of(issued.role_arn) is None:
             raise Refusal("InvalidClientTokenId", _UNKNOWN_KEY, 403)
+        if self._cloud.now() >= issued.expires_at:
+            raise Refusal("ExpiredToken", "The security token included in the request is expired", 403)
         self._check_moment(signature)
         if not is_signed_by(issued.secret_access_key, signature, wire, hashlib.sha256(wire.body).hexdigest()):
             raise Refusal("SignatureDoesNotMatch", _WRONG_SIGNATURE, 403)
-        if self._cloud.now() >= issued.expires_at:
-            raise Refusal("ExpiredToken", "The security token included in the request is expired", 403)
         return issued
 
     def _check_moment(self, signature: Signature) -> None:

@@ -53,8 +53,7 @@ def new_authority(name: str, now: datetime) -> Authority:
 def server_context(authority: Authority, hosts: Iterable[str], now: datetime, directory: Path) -> ssl.SSLContext:
     """A server's TLS context with a fresh certificate for these names and addresses.
 
-    Args:
-        directory: where certificate and key are written on their way into the context; nobody else may read it.
+    Certificate and key pass through `directory` on their way into the context; nobody else may read it.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     names = list(dict.fromkeys(hosts))

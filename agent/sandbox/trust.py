@@ -32,7 +32,7 @@ class Identity:
     def session_keys(self) -> dict[str, tuple[str, ...]]:
         """The claims that stay with the session as condition keys: aud, sub and amr, no others."""
         prefix = self.provider.host_and_path.lower()
-        keys = {f"{prefix}:aud": (self.audience.client,), f"{prefix}:sub": (self.subject,)}
+        keys: dict[str, tuple[str, ...]] = {f"{prefix}:aud": (self.audience.client,), f"{prefix}:sub": (self.subject,)}
         amr = self.claims.get("amr")
         listed = [amr] if isinstance(amr, str) else amr
         if isinstance(listed, list) and all(isinstance(one, str) for one in listed):
