@@ -221,6 +221,7 @@ class Keeper:
         self._untried = len(self._sessions)
         self._all_tried = asyncio.Event()
         self._spread = spread
+        self._looked = clock.steady()
 
     async def keep_fresh(self) -> NoReturn:
         """Renew each session when it is due, for ever."""
@@ -229,6 +230,7 @@ class Keeper:
         async with asyncio.TaskGroup() as renewals:
             while True:
                 self._changed.clear()
+                self._looked = self._clock.steady()
                 while self._due and self._due[0][0] <= self._clock.steady():
                     renewals.create_task(self._renew(heapq.heappop(self._due)[2]))
                 await self._nap()
@@ -237,6 +239,10 @@ class Keeper:
         """Return when every session has had its first attempt, successful or not."""
         if self._untried:
             await self._all_tried.wait()
+
+    def silent_for(self) -> timedelta:
+        """How long ago the scheduler last looked round: never much more than `NAP`, as long as it lives."""
+        return timedelta(seconds=self._clock.steady() - self._looked)
 
     def retry_now(self) -> None:
         """Let every session whose latest attempt failed try again at once: somebody has mended something."""

@@ -1,0 +1,57 @@
+# `make demo` and `make test` need Python 3.11+ and nothing else; each makes its own environment in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+
+.PHONY: help demo test check format lint types contracts bench lock clean
+
+help:  ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*##/  make \1 \t/p' $(MAKEFILE_LIST)
+
+demo: .venv/runtime.stamp  ## The whole system on this machine, without an AWS account
+	@$(BIN)/rolecall demo $(ARGS)
+
+test: .venv/dev.stamp  ## All tests, in under three minutes
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: lint types contracts test  ## What CI asks for
+
+format: .venv/dev.stamp  ## Put the code into shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: .venv/dev.stamp
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: .venv/dev.stamp
+	@$(BIN)/mypy
+
+contracts: .venv/dev.stamp
+	@$(BIN)/lint-imports
+
+bench: .venv/dev.stamp  ## Speed and memory, as ratios against peers measured in the same run
+	@$(BIN)/python bench/run.py $(ARGS)
+
+lock: .venv/dev.stamp  ## Choose the newest versions that pyproject.toml allows
+	@$(PIP) "uv>=0.13,<1"
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
+		--python-version 3.11 --extra dev pyproject.toml --output-file constraints.txt
+
+clean:  ## Take away what was made here
+	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=…") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv .venv
+
+.venv/runtime.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Setting up .venv, once …"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Setting up .venv with what the tests need, once …"
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/runtime.stamp $@

@@ -1,0 +1,70 @@
+"""Where does each role's credentials come from, and how is STS opened?"""
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from agent.clock import RemoteClock
+from agent.credentials import CredentialSource
+from agent.credentials.sts import Answer, AwsSts, Role, Sts, StsWebIdentity
+from agent.errors import CredentialsUnavailable
+from agent.events import Report
+from agent.secret import Secret
+from agent.settings.credentials import Role as RoleSettings
+from agent.settings.credentials import Sts as StsSettings
+from agent.tokens import TokenSource
+
+
+class OpenedSts:
+    """STS behind one client that all roles share; open between entering and leaving."""
+
+    def __init__(self, settings: StsSettings) -> None:
+        """Open nothing yet."""
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._sts: Sts | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the client. Raises ConfigurationError."""
+        from agent.clients.aws import StsEndpoint, sts_client  # the largest import there is: see ADR 0006
+
+        endpoint = StsEndpoint(
+            region=self._settings.region,
+            endpoint_url=self._settings.endpoint_url,
+            fips=self._settings.fips,
+            dualstack=self._settings.dualstack,
+            ca_bundle=self._settings.ca_bundle,
+            proxy=Secret(self._settings.proxy) if self._settings.proxy else None,
+            connect_timeout=self._settings.connect_timeout,
+            read_timeout=self._settings.read_timeout,
+        )
+        self._sts = AwsSts(await self._stack.enter_async_context(sts_client(endpoint)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the client and its connections."""
+        self._sts = None
+        await self._stack.aclose()
+
+    async def assume_role_with_web_identity(self, role: Role, token: Secret) -> Answer:
+        """Ask STS. Raises CredentialsUnavailable."""
+        if self._sts is None:
+            raise CredentialsUnavailable("STS has been closed: the agent is stopping")
+        return await self._sts.assume_role_with_web_identity(role, token)
+
+
+def credential_source(
+    name: str, settings: RoleSettings, sts: Sts, tokens: TokenSource, *, clock: RemoteClock, report: Report
+) -> CredentialSource:
+    """The source of one role. Raises ConfigurationError if the role cannot be what it claims."""
+    role = Role(
+        arn=settings.arn,
+        session_name=settings.session_name,
+        duration=settings.duration,
+        policy=settings.session_policy,
+        policy_arns=settings.policy_arns,
+        setting=f"roles.{name}",
+    )
+    return StsWebIdentity(sts, role, tokens, clock, report)

@@ -1,0 +1,69 @@
+"""Through which doors are we reached: for credentials, and for a look at how we are?"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from agent.clock import Clock
+from agent.outputs.ecs import serving_credentials
+from agent.service import Address, Listener
+from agent.sessions import Keeper
+from agent.settings.outputs import Listen
+from agent.status.routes import admin_application
+from agent.status.snapshot import ListenerStatus, Overview
+from agent.telemetry.metrics import Metrics
+from agent.vending import Vendor
+from agent.web.listener import serving
+from agent.web.stats import RequestStats
+
+
+class Doors:
+    """The listeners that the configuration asks for, and which of them are open now."""
+
+    def __init__(self, settings: Listen) -> None:
+        """Open nothing yet."""
+        self._settings = settings
+        self._open: dict[str, Address] = {}
+
+    def open_now(self) -> Sequence[ListenerStatus]:
+        """The listeners that are open, and where."""
+        return [ListenerStatus(name, _url(address)) for name, address in self._open.items()]
+
+    def credentials(
+        self, vendor: Vendor, roles: Sequence[str], clock: Clock, stats: RequestStats, logger: logging.Logger
+    ) -> tuple[str, Listener]:
+        """The listener that SDKs fetch credentials from."""
+
+        def on_bug(error: BaseException) -> None:
+            logger.error("bug", exc_info=error, extra={"fields": {"where": "credentials listener"}})
+
+        where = (self._settings.credentials.host, self._settings.credentials.port)
+
+        def listener() -> AbstractAsyncContextManager[Address]:
+            return self._noted("credentials", serving_credentials(vendor, clock, roles, where, stats, on_bug))
+
+        return "credentials", listener
+
+    def admin(self, overview: Overview, metrics: Metrics, keeper: Keeper) -> tuple[str, Listener]:
+        """The listener for people, probes and Prometheus."""
+        where = (self._settings.admin.host, self._settings.admin.port)
+
+        def listener() -> AbstractAsyncContextManager[Address]:
+            application = admin_application(overview, metrics.exposition, keeper.silent_for)
+            return self._noted("admin", serving(application, where))
+
+        return "admin", listener
+
+    @asynccontextmanager
+    async def _noted(self, name: str, opening: AbstractAsyncContextManager[Address]) -> AsyncIterator[Address]:
+        async with opening as address:
+            self._open[name] = address
+            try:
+                yield address
+            finally:
+                del self._open[name]
+
+
+def _url(address: Address) -> str:
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,219 @@
+"""What does the whole system look like, on this machine, now, with no AWS account?
+
+Nothing here is for show: the sandbox is a strict AWS of one's own, the agent is the real one with a real
+configuration file, and what it serves are credentials that sign real requests.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agent.assembly.keys import make_key, read_key
+from agent.assembly.publishing import publisher
+from agent.cli.environment import environment
+from agent.cli.reach import access
+from agent.cli.run import daemon, in_loop
+from agent.cli.sandbox import world_of
+from agent.cli.terminal import paint, show_json
+from agent.errors import CredentialsUnavailable
+from agent.publishing.discovery import documents
+from agent.sandbox import Sandbox, World
+from agent.settings import Settings, load
+
+HELP = "the whole system on this machine in seconds, without an AWS account"
+EXAMPLE = "rolecall demo --once"
+
+ISSUER = "https://oidc.example.com"
+BUCKET = "demo-bucket"
+GREETING = b"Fetched with a role, and no secret on any disk.\n"
+
+_CONFIGURATION = """\
+[issuer]
+url = "{issuer}"
+
+[key]
+custodian = "pem"
+directory = "{home}/keys"
+
+[publishing]
+to = "directory"
+directory = "{home}/site"
+
+[sts]
+region = "eu-central-1"
+endpoint_url = "{endpoint}"     # the sandbox; leave this line out, and it is AWS
+
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+
+[roles.reports]
+arn = "arn:aws:iam::123456789012:role/reports"
+
+[[grants]]
+roles = ["backup"]
+token_file = "{home}/backup.token"
+
+[[grants]]
+roles = ["reports"]
+anyone = true
+
+[listen]
+credentials = "127.0.0.1:{credentials}"
+admin = "127.0.0.1:{admin}"
+
+[log]
+level = "warning"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add --once."""
+    parser.add_argument("--once", action="store_true", help="one round trip: fetch, call AWS, print who we are, exit")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Bring everything up, and either go once round or stay until Ctrl-C."""
+    with TemporaryDirectory(prefix="rolecall-demo-") as home:
+        in_loop(_demo(Path(home), once=arguments.once, as_json=arguments.json))
+    return 0
+
+
+async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
+    (home / "keys").mkdir(mode=0o700)
+    (home / "site").mkdir()
+    await asyncio.to_thread(make_key, home / "keys", "rsa-2048")
+    token = os.open(home / "backup.token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.write(token, secrets.token_urlsafe(32).encode())
+    os.close(token)
+    world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": GREETING})
+    async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
+        settings = _settings(home, sandbox.endpoint_url)
+        sandbox.world = _with_permissions(world_of(settings), world)
+        await _publish(settings)
+        stage = _Stage(home, settings, sandbox)
+        if once:
+            await daemon(settings, until=lambda: _round_trip(stage, as_json=as_json))
+        else:
+            await daemon(settings, ready=lambda _: print("\n".join(_screen(stage)), flush=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What is on show."""
+
+    home: Path
+    settings: Settings
+    sandbox: Sandbox
+
+
+def _settings(home: Path, endpoint: str) -> Settings:
+    path = home / "rolecall.toml"
+    path.write_text(
+        _CONFIGURATION.format(
+            issuer=ISSUER, home=home, endpoint=endpoint, credentials=_free_port(9170), admin=_free_port(9171)
+        )
+    )
+    return load(path, environ={}, host=socket.gethostname())
+
+
+def _free_port(wanted: int) -> int:
+    """The usual port if it is free, or any other: the demo also runs beside an agent."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CredentialsUnavailable("no port is free on 127.0.0.1", hint="stop something that listens there")
+
+
+def _with_permissions(trusting: World, furnished: World) -> World:
+    """The account of the configuration, where `backup` may use the bucket and `reports` only look into it."""
+    where = [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]
+    reading = ["s3:ListBucket", "s3:GetObject"]
+    allowed = {"backup": [*reading, "s3:PutObject"], "reports": reading}
+    roles = tuple(
+        replace(
+            role,
+            policies=(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [{"Effect": "Allow", "Action": allowed[role.name], "Resource": where}],
+                },
+            ),
+        )
+        for role in trusting.roles
+    )
+    return replace(trusting, roles=roles, bucket=furnished.bucket, objects=furnished.objects)
+
+
+async def _publish(settings: Settings) -> None:
+    assert settings.key is not None
+    assert settings.publishing is not None
+    key = await asyncio.to_thread(read_key, settings.key, None)
+    shown = documents(ISSUER, [key.public], max_age=settings.publishing.max_age)
+    await publisher(settings.publishing).publish(shown)
+
+
+async def _round_trip(stage: _Stage, *, as_json: bool) -> None:
+    """Fetch over the real endpoint, ask AWS who we are, and say it."""
+    from aiobotocore.session import get_session
+
+    reach = access(stage.settings, "backup", None)
+    fetched = (await asyncio.to_thread(reach.fetch_patiently, 10.0)).document
+    client = get_session().create_client(
+        "sts",
+        region_name=stage.settings.sts.region,
+        endpoint_url=stage.sandbox.endpoint_url,
+        aws_access_key_id=fetched["AccessKeyId"],
+        aws_secret_access_key=fetched["SecretAccessKey"],
+        aws_session_token=fetched["Token"],
+    )
+    async with client as sts:
+        identity = await sts.get_caller_identity()
+    if as_json:
+        show_json({"arn": identity["Arn"], "account": identity["Account"], "expiration": fetched["Expiration"]})
+    else:
+        print(identity["Arn"])
+
+
+def _screen(stage: _Stage) -> list[str]:
+    admin = stage.settings.listen.admin
+    _write_environment(stage)
+    get = f"get_object(Bucket='{BUCKET}', Key='hello.txt')['Body'].read()"
+    sample = f"import botocore.session as b; print(b.get_session().create_client('s3').{get})"
+    return [
+        paint("rolecall is on call.", "bold")
+        + f" A sandbox AWS ({stage.sandbox.endpoint_url}), a fresh key, its issuer's site and the agent",
+        f"run; the roles {paint('backup', 'cyan')} and {paint('reports', 'cyan')} are served. In another terminal:",
+        "",
+        f"  . {stage.home}/backup.env          {paint('# or reports.env, which may only read', 'dim')}",
+        "  aws sts get-caller-identity",
+        f"  aws s3 cp s3://{BUCKET}/hello.txt -",
+        f'  {sys.executable} -c "{sample}"',
+        "",
+        f"  {Path(sys.argv[0]).absolute()} status -c {stage.home}/rolecall.toml",
+        f"Look at http://{admin}/ (status), http://{admin}/metrics and {stage.home}/rolecall.toml",
+        f"Make AWS misbehave: curl {stage.sandbox.control_url}/faults   {paint('# see docs/sandbox.md', 'dim')}",
+        "Ctrl-C ends it all and leaves nothing behind.",
+    ]
+
+
+def _write_environment(stage: _Stage) -> None:
+    """A file for each role, to be sourced: the same as `rolecall env`, and where the sandbox is."""
+    from agent.cli.env import as_shell
+
+    for role in stage.settings.roles:
+        env = environment(access(stage.settings, role, None), {})
+        there = {"AWS_ENDPOINT_URL": stage.sandbox.endpoint_url, "AWS_REGION": stage.settings.sts.region}
+        path = stage.home / f"{role}.env"
+        path.touch(mode=0o600)
+        path.write_text(as_shell(replace(env, settings={**env.settings, **there})) + "\n")

@@ -1,0 +1,48 @@
+"""How is a program run with a role?
+
+It takes our place (execve(2)), so signals and exit code are its own; nothing of us stays between.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from agent.cli.configuration import settings_of
+from agent.cli.durations import seconds
+from agent.cli.environment import environment
+from agent.cli.reach import access
+from agent.cli.terminal import say
+from agent.errors import ConfigurationError
+
+HELP = "wait for a role, then run a command with it"
+EXAMPLE = "rolecall exec backup -- aws s3 ls"
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the role, the token file, the patience and the command."""
+    parser.add_argument("role", metavar="ROLE")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
+    parser.add_argument("--timeout", type=seconds, default=30.0, metavar="30s", help="how long to wait for the role")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD …")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Become the command; returns only if that is impossible: 127 not found, 126 not executable, as shells do."""
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        raise ConfigurationError("there is no command to run", hint=f"for example: {EXAMPLE}")
+    reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
+    # SDKs that ask once only must find the role there, so we ask before they do.
+    reach.fetch_patiently(arguments.timeout)
+    env = environment(reach)
+    merged = {name: value for name, value in os.environ.items() if name not in env.unset} | env.settings
+    try:
+        os.execvpe(command[0], command, merged)  # noqa: S606 - running what the user typed is what this verb is for
+    except FileNotFoundError:
+        say(f"error: there is no command {command[0]!r}")
+        return NOT_FOUND
+    except OSError as error:
+        say(f"error: {command[0]} cannot be run: {error.strerror}")
+        return NOT_EXECUTABLE

@@ -1,0 +1,98 @@
+"""How is the daemon started, told to stop, and heard when it cannot go on?"""
+
+import argparse
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from agent import __version__
+from agent.assembly import assemble
+from agent.clients.process import forbid_dumps
+from agent.clients.systemd import ServiceManager
+from agent.clock import SystemClock
+from agent.service import Address
+from agent.service import run as live
+from agent.settings import Settings, load
+from agent.telemetry.log import configure as configure_log
+from agent.telemetry.log import to_journal, write
+
+HELP = "run the daemon"
+EXAMPLE = "rolecall run -c /etc/rolecall/rolecall.toml"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Take no arguments but those that every verb takes."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; SIGHUP tries again at once whatever is waiting after a failure."""
+    forbid_dumps()
+    settings = load(arguments.config, environ=os.environ, host=socket.gethostname())
+    in_loop(daemon(settings))
+    return 0
+
+
+def in_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine on the fastest loop there is."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if find_spec("uvloop") is not None:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
+
+
+async def daemon(
+    settings: Settings,
+    *,
+    ready: Callable[[dict[str, Address]], None] = lambda _: None,
+    until: Callable[[], Awaitable[object]] | None = None,
+) -> None:
+    """Assemble and live, until a signal or until `until` returns; `ready` is told the open listeners.
+
+    Raises the AgentError that kept it from starting.
+    """
+    info = os.fstat(sys.stderr.fileno())
+    journal = to_journal(os.environ.get("JOURNAL_STREAM"), info.st_dev, info.st_ino)
+    logger = configure_log(settings.log.level, settings.log.format, sys.stderr, journal=journal)
+    manager = ServiceManager(os.environ, os.getpid())
+    clock = SystemClock()
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    service = await assemble(
+        settings,
+        clock=clock,
+        chance=random.SystemRandom(),
+        logger=logger,
+        manager=manager,
+        credentials_directory=Path(directory) if directory else None,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, service.nudge)
+
+    def tell_ready(addresses: dict[str, Address]) -> None:
+        # What lives now lives until the end: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        shown = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
+        write(logger, 20, "ready", version=__version__, state=service.state(), **shown)
+        manager.tell(f"READY=1\nSTATUS={service.state()}")
+        ready(addresses)
+
+    def tell_stopping() -> None:
+        write(logger, 20, "stopping")
+        manager.tell("STOPPING=1\nSTATUS=stopping")
+
+    await live(service, until=until or stop.wait, ready=tell_ready, stopping=tell_stopping, clock=clock)

@@ -1,0 +1,76 @@
+"""How is the running agent? For the terminal."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.cli.configuration import settings_of
+from agent.cli.reach import get
+from agent.cli.terminal import paint, show_json
+
+HELP = "what the running agent holds, and what is wrong"
+EXAMPLE = "rolecall status --watch"
+
+_STYLES = {"good": "green", "starting": "cyan", "failing": "yellow", "ending": "red", "bare": "red"}
+
+#: How often `--watch` looks, in seconds.
+_EVERY = 2.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add --watch."""
+    parser.add_argument("--watch", action="store_true", help="keep looking, every 2 seconds")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show it; 0 if every role is ready, else 1. Raises AgentUnreachable."""
+    admin = settings_of(arguments.config).listen.admin
+    while True:
+        status = get(admin.host, admin.port, "/status.json", {}).document
+        if arguments.watch and sys.stdout.isatty():
+            print("\x1b[2J\x1b[H", end="")
+        if arguments.json:
+            show_json(status)
+        else:
+            print("\n".join(lines(status)), flush=True)
+        if not arguments.watch:
+            return 0 if status["ready"] else 1
+        time.sleep(_EVERY)
+
+
+def lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """What a person wants to know, the most urgent in colour."""
+    yield f"rolecall {status['version']}, running for {_span(status['running_for_seconds'])}"
+    offset = status["clock_offset_seconds"]
+    if offset is not None and abs(offset) > 60:
+        behind = "behind" if offset > 0 else "ahead of"
+        yield paint(f"this machine's clock is {_span(abs(offset))} {behind} AWS's: mend it", "red")
+    width = max((len(role["role"]) for role in status["roles"]), default=0)
+    for role in status["roles"]:
+        yield _role(role, width)
+        if role["problem"]:
+            yield f"  {'':<{width}}  {role['problem']} ({role['failures']} in a row)"
+        if role["hint"]:
+            yield paint(f"  {'':<{width}}  {role['hint']}", "dim")
+    for key in status["keys"]:
+        yield f"key {key['kid']} {key['algorithm']} {key['state']}"
+    for listener in status["listeners"]:
+        yield f"{listener['name']} at {listener['address']}"
+
+
+def _role(role: Mapping[str, Any], width: int) -> str:
+    state = paint(f"{role['state']:<8}", _STYLES.get(role["state"], "bold"))
+    held = f"…{role['key_id_ending']}, {_span(role['left_seconds'])} left" if role["usable"] else "nothing to give"
+    ahead = role["next_attempt_in_seconds"]
+    following = "" if ahead is None else f", next refresh in {_span(ahead)}"
+    return f"  {role['role']:<{width}}  {state}  {held}{following}"
+
+
+def _span(seconds: float) -> str:
+    """The two largest units of a span."""
+    whole = int(seconds)
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
+    told = [f"{number}{unit}" for number, unit in parts if number]
+    return " ".join(told[:2]) or "0s"
