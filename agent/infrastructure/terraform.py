@@ -3,9 +3,11 @@
 One module per account, for use as it is or from another module: it holds no provider block and no backend. Pure.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from agent.errors import ConfigurationError
 from agent.infrastructure import Account, Role, Trust
 from agent.infrastructure.literals import aligned, comment, filled, hcl, hcl_quoted, identifier
 from agent.infrastructure.trust import policy_of, provider_arn
@@ -82,7 +84,11 @@ resource "aws_iam_role_policy_attachment" "@ID@" {
 
 
 def terraform(trust: Trust, account: Account, roles: Sequence[Role]) -> str:
-    """The text of `main.tf` for an account: provider, roles, and a variable for what the roles may do."""
+    """The text of `main.tf` for an account: provider, roles, and a variable for what the roles may do.
+
+    Raises ConfigurationError for what cannot be said in Terraform.
+    """
+    _refuse_what_terraform_changes(trust)
     names = [name for role in roles for name in role.names]
     blocks = [
         _heading(trust, account, names[0]),
@@ -98,6 +104,16 @@ def terraform(trust: Trust, account: Account, roles: Sequence[Role]) -> str:
         blocks.append(_role(role, taken[-1]))
         outputs += [(hcl_quoted(name), f"aws_iam_role.{taken[-1]}.arn") for name in role.names]
     return "\n".join([*blocks, _outputs(outputs)])
+
+
+def _refuse_what_terraform_changes(trust: Trust) -> None:
+    """Terraform turns all text into Unicode's normal form NFC; AWS compares what tokens say byte for byte."""
+    for name, text in (("subject", trust.subject), ("audience", trust.audience)):
+        if not unicodedata.is_normalized("NFC", text):
+            raise ConfigurationError(
+                f"identity.{name} has letters composed of several characters, which Terraform would change",
+                hint="write it in plain ASCII, or in Unicode's normal form NFC",
+            )
 
 
 def _heading(trust: Trust, account: Account, example: str) -> str:

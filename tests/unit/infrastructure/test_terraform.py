@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import hcl2
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import ConfigurationError
 from agent.infrastructure import Account, Role, Trust
 from agent.infrastructure.literals import hcl
 from agent.infrastructure.terraform import terraform
@@ -75,6 +77,17 @@ def test_the_trust_policy_is_the_one_policy_of_this_account() -> None:
 def test_any_subject_comes_back_out_of_the_hcl(subject: str) -> None:
     policy = policy_of(Trust("https://oidc.example.com", "aud", subject, tags=True, require_pinning=True), HERE)
     assert unquoted(hcl2.loads(f"policy = {hcl(policy)}\n")["policy"]) == policy
+
+
+@pytest.mark.parametrize(
+    ("word", "trust"),
+    [("subject", replace(TRUST, subject="cafe\u0301")), ("audience", replace(TRUST, audience="cafe\u0301"))],
+)
+def test_what_terraform_would_change_behind_our_back_is_refused(word: str, trust: Trust) -> None:
+    with pytest.raises(ConfigurationError, match=rf"identity\.{word} has letters") as refused:
+        terraform(trust, HERE, [a_role("a")])
+    assert refused.value.hint
+    assert terraform(replace(TRUST, subject="caf\u00e9", audience="caf\u00e9"), HERE, [a_role("a")])
 
 
 def test_names_that_share_a_role_share_what_it_may_do() -> None:
