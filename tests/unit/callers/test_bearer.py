@@ -1,0 +1,421 @@
+"""Are exactly those recognised who hold a token that stands, or lately stood, in a file?"""
+
+import asyncio
+import hmac
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.callers import Caller, Facts, Peer
+from agent.callers.bearer import BearerTokens
+from agent.events import CallerTokensChanged, CallerTokensUnreadable
+from tests.fakes.clock import FakeClock, settle
+from tests.fakes.report import Reported
+
+OLD, NEW, OTHER = b"the-old-token-of-web", b"the-new-token-of-web", b"the-token-of-another"
+OVERLAP = timedelta(minutes=10)
+
+
+class Stage:
+    """Token files in a folder, and who reads them."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.clock = FakeClock()
+        self.reported = Reported()
+        self.paths = [folder / name for name in names or ("web",)]
+        self.path = self.paths[0]
+        self.tokens = CountingTokens(dict.fromkeys(self.paths, OVERLAP), clock=self.clock, report=self.reported)
+
+    def write(self, content: bytes, path: Path | None = None, mode: int = 0o600) -> None:
+        """Replace the file as careful people do: whole."""
+        path = path or self.path
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(content)
+        fresh.chmod(mode)
+        fresh.replace(path)
+
+    def knows(self, presented: bytes | None) -> bool:
+        return bool(self.facts(presented))
+
+    def facts(self, presented: bytes | None) -> Facts:
+        return self.tokens.attest(Peer("127.0.0.1", presented))
+
+    async def later(self, seconds: float = 5) -> None:
+        """Time passes, and the files are looked at."""
+        await self.clock.advance(timedelta(seconds=seconds))
+        self.tokens.look()
+
+    def troubles(self) -> list[str]:
+        return [told.error.what for told in self.reported.of(CallerTokensUnreadable)]
+
+
+class CountingTokens(BearerTokens):
+    """Counts how often the files are looked at."""
+
+    looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+        super().look()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+# What stands in a file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        OLD,
+        OLD + b"\n",
+        OLD + b"\r\n",
+        b"\n\n" + OLD + b"\n\n",
+        b"  " + OLD + b" \t\n",
+        OTHER + b"\n" + OLD,
+        OLD + b"\r\n\r\n" + OTHER + b"\r\n",
+        OLD + b"\n" + OLD + b"\n",
+    ],
+)
+def test_newlines_and_blanks_around_a_token_do_not_matter(stage: Stage, content: bytes) -> None:
+    stage.write(content)
+    assert stage.facts(OLD) == {("token.file", str(stage.path))}
+    assert stage.knows(OTHER) == (OTHER in content)
+
+
+@pytest.mark.parametrize(
+    "presented",
+    [None, b"", OLD[:-1], OLD + b"x", OLD + b"\n", b"\n" + OLD, OLD.upper(), b"Bearer " + OLD, b" ", b"\x00" * 20],
+)
+def test_a_token_is_its_exact_bytes(stage: Stage, presented: bytes | None) -> None:
+    stage.write(OLD + b"\n")
+    assert not stage.knows(presented)
+
+
+def test_the_shortest_and_longest_tokens_are_accepted(stage: Stage) -> None:
+    stage.write(b"s" * 16 + b"\n" + b"l" * 1024)
+    assert stage.knows(b"s" * 16)
+    assert stage.knows(b"l" * 1024)
+
+
+@pytest.mark.parametrize(
+    ("content", "trouble"),
+    [
+        (b"", "holds no token"),
+        (b"\n \r\n", "holds no token"),
+        (b"s" * 15, "not a token"),
+        (b"l" * 1025, "not a token"),
+        (OLD + b"\nshort", "not a token"),
+        (b"Bearer " + OLD, "not a token"),
+        ("gültiges-token-aber-nein".encode(), "not a token"),
+        (b"\xef\xbb\xbf" + OLD, "not a token"),
+        (bytes(range(256)), "not a token"),
+        (OLD + b"\x00", "not a token"),
+        (b"\n".join(b"%064d" % n for n in range(2000)), "not a token"),
+    ],
+)
+def test_a_file_that_holds_anything_else_is_refused_whole(stage: Stage, content: bytes, trouble: str) -> None:
+    stage.write(content)
+    stage.tokens.look()
+    for line in content.splitlines():
+        assert not stage.knows(line.strip())
+    assert len(stage.troubles()) == 1
+    assert trouble in stage.troubles()[0]
+    assert OLD.decode() not in repr(stage.reported)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o666, 0o644])
+def test_a_file_open_to_everybody_is_refused_until_it_is_closed(stage: Stage, mode: int) -> None:
+    stage.write(OLD, mode=mode)
+    assert not stage.knows(OLD)
+    assert "by everybody on this machine" in stage.troubles()[0]
+    stage.path.chmod(0o640)
+    stage.tokens.look()
+    assert stage.knows(OLD)
+
+
+async def test_a_file_opened_to_everybody_later_holds_nothing_once_the_overlap_is_over(stage: Stage) -> None:
+    stage.write(OLD)
+    assert stage.knows(OLD)
+    stage.path.chmod(0o644)
+    await stage.later()
+    assert len(stage.troubles()) == 1
+    await stage.later(OVERLAP.total_seconds())
+    assert not stage.knows(OLD)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def as_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def as_pipe(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+
+
+def as_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path.name)
+
+
+def as_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def as_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def as_gap(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+@pytest.mark.parametrize("make", [as_folder, as_pipe, as_socket, as_device, as_loop, as_gap])
+def test_what_is_no_file_is_refused_without_waiting_and_without_leaving_anything_open(
+    stage: Stage, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(stage.path.parent)  # a socket's path has to be short
+    make(stage.path)
+    stage.tokens.look()
+    opened = descriptors()
+    for _ in range(20):
+        stage.tokens.look()
+    assert descriptors() == opened
+    assert len(stage.troubles()) == 1
+
+
+# When it changes
+
+
+async def test_old_and_new_are_accepted_during_a_change(stage: Stage) -> None:
+    stage.write(OLD)
+    assert stage.knows(OLD)
+    stage.write(NEW)
+    await stage.clock.advance(timedelta(seconds=1))
+    assert stage.knows(NEW)  # nobody knew it, so the file was looked at, whenever that would have been due
+    assert stage.knows(OLD)
+    assert stage.reported == [CallerTokensChanged(str(stage.path), OVERLAP)]
+    await stage.clock.advance(OVERLAP - timedelta(seconds=0.001))
+    assert stage.knows(OLD)
+    await stage.clock.advance(timedelta(seconds=0.002))
+    assert not stage.knows(OLD)
+    assert stage.knows(NEW)
+
+
+async def test_the_overlap_is_measured_by_the_steady_clock(stage: Stage) -> None:
+    stage.write(OLD)
+    stage.tokens.look()
+    stage.write(NEW)
+    stage.tokens.look()
+    stage.clock.step(timedelta(days=400))
+    assert stage.knows(OLD)
+    stage.clock.step(timedelta(days=-800))
+    stage.clock.suspend(OVERLAP)
+    assert not stage.knows(OLD)
+
+
+async def test_each_change_has_its_own_overlap(stage: Stage) -> None:
+    for content, seconds in ((OLD, 0), (OLD + b"\n" + NEW, 60), (NEW, 60), (OTHER, 300)):
+        await stage.later(seconds)
+        stage.write(content)
+        stage.tokens.look()
+    await stage.later(300)  # the first left 600 s ago, the second 300 s ago
+    assert [stage.knows(token) for token in (OLD, NEW, OTHER)] == [False, True, True]
+
+
+async def test_a_token_that_comes_back_is_there_to_stay(stage: Stage) -> None:
+    for content in (OLD, NEW, OLD):
+        stage.write(content)
+        await stage.later()
+    await stage.later(OVERLAP.total_seconds() + 5)
+    assert (stage.knows(OLD), stage.knows(NEW)) == (True, False)
+
+
+async def test_a_file_missing_at_the_start_is_read_when_it_appears(stage: Stage) -> None:
+    assert not stage.knows(OLD)
+    assert "cannot be read: No such file" in stage.troubles()[0]
+    stage.write(OLD)
+    assert not stage.knows(OLD)  # it was looked for less than a second ago
+    await stage.clock.advance(timedelta(seconds=1))
+    assert stage.knows(OLD)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "emptied"])
+async def test_a_token_taken_away_is_good_for_the_overlap_only_and_told_of_once(stage: Stage, gone: str) -> None:
+    stage.write(OLD)
+    stage.tokens.look()
+    if gone == "deleted":
+        stage.path.unlink()
+    else:
+        os.truncate(stage.path, 0)
+    for _ in range(5):
+        await stage.later()
+    assert stage.knows(OLD)
+    assert len(stage.reported.of(CallerTokensChanged)) == len(stage.troubles()) == 1
+    await stage.later(OVERLAP.total_seconds())
+    assert not stage.knows(OLD)
+    stage.write(OLD)
+    await stage.later()
+    assert stage.knows(OLD)
+    stage.path.unlink()
+    await stage.later()
+    assert len(stage.troubles()) == 2
+
+
+async def test_a_rewrite_within_one_timestamp_is_noticed(stage: Stage) -> None:
+    stage.write(OLD)
+    stage.tokens.look()
+    before = stage.path.stat()
+    with stage.path.open("r+b") as opened:
+        opened.write(NEW)
+    os.utime(stage.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    await stage.later(1)
+    assert stage.knows(NEW)
+
+
+async def test_a_file_that_comes_and_goes_piles_nothing_up(stage: Stage) -> None:
+    for _ in range(100):
+        stage.write(OLD)
+        await stage.later(1)
+        stage.path.unlink()
+        await stage.later(1)
+    assert sum(len(file.earlier) for file in stage.tokens._files) == 1
+
+
+async def test_the_files_are_looked_at_though_nobody_asks(stage: Stage) -> None:
+    stage.write(OLD)
+    keeping = asyncio.ensure_future(stage.tokens.keep_read())
+    await settle()
+    stage.write(NEW)
+    await stage.clock.advance(timedelta(seconds=5))
+    assert stage.reported == [CallerTokensChanged(str(stage.path), OVERLAP)]
+    looks = stage.tokens.looks
+    await stage.clock.advance(timedelta(seconds=60))
+    assert stage.tokens.looks - looks == 12
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def test_a_thousand_wrong_tokens_a_second_make_us_look_once_a_second(stage: Stage) -> None:
+    stage.write(OLD)
+    for _ in range(5):
+        for number in range(200):
+            assert not stage.knows(b"wrong-token-%08d" % number)
+            if number % 20 == 0:
+                await stage.clock.advance(timedelta(milliseconds=5))
+        await stage.clock.advance(timedelta(milliseconds=960))
+    assert stage.tokens.looks == 5
+
+
+# Several files
+
+
+def test_each_file_is_a_caller_of_its_own(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "web", "ops")
+    stage.write(OLD, stage.paths[0])
+    stage.write(OTHER, stage.paths[1])
+    assert stage.facts(OLD) == {("token.file", str(stage.paths[0]))}
+    assert stage.facts(OTHER) == {("token.file", str(stage.paths[1]))}
+
+
+def test_one_token_in_two_files_is_known_by_both(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "web", "ops")
+    for path in stage.paths:
+        stage.write(OLD, path)
+    assert stage.facts(OLD) == {("token.file", str(path)) for path in stage.paths}
+
+
+def test_one_broken_file_does_not_hurt_the_other(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "broken", "web")
+    stage.write(b"short", stage.paths[0])
+    stage.write(OLD, stage.paths[1])
+    assert stage.knows(OLD)
+
+
+# What must not be learnt
+
+
+@pytest.mark.parametrize("presented", [OLD, OTHER, NEW, b"nobody-knows-this-one", b"x"])
+def test_every_token_is_compared_whoever_asks_and_by_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, presented: bytes
+) -> None:
+    stage = Stage(tmp_path, "web", "ops")
+    stage.write(OLD, stage.paths[0])
+    stage.write(OTHER, stage.paths[1])
+    stage.tokens.look()
+    stage.write(NEW, stage.paths[0])
+    stage.tokens.look()
+    compared: list[tuple[bytes, bytes]] = []
+    honest = hmac.compare_digest
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return honest(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", counting)
+    stage.facts(presented)
+    assert len(compared) == 3
+    assert all(len(one) == len(other) == 32 for one, other in compared)
+    assert len({other for _, other in compared}) == 3
+
+
+def test_a_peer_and_a_caller_do_not_show_what_was_presented() -> None:
+    peer = Peer("127.0.0.1", OLD)
+    assert OLD.decode() not in f"{peer!r}{Caller(peer, frozenset())!r}{Caller(peer, frozenset()).name}"
+
+
+SEARCH = """
+import gc, sys
+from datetime import timedelta
+from pathlib import Path
+from agent.callers import Peer
+from agent.callers.bearer import BearerTokens
+from agent.clock import SystemClock
+
+told = []
+tokens = BearerTokens(
+    {Path(name): timedelta(hours=1) for name in sys.argv[1:]}, clock=SystemClock(), report=told.append
+)
+tokens.look()
+tokens.attest(Peer("127.0.0.1", None))
+Path(sys.argv[1]).write_bytes(Path(sys.argv[1]).read_bytes()[::-1])
+tokens.look()
+marks = [bytes(reversed(b"YRANAC")), b"YRANAC"]
+seen, todo, found = set(), [*gc.get_objects(), told, tokens], 0
+while todo:
+    thing = todo.pop()
+    if id(thing) in seen:
+        continue
+    seen.add(id(thing))
+    if isinstance(thing, str):
+        thing = thing.encode("utf-8", "replace")
+    if isinstance(thing, bytes | bytearray):
+        found += 20 < len(thing) < 200 and any(mark in thing for mark in marks)
+    else:
+        todo += gc.get_referents(thing)
+print(len(told), len(tokens._files[0].digests), found)
+"""
+
+
+@pytest.mark.parametrize(("kept", "found"), [("", 0), ("held = Path(sys.argv[1]).read_bytes()", 1)])
+def test_memory_holds_no_token(tmp_path: Path, kept: str, found: int) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_bytes(b"CANARY-%s" % os.urandom(20).hex().encode())
+    bad.write_bytes(b"CANARY-%s with a blank" % os.urandom(20).hex().encode())
+    for path in (good, bad):
+        path.chmod(0o600)
+    script = SEARCH.replace("marks =", f"{kept}\nmarks =")  # the second time, to show that the search would find one
+    done = subprocess.run([sys.executable, "-c", script, good, bad], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "1", str(found)], done.stderr
