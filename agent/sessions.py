@@ -179,7 +179,7 @@ class RoleSession:
     def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:
         # Counted from when we asked: the answer may have lain in a socket while the machine was suspended.
         left = fresh.lifetime - took
-        self._held, self._problem, self._failures, self._alike = fresh, None, 0, 0
+        self._held, self._problem, self._failures = fresh, None, 0
         self._ends = self._clock.steady() + (left - self._policy.margin).total_seconds()
         wait = max(self._policy.renew_after(fresh.lifetime, self._spread()) - took, timedelta(0))
         self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait))
