@@ -124,11 +124,23 @@ def read_policy(document: object, kind: Kind) -> Policy:
         raise Malformed(f"Syntax error: the policy has an unknown element {min(map(str, unknown))}")
     if document.get("Version", _VERSIONS[1]) not in _VERSIONS:
         raise Malformed("The policy must contain a valid version string")
+    if document.get("Version", _VERSIONS[1]) == _VERSIONS[1]:
+        document = _without_variables(document)
+    assert isinstance(document, Mapping)
     statements = document.get("Statement")
     listed = statements if isinstance(statements, list | tuple) else [statements]
     if statements is None or not listed:
         raise Malformed("Syntax errors in policy.")
     return Policy(tuple(_statement(one, kind) for one in listed))
+
+
+def _without_variables(value: object) -> object:
+    """In policies of the older version, ${…} is text like any other: spell it so that it is taken as that."""
+    if isinstance(value, Mapping):
+        return {name: _without_variables(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_variables(one) for one in value]
+    return value.replace("${", "${$}{") if isinstance(value, str) else value
 
 
 def _statement(document: object, kind: Kind) -> Statement:

@@ -1,0 +1,227 @@
+"""How does somebody have an AWS of their own, to test other things against?"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agent.cli.terminal import paint, show_json
+from agent.clock import SystemClock
+from agent.errors import ConfigurationError
+from agent.infrastructure import Role as Created
+from agent.infrastructure import Trust, by_account
+from agent.infrastructure.trust import policy_of
+from agent.sandbox import (
+    PracticeIssuer,
+    Provider,
+    Role,
+    Sandbox,
+    Site,
+    World,
+    practice_world,
+    use_of_bucket,
+    world_from_json,
+)
+from agent.settings import SelfSigned, Settings, find, load
+from agent.settings.mistakes import Wrong
+from agent.settings.outputs import Address, parse_address
+
+HELP = "only the sandbox AWS, to test other things against"
+EXAMPLE = "rolecall sandbox --listen 127.0.0.1:9180 --tls"
+
+_REGION = "eu-central-1"
+_SAMPLE_FAULT = '{"kind": "status", "status": 503, "times": 3}'
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add what kind of AWS it is to be."""
+    parser.add_argument("--world", type=Path, metavar="FILE", help="the account, as JSON (docs/sandbox.md)")
+    parser.add_argument(
+        "--listen", type=_address, default=Address("127.0.0.1", 0), metavar="ADDR", help="default: 127.0.0.1, any port"
+    )
+    parser.add_argument("--tls", action="store_true", help="serve https, with a certificate authority of its own")
+    parser.add_argument(
+        "--site",
+        type=_site,
+        action="append",
+        default=[],
+        metavar="ISSUER=DIR_OR_URL",
+        help="where an issuer's documents really are; may be given several times",
+    )
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except Wrong as wrong:
+        raise argparse.ArgumentTypeError("; ".join(said for _, said in wrong.parts)) from None
+
+
+def _site(text: str) -> tuple[str, str]:
+    issuer, equals, where = text.partition("=")
+    if not equals or not issuer.startswith("https://") or not where:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form https://ISSUER=DIRECTORY_OR_URL")
+    return issuer, where
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be started, and how somebody becomes a role in it: variables, if we have a token to offer."""
+
+    world: World
+    sites: Mapping[str, Site]
+    variables: Mapping[str, str]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the sandbox until SIGINT or SIGTERM; 0. Raises ConfigurationError and ListenerUnavailable."""
+    with TemporaryDirectory(prefix="rolecall-sandbox-") as home:
+        plan = _plan(arguments, Path(home))
+        sandbox = Sandbox(
+            plan.world,
+            sites={**plan.sites, **dict(arguments.site)},
+            tls=arguments.tls,
+            host=arguments.listen.host,
+            port=arguments.listen.port,
+        )
+        asyncio.run(_stay(sandbox, plan, as_json=arguments.json))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, home: Path) -> _Plan:
+    """The account of a file, or of the configuration, or, where there is neither, one to practise with."""
+    if arguments.world is not None:
+        return _Plan(read_world(arguments.world), {}, {})
+    try:
+        find(arguments.config, os.environ)
+    except ConfigurationError:
+        if arguments.config is not None:
+            raise
+        return _practice(home)
+    settings = load(arguments.config, environ=os.environ, host=socket.gethostname())
+    published = settings.publishing.directory if settings.publishing else None
+    sites = {settings.issuer.url: published} if settings.issuer and published else {}
+    return _Plan(world_of(settings), sites, {})
+
+
+def _practice(home: Path) -> _Plan:
+    """An issuer that nobody has to set up, and a token of it that is good for a day."""
+    issuer = PracticeIssuer()
+    issuer.publish(home / "site")
+    world = practice_world(issuer.url)
+    token = home / "token"
+    token.touch(mode=0o600)
+    token.write_text(issuer.sign(issuer.claims(SystemClock().now(), timedelta(days=1))))
+    variables = {
+        "AWS_ROLE_ARN": world.roles[0].arn,
+        "AWS_ROLE_SESSION_NAME": "practice",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
+    }
+    return _Plan(world, {issuer.url: home / "site"}, variables)
+
+
+def read_world(path: Path) -> World:
+    """The account that a JSON file describes. Raises ConfigurationError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as failure:
+        raise ConfigurationError(f"{path} cannot be read", hint="name a JSON file with --world") from failure
+    except (ValueError, RecursionError) as failure:
+        raise ConfigurationError(
+            f"{path} is not JSON: {failure}", hint="see docs/sandbox.md for its shape"
+        ) from failure
+    return world_from_json(document)
+
+
+def world_of(settings: Settings) -> World:
+    """The account as `rolecall init` would have it made for this configuration.
+
+    The trust policies are those that the Terraform and CloudFormation files get. Every role may use the bucket, and
+    managed policies allow everything: the sandbox does not know what AWS has written into them. Raises
+    ConfigurationError where the configuration says too little, or roles live in several accounts.
+    """
+    identity = settings.identity
+    if not isinstance(identity, SelfSigned) or settings.issuer is None:
+        raise ConfigurationError(
+            "the sandbox cannot tell who signs the token of a file",
+            hint="describe the account in a file instead: rolecall sandbox --world FILE",
+        )
+    accounts = by_account([Created.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
+    if len(accounts) > 1:
+        raise ConfigurationError(
+            f"the roles live in {len(accounts)} accounts, and a sandbox is one account",
+            hint="start one for each with: rolecall sandbox --world FILE",
+        )
+    account, created = next(iter(accounts.items()))
+    tagged = bool(identity.tags) or any(role.tags for role in settings.roles.values())
+    trust = Trust(
+        settings.issuer.url,
+        identity.audience,
+        identity.subject,
+        tags=tagged,
+        source_identity=identity.source_identity is not None,
+        require_pinning=identity.pin_roles,
+    )
+    furnished = World(account_id=account.number, partition=account.partition)
+    policies = (use_of_bucket(furnished),)
+    managed = {arn for role in settings.roles.values() for arn in role.policy_arns}
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    return World(
+        account_id=account.number,
+        partition=account.partition,
+        providers=(Provider(settings.issuer.url, (identity.audience,)),),
+        roles=tuple(Role(one.arn, policy_of(trust, account), one.max_session, policies) for one in created),
+        objects={"hello.txt": b"Hello from the sandbox.\n"},
+        managed_policies=dict.fromkeys(sorted(managed), everything),
+    )
+
+
+async def _stay(sandbox: Sandbox, plan: _Plan, *, as_json: bool) -> None:
+    """Be open until told to stop."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with sandbox:
+        variables = {"AWS_ENDPOINT_URL": sandbox.endpoint_url, "AWS_REGION": _REGION, "AWS_DEFAULT_REGION": _REGION}
+        if sandbox.ca_file is not None:
+            variables["AWS_CA_BUNDLE"] = str(sandbox.ca_file)
+        variables |= plan.variables
+        if as_json:
+            show_json(
+                {
+                    "endpoint_url": sandbox.endpoint_url,
+                    "control_url": sandbox.control_url,
+                    "site_urls": sandbox.site_urls,
+                    "environment": variables,
+                }
+            )
+        else:
+            print("\n".join(_screen(sandbox, variables)))
+        sys.stdout.flush()  # whoever reads it through a pipe waits for it
+        await stop.wait()
+
+
+def _screen(sandbox: Sandbox, variables: Mapping[str, str]) -> list[str]:
+    world = sandbox.world
+    roles = ", ".join(role.name for role in world.roles) or "none"
+    return [
+        paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
+        *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
+        "",
+        "In another terminal:",
+        "",
+        *(f"  export {name}={value}" for name, value in variables.items()),
+        "  aws sts get-caller-identity" if "AWS_ROLE_ARN" in variables else "",
+        "",
+        f"Make it misbehave: curl -X PUT {sandbox.control_url}/faults -d '{_SAMPLE_FAULT}'",
+        f"See what it was asked: curl {sandbox.control_url}/requests",
+        "Ctrl-C ends it.",
+    ]
