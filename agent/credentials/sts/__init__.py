@@ -1,7 +1,7 @@
 """How does an identity token become credentials of a role?
 
 All that is known about STS stands in this room: `exchange` has the words of it, `query` sends and receives,
-`errors` knows what each error means, `validation` what a good answer looks like.
+`errors` knows what each error means, `silence` why there was no answer, `validation` what a good one looks like.
 """
 
 from datetime import timedelta

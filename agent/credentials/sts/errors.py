@@ -5,22 +5,10 @@ loosely, because AWS documents its codes and not its texts.
 """
 
 import re
-import socket
-import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Final
-
-from botocore.exceptions import (
-    ConnectionClosedError,
-    ConnectTimeoutError,
-    EndpointProviderError,
-    EndpointResolutionError,
-    ProxyConnectionError,
-    ReadTimeoutError,
-)
 
 from agent.credentials.sts.exchange import Answer, Role
 from agent.errors import CredentialsRefused, CredentialsUnavailable
@@ -218,46 +206,6 @@ TABLE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Why there was no answer: the exceptions it shows in, how to put it (`{said}` by the system), what to do."""
-
-    errors: tuple[type[BaseException], ...]
-    what: str
-    hint: str
-
-
-#: In this order: what comes later is more general.
-SILENCES: Final = (
-    Silence(
-        (ssl.SSLCertVerificationError,),
-        "STS's certificate is not trusted: {said}.",
-        "If a private CA or an inspecting proxy signs it, name that CA's certificate in sts.ca_bundle.",
-    ),
-    Silence(
-        (ProxyConnectionError,),
-        "The proxy before STS did not let us through ({said}).",
-        "Correct sts.proxy, or the proxy.",
-    ),
-    Silence((ssl.SSLError,), "TLS with STS failed: {said}.", "Correct sts.endpoint_url, sts.proxy and sts.ca_bundle."),
-    Silence(
-        (socket.gaierror,),
-        "STS's name does not resolve: {said}.",
-        "Check name resolution, sts.region and sts.endpoint_url.",
-    ),
-    Silence(
-        (ConnectTimeoutError, ReadTimeoutError, TimeoutError),
-        "STS did not answer in time.",
-        "Check the way to STS: firewall, sts.proxy and sts.endpoint_url.",
-    ),
-    Silence((OSError,), "STS cannot be reached: {said}.", "Check the network, sts.proxy and sts.endpoint_url."),
-    Silence(
-        (ConnectionClosedError,),
-        "STS broke off before its answer was complete.",
-        "This should pass; if it does not, see to what stands between here and STS.",
-    ),
-)
-
 _UNKNOWN: Final = Row(
     frozenset(),
     Turn.SOMEBODY,
@@ -327,49 +275,6 @@ def apology(answer: Answer, role: Role, offset: timedelta | None) -> Credentials
     text = answer.message or f"HTTP {answer.status}, without a word"
     what = f"STS gave no credentials for {role.arn}: {answer.code}: {text}"
     return CredentialsRefused(what, hint=hint) if row.turn is Turn.SOMEBODY else CredentialsUnavailable(what, hint=hint)
-
-
-def silence(error: Exception) -> CredentialsRefused | CredentialsUnavailable:
-    """Make our error of whatever kept STS's answer from us, quoting nothing of it but what the system said."""
-    if isinstance(error, EndpointProviderError | EndpointResolutionError):
-        return CredentialsRefused(
-            "There is no STS endpoint for what is configured.",
-            hint="Correct sts.region, and whether the region has sts.fips and sts.dualstack endpoints.",
-        )
-    causes = list(_causes(error))
-    for kind in SILENCES:
-        fitting = [cause for cause in causes if isinstance(cause, kind.errors)]
-        if fitting:
-            return CredentialsUnavailable(kind.what.format(said=_said(fitting[-1])), hint=kind.hint)
-    return CredentialsUnavailable(
-        f"What came is no answer that STS would give ({type(error).__name__}).",
-        hint="See that sts.endpoint_url, if set, is really STS, and that no proxy or sign-in page answers instead.",
-    )
-
-
-def _said(error: BaseException) -> str:
-    """Give the system's own words for an error; libraries' words may quote what must not be quoted."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return str(getattr(error, "verify_message", "")) or "it does not verify"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason
-    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from botocore's exception through aiohttp's to the system's; they keep theirs in as many ways."""
-    seen: set[int] = set()
-    next_one: object = error
-    while isinstance(next_one, BaseException) and id(next_one) not in seen:
-        seen.add(id(next_one))
-        yield next_one
-        kept = getattr(next_one, "kwargs", None)
-        next_one = (
-            (kept.get("error") if isinstance(kept, dict) else None)
-            or getattr(next_one, "certificate_error", None)
-            or getattr(next_one, "os_error", None)
-            or next_one.__cause__
-        )
 
 
 def _bare(code: str) -> str:

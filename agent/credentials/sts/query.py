@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
 
-from agent.credentials.sts.errors import silence
 from agent.credentials.sts.exchange import SUCCESS, Answer, Role
+from agent.credentials.sts.silence import silence
 from agent.errors import AgentError
 from agent.secret import Secret
 

@@ -1,23 +1,14 @@
 """What comes over the wire that is no answer; and that nothing of what does come is ever printed."""
 
 import logging
-import socket
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from botocore.exceptions import (
-    ConnectTimeoutError,
-    EndpointProviderError,
-    EndpointResolutionError,
-    HTTPClientError,
-    ProxyConnectionError,
-)
 
 from agent.clients.aws import StsEndpoint, sts_client
 from agent.credentials.sts import AwsSts
-from agent.credentials.sts.errors import silence
 from agent.errors import AgentError, CredentialsRefused, CredentialsUnavailable
 from agent.events import StsAnswered
 from agent.secret import Secret
@@ -102,35 +93,6 @@ async def test_a_name_that_does_not_resolve_is_said() -> None:
     async with sts_client(StsEndpoint("eu-central-1", endpoint_url="http://sts.invalid")) as client:
         with pytest.raises(CredentialsUnavailable, match="name does not resolve"):
             await AwsSts(client).assume_role_with_web_identity(ROLE, Secret("token"))
-
-
-@pytest.mark.parametrize(
-    ("problem", "kind", "what", "hint"),
-    [
-        (ConnectTimeoutError(endpoint_url="x"), CredentialsUnavailable, "in time", "firewall"),
-        (TimeoutError(), CredentialsUnavailable, "in time", "firewall"),
-        (HTTPClientError(error=socket.gaierror(-3, "Try again")), CredentialsUnavailable, "Try again", "resolution"),
-        (HTTPClientError(error=PermissionError(13, "Permission denied")), CredentialsUnavailable, "Perm", "network"),
-        (ProxyConnectionError(proxy_url="http://u:canary@p"), CredentialsUnavailable, "proxy", "sts.proxy"),
-        (EndpointProviderError(msg="canary"), CredentialsRefused, "no STS endpoint", "sts.fips"),
-        (EndpointResolutionError(msg="canary"), CredentialsRefused, "no STS endpoint", "sts.region"),
-        (RuntimeError("canary"), CredentialsUnavailable, "(RuntimeError)", "sts.endpoint_url"),
-    ],
-)
-def test_silence_is_explained_in_the_systems_words_alone(
-    problem: Exception, kind: type[AgentError], what: str, hint: str
-) -> None:
-    error = silence(problem)
-    assert type(error) is kind
-    assert what in error.what
-    assert hint in error.hint
-    assert "canary" not in error.what + error.hint
-
-
-async def test_an_error_that_is_its_own_cause_is_explained_too() -> None:
-    problem = HTTPClientError(error="x")
-    problem.kwargs["error"] = problem
-    assert silence(problem).retryable
 
 
 TOKEN_PARTS = (CANARY_TOKEN, *CANARY_TOKEN.split("."))
