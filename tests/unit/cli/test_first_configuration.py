@@ -1,0 +1,83 @@
+import socket
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.cli.first_configuration import Answers, checked, text
+from agent.errors import ConfigurationError
+from agent.settings import SelfSigned
+
+BACKUP = {"backup": "arn:aws:iam::123456789012:role/backup"}
+ANSWERS = Answers("https://oidc.example.com", "eu-central-1", BACKUP, Path("/etc/rolecall"))
+
+
+def test_it_is_read_as_what_was_answered() -> None:
+    roles = BACKUP | {"web.v2": "arn:aws:iam::210987654321:role/site/web"}
+    settings = checked(replace(ANSWERS, roles=roles, issuer="https://oidc.example.com/a/", subject="host:${HOST}/x"))
+    assert settings.issuer is not None
+    assert settings.issuer.url == "https://oidc.example.com/a/"
+    assert isinstance(settings.identity, SelfSigned)
+    assert settings.identity.subject == f"host:{socket.gethostname()}/x"
+    assert settings.identity.audience == "sts.amazonaws.com"
+    assert settings.sts.region == "eu-central-1"
+    assert {name: role.arn for name, role in settings.roles.items()} == roles
+    assert [(grant.roles, grant.anyone) for grant in settings.grants] == [(("backup",), False), (("web.v2",), False)]
+    assert [[str(file) for file in grant.token_file] for grant in settings.grants] == [
+        ["/etc/rolecall/tokens/backup"],
+        ["/etc/rolecall/tokens/web.v2"],
+    ]
+    assert settings.publishing is not None
+    assert settings.publishing.directory == Path("/etc/rolecall/site")
+    assert settings.key is not None
+    assert settings.key.directory == Path("/etc/rolecall/keys")
+
+
+def test_durations_that_are_shown_are_the_defaults() -> None:
+    shown = text(ANSWERS).replace('#duration = "1h"', 'duration = "1h"')
+    assert shown != text(ANSWERS)
+    assert checked(ANSWERS).roles["backup"].duration == timedelta(hours=1)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=30))
+def test_any_subject_that_settings_take_is_written_so_that_they_read_it_back(subject: str) -> None:
+    try:
+        settings = checked(replace(ANSWERS, subject=subject.replace("$", "$$")))
+    except ConfigurationError as refused:
+        assert "identity.subject" in refused.what
+        assert not subject.isprintable() or subject != subject.strip() or len(subject.encode()) > 127
+    else:
+        assert isinstance(settings.identity, SelfSigned)
+        assert settings.identity.subject == subject
+
+
+@pytest.mark.parametrize("directory", ['/srv/a "quoted" place', "/srv/back\\slash", "/srv/ünïcode", "/srv/#no/comment"])
+def test_any_directory_with_a_printable_name_will_do(directory: str) -> None:
+    settings = checked(replace(ANSWERS, directory=Path(directory)))
+    assert settings.key is not None
+    assert settings.key.directory == Path(directory, "keys")
+
+
+@pytest.mark.parametrize("directory", ["/srv/line\nbreak", "/srv/\udcff", "/srv/\x7f"])
+def test_a_directory_that_cannot_be_written_down_is_refused(directory: str) -> None:
+    with pytest.raises(ConfigurationError, match="characters that cannot be printed"):
+        checked(replace(ANSWERS, directory=Path(directory)))
+
+
+def test_what_no_encoding_knows_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="is not text"):
+        checked(replace(ANSWERS, subject="host:\udcff"))
+
+
+def test_all_mistakes_are_told_at_once_and_none_names_a_file_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        checked(replace(ANSWERS, issuer="http://x", region="mars", roles={"web": "nonsense"}))
+    assert [line.split(":")[0] for line in refused.value.what.splitlines()] == [
+        "issuer.url",
+        "sts.region",
+        "roles.web.arn",
+    ]
+    assert "rolecall.toml" not in refused.value.what + refused.value.hint
