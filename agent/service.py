@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from agent.clock import Clock, within
+from agent.tasks import children
 
 #: Something that runs for as long as the daemon does.
 Job = Callable[[], Awaitable[object]]
@@ -85,17 +86,11 @@ async def _settled(service: Service, clock: Clock) -> None:
 @asynccontextmanager
 async def running(jobs: Sequence[Job]) -> AsyncIterator[None]:
     """Run all jobs while the body runs; a job that ends in any way ends the body, too."""
-    trouble: Exception | None = None
-    async with asyncio.TaskGroup() as group:
+    async with children() as group:
         tasks = [group.create_task(_for_ever(job)) for job in jobs]
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - whatever the body raised is raised again, bare, below
-            trouble = error
+        yield
         for task in tasks:
             task.cancel()
-    if trouble is not None:
-        raise trouble
 
 
 async def _for_ever(job: Job) -> NoReturn:

@@ -99,7 +99,20 @@ def _dispatch(words: list[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.configure(parser)
-    return verb.run(parser.parse_args(words[1:]))
+    # What follows a "--" is a command for somebody else: argparse would take options out of it.
+    mine, command = _split(words[1:])
+    arguments = parser.parse_args(mine)
+    if command and name != "exec":
+        raise ConfigurationError(f"rolecall {name} takes nothing after --", hint=f"for example: {verb.EXAMPLE}")
+    arguments.command = command
+    return verb.run(arguments)
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in words:
+        return words, []
+    here = words.index("--")
+    return words[:here], words[here + 1 :]
 
 
 def _verb(name: str) -> Verb:

@@ -213,7 +213,8 @@ def _write_environment(stage: _Stage) -> None:
 
     for role in stage.settings.roles:
         env = environment(access(stage.settings, role, None), {})
-        there = {"AWS_ENDPOINT_URL": stage.sandbox.endpoint_url, "AWS_REGION": stage.settings.sts.region}
+        region = stage.settings.sts.region
+        there = {"AWS_ENDPOINT_URL": stage.sandbox.endpoint_url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
         path = stage.home / f"{role}.env"
         path.touch(mode=0o600)
         path.write_text(as_shell(replace(env, settings={**env.settings, **there})) + "\n")

@@ -25,14 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("role", metavar="ROLE")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
     parser.add_argument("--timeout", type=seconds, default=30.0, metavar="30s", help="how long to wait for the role")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD …")
+    parser.usage = "%(prog)s ROLE [-c FILE] [--token-file FILE] [--timeout 30s] -- CMD …"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Become the command; returns only if that is impossible: 127 not found, 126 not executable, as shells do."""
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    command = arguments.command
     if not command:
-        raise ConfigurationError("there is no command to run", hint=f"for example: {EXAMPLE}")
+        raise ConfigurationError("there is no command after --", hint=f"for example: {EXAMPLE}")
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
     # SDKs that ask once only must find the role there, so we ask before they do.
     reach.fetch_patiently(arguments.timeout)
