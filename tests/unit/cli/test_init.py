@@ -300,15 +300,15 @@ def test_yes_asks_nothing_even_at_a_terminal(place: Path, typing: Callable[[str]
 
 def test_interrupting_ends_it_with_nothing_written(place: Path) -> None:
     person, terminal = pty.openpty()
-    script = "import sys; from agent.cli import main; sys.exit(main())"
+    # whoever starts tests in the background has SIGINT ignored, which is inherited: undo that first
+    script = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script += "; from agent.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", script, "init", "--directory", str(place)]
     with subprocess.Popen(
         command,
         stdin=terminal,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # whoever started these tests in the background had SIGINT ignored, which is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as asking:
         os.close(terminal)
         assert asking.stderr is not None
