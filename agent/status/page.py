@@ -129,16 +129,21 @@ def _role(role: RoleStatus) -> str:
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f"""<li class="card role {tone}">
 {_dial(role)}
-<div><h2>{escape(role.role)} <span class="badge">{words}</span></h2><code class="arn">{escape(role.arn)}</code></div>
+<div><h2>{escape(role.role)} <span class="badge">{words}</span></h2><code class="arn">{_arn(role.arn)}</code></div>
 {_problem(role)}<dl>{listed}</dl>
 </li>
 """
 
 
+def _arn(arn: str) -> str:
+    """The ARN, to be broken where its parts meet."""
+    return escape(arn).replace(":", ":<wbr>").replace("/", "/<wbr>")
+
+
 def _moment(written: str | None) -> str:
     """An instant, its time of day first: the date matters to few."""
     if not written:
-        return "never"
+        return "not yet"
     day, time = written.rstrip("Z").split("T")
     return f'<time datetime="{written}" title="{day}">{time}</time> <span class="about">UTC</span>'
 

@@ -1,0 +1,63 @@
+"""An agent's inside, small but real: sessions over a source that can be told to fail, and an overview of them."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from agent.clock import RemoteClock
+from agent.events import Report
+from agent.schedule import RefreshPolicy
+from agent.sessions import RoleSession
+from agent.status.snapshot import IssuerStatus, KeyStatus, ListenerStatus, Overview
+from tests.fakes.clock import FakeClock
+from tests.fakes.report import Reported
+from tests.fakes.source import FakeSource
+
+KID = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+#: The steady clock's nought, as FakeSource tells the time: what a test's RemoteClock learns.
+ISSUER_EPOCH = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+
+@dataclass
+class Inside:
+    """Roles by name, each with its source; all of one clock, which AWS is taken to agree with once it is heard."""
+
+    roles: tuple[str, ...] = ("backup",)
+    lifetime: timedelta = timedelta(hours=1)
+    report: Report = field(default_factory=Reported)
+    base: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.clock = RemoteClock(self.base)
+        self.sources = {role: FakeSource(self.base, role, lifetime=self.lifetime) for role in self.roles}
+        self.sessions = {
+            role: RoleSession(
+                role,
+                f"arn:aws:iam::123456789012:role/{role}",
+                source,
+                RefreshPolicy(),
+                clock=self.base,
+                report=self.report,
+                spread=lambda: 0.5,
+            )
+            for role, source in self.sources.items()
+        }
+        self.keys: list[KeyStatus] = [KeyStatus(KID, "RS256", "signing", ISSUER_EPOCH)]
+        self.issuer: IssuerStatus | None = IssuerStatus({KID: True}, ISSUER_EPOCH)
+        self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
+        self.overview = Overview(
+            self.sessions,
+            clock=self.clock,
+            version="1.2.3",
+            keys=lambda: self.keys,
+            listeners=lambda: self.listeners,
+            issuer=lambda: self.issuer,
+        )
+
+    def hear(self) -> None:
+        """Hear from AWS what time it is; it is 1000 s later there than here when the tests begin."""
+        self.clock.learn(ISSUER_EPOCH + timedelta(seconds=self.base.steady()))
+
+    async def renew(self, *roles: str) -> None:
+        for role in roles or self.roles:
+            await self.sessions[role].renew()

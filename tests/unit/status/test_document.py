@@ -1,0 +1,68 @@
+"""Do programs get what they were promised?"""
+
+import json
+from datetime import timedelta
+
+from agent.errors import CredentialsUnavailable
+from agent.status.document import readiness_document, status_document
+from tests.unit.status.samples import KID, Inside
+
+
+async def test_the_document_of_an_agent_that_is_well() -> None:
+    inside = Inside()
+    inside.hear()
+    await inside.renew()
+    assert json.loads(json.dumps(status_document(inside.overview.snapshot()))) == {
+        "version": "1.2.3",
+        "taken_at": "2026-11-20T12:16:40Z",
+        "started_at": "2026-11-20T12:00:00Z",
+        "running_for_seconds": 0.0,
+        "ready": True,
+        "clock_offset_seconds": 1000.0,
+        "roles": [
+            {
+                "role": "backup",
+                "arn": "arn:aws:iam::123456789012:role/backup",
+                "state": "good",
+                "ready": True,
+                "reason": None,
+                "usable": True,
+                "key_id_ending": "0001",
+                "expires_at": "2026-11-20T13:16:40Z",
+                "left_seconds": 3600.0,
+                "last_success": "2026-11-20T12:16:40Z",
+                "next_attempt_in_seconds": 1710.0,
+                "failures": 0,
+                "problem": None,
+                "hint": None,
+            }
+        ],
+        "keys": [{"kid": KID, "algorithm": "RS256", "state": "signing", "activated_at": "2026-11-20T12:00:00Z"}],
+        "issuer": {"published": {KID: True}, "checked_at": "2026-11-20T12:00:00Z"},
+        "listeners": [{"name": "credentials", "address": "http://127.0.0.1:9170"}],
+    }
+
+
+async def test_what_is_not_known_is_null() -> None:
+    inside = Inside()
+    inside.issuer = None
+    inside.sources["backup"].failure = CredentialsUnavailable("STS does not answer.")
+    await inside.renew()
+    document = json.loads(json.dumps(status_document(inside.overview.snapshot())))
+    [role] = document["roles"]
+    nothing = ("key_id_ending", "expires_at", "left_seconds", "last_success", "hint")
+    assert (document["issuer"], document["clock_offset_seconds"]) == (None, None)
+    assert [role[name] for name in nothing] == [None] * len(nothing)
+
+
+async def test_readiness_names_each_role_and_why_it_is_not() -> None:
+    inside = Inside(("backup", "web"))
+    await inside.renew("backup")
+    await inside.base.advance(timedelta(seconds=1))
+    assert readiness_document(inside.overview.snapshot().roles) == {
+        "ready": False,
+        "roles": {
+            "backup": {"ready": True, "reason": None},
+            "web": {"ready": False, "reason": "The first credentials are still on their way."},
+        },
+    }

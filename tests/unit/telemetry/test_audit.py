@@ -1,0 +1,130 @@
+"""Is every set of credentials accounted for, and can nobody fill the disk?"""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.errors import CallerDenied
+from agent.events import CredentialsVended, StsAnswered, VendingDenied
+from agent.telemetry.audit import Audit
+from tests.fakes.clock import FakeClock, settle
+from tests.unit.telemetry.lines import Lines
+
+
+class Audited:
+    def __init__(self) -> None:
+        self.lines = Lines()
+        self.clock = FakeClock()
+        self.audit = Audit(self.lines.logger, self.clock)
+
+    def deny(self, caller: str = "web", role: str = "backup", reason: str = "not_granted") -> None:
+        self.audit(VendingDenied(role, caller, reason, CallerDenied("This caller is not granted this role.")))
+
+
+@pytest.fixture
+def audited() -> Audited:
+    return Audited()
+
+
+def test_a_set_that_is_served_is_one_line_with_caller_role_key_and_expiry(audited: Audited) -> None:
+    ends = datetime(2026, 11, 20, 13, 0, 0, tzinfo=UTC)
+    audited.audit(CredentialsVended("backup", "token.file=/etc/rolecall/tokens/web", "ASIAABCDEFGHIJKLWXYZ", ends))
+    assert audited.lines.facts() == [
+        {
+            "level": "info",
+            "event": "credentials_served",
+            "outcome": "served",
+            "caller": "token.file=/etc/rolecall/tokens/web",
+            "role": "backup",
+            "key_id": "WXYZ",
+            "expires": "2026-11-20T13:00:00Z",
+        }
+    ]
+
+
+def test_a_refusal_is_one_line_with_its_reason(audited: Audited) -> None:
+    audited.deny()
+    assert audited.lines.facts() == [
+        {
+            "level": "warning",
+            "event": "credentials_refused",
+            "outcome": "denied",
+            "caller": "web",
+            "role": "backup",
+            "reason": "not_granted",
+        }
+    ]
+
+
+async def test_the_same_refusal_a_thousand_times_in_a_minute_is_a_line_and_a_count(audited: Audited) -> None:
+    for _ in range(1000):
+        audited.deny()
+    await audited.clock.advance(timedelta(minutes=1))
+    audited.deny()
+    facts = audited.lines.facts()
+    assert [fact.get("again") for fact in facts] == [None, 999, None]
+
+
+async def test_the_count_is_told_though_nobody_comes_again(audited: Audited) -> None:
+    telling = asyncio.ensure_future(audited.audit.keep_telling())
+    await settle()
+    audited.deny()
+    audited.deny()
+    await audited.clock.advance(timedelta(minutes=1))
+    assert [fact.get("again") for fact in audited.lines.facts()] == [None, 1]
+    await audited.clock.advance(timedelta(minutes=5))
+    assert len(audited.lines.facts()) == 2
+    telling.cancel()
+
+
+async def test_what_has_not_been_gathered_for_a_minute_is_left_to_gather(audited: Audited) -> None:
+    audited.deny()
+    audited.deny()
+    await audited.clock.advance(timedelta(seconds=59))
+    audited.audit.tell(older_than=60)
+    assert len(audited.lines.facts()) == 1
+
+
+def test_at_the_end_all_counts_are_told(audited: Audited) -> None:
+    audited.deny()
+    audited.deny()
+    audited.deny("mail")
+    audited.audit.tell()
+    audited.audit.tell()
+    assert [(fact["caller"], fact.get("again")) for fact in audited.lines.facts()] == [
+        ("web", None),
+        ("mail", None),
+        ("web", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", [("mail", "backup", "not_granted"), ("web", "mail", "not_granted"), ("web", "backup", "unknown_role")]
+)
+def test_refusals_that_differ_are_told_apart(audited: Audited, other: tuple[str, str, str]) -> None:
+    audited.deny()
+    audited.deny(*other)
+    assert len(audited.lines.facts()) == 2
+
+
+async def test_callers_without_number_cost_neither_memory_nor_disk(audited: Audited) -> None:
+    for number in range(20_000):
+        audited.deny(f"unknown at 127.0.0.1:{number}", reason="unknown_caller")
+    assert len(audited.lines.facts()) == 201
+    assert len(audited.audit._gathered) == 201
+    await audited.clock.advance(timedelta(minutes=1))
+    audited.audit.tell(older_than=60)
+    assert audited.lines.facts()[-1] | {"caller": "others", "again": 20_000 - 201} == audited.lines.facts()[-1]
+    assert audited.audit._gathered == {}
+
+
+def test_a_caller_that_calls_itself_very_long_is_cut_short(audited: Audited) -> None:
+    audited.deny("x" * 100_000)
+    assert len(json.dumps(audited.lines.facts())) < 1000
+
+
+def test_other_facts_are_not_for_the_audit(audited: Audited) -> None:
+    audited.audit(StsAnswered("Success"))
+    assert audited.lines.facts() == []
