@@ -4,7 +4,7 @@ from typing import Final
 
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.jose import b64url_uint, compact, signing_input, unverified
@@ -25,12 +25,9 @@ VALUES: Final = st.recursive(
     ),
     max_leaves=12,
 )
-#: A busy machine is no failure.
-PATIENT: Final = settings(deadline=None)
 CLAIMS: Final = st.dictionaries(NAMES, VALUES, max_size=8)
 
 
-@PATIENT
 @given(CLAIMS)
 def test_whatever_we_sign_another_implementation_reads_and_verifies(claims: dict[str, object]) -> None:
     signed = signing_input({"alg": "ES256", "kid": KEY.public.kid, "typ": "JWT"}, claims)
@@ -40,7 +37,6 @@ def test_whatever_we_sign_another_implementation_reads_and_verifies(claims: dict
     assert unverified(token) == (jwt.get_unverified_header(token), claims)
 
 
-@PATIENT
 @given(CLAIMS)
 def test_whatever_another_implementation_signs_we_read(claims: dict[str, object]) -> None:
     token = jwt.encode(claims, "k" * 32, "HS256", headers={"kid": "theirs"})
@@ -48,7 +44,6 @@ def test_whatever_another_implementation_signs_we_read(claims: dict[str, object]
     assert unverified(token) == (jwt.get_unverified_header(token), claims)
 
 
-@PATIENT
 @given(CLAIMS, st.data())
 def test_a_token_changed_in_one_place_is_never_taken_for_the_one_signed(
     claims: dict[str, object], data: st.DataObject
@@ -64,7 +59,6 @@ def test_a_token_changed_in_one_place_is_never_taken_for_the_one_signed(
         jwt.decode(changed, VERIFIER, ["ES256"])
 
 
-@PATIENT
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}", fullmatch=True))
 def test_any_text_is_read_or_refused_with_a_value_error(text: str) -> None:
     try:
@@ -80,7 +74,6 @@ def test_any_text_is_read_or_refused_with_a_value_error(text: str) -> None:
         assert isinstance(claims, dict)
 
 
-@PATIENT
 @given(st.integers(1, 2**4096))
 def test_a_number_comes_back_and_takes_no_byte_too_many(number: int) -> None:
     text = b64url_uint(number)

@@ -1,0 +1,170 @@
+"""What does an identity token say, is it good, and how do we get one?"""
+
+import argparse
+import asyncio
+import json
+import sys
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agent import jose
+from agent.cli.configuration import settings_of
+from agent.cli.durations import seconds
+from agent.cli.keys import also_here, credentials_directory
+from agent.cli.terminal import paint, say, show_json
+from agent.clock import SystemClock
+from agent.errors import AgentError, ConfigurationError
+from agent.secret import Secret
+from agent.settings.spelling import spell_duration
+
+HELP = "mint a token, show what one says, verify one"
+EXAMPLE = "rolecall token mint --role backup | rolecall token show"
+
+_LARGEST = 64 * 1024  # bytes; STS takes tokens of up to 20,000 characters
+_TIMES = ("iat", "nbf", "exp", "auth_time")
+_YEAR_10000 = 253_402_300_800
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add mint, show and verify."""
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="mint|show|verify")
+    mint = verbs.add_parser("mint", help="make and sign a token with the configured key, and print it")
+    mint.add_argument("--role", metavar="ROLE", help="pin it to this role (default: to all that are configured)")
+    mint.add_argument("--audience", metavar="AUD", help="who may take it (default: as configured)")
+    mint.add_argument("--subject", metavar="SUB", help="whom it speaks of (default: as configured)")
+    mint.add_argument("--lifetime", type=seconds, metavar="5m", help="1 to 60 minutes (default: as configured)")
+    mint.add_argument(
+        "--claim", type=_claim, action="append", default=[], metavar="NAME=TEXT", help="one more claim; may be repeated"
+    )
+    show = verbs.add_parser("show", help="print what a token says, without verifying it")
+    verify = verbs.add_parser("verify", help="verify a token as a relying party does")
+    trust = verify.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--issuer", metavar="URL", help="take the keys from where this issuer publishes them")
+    trust.add_argument("--jwks", type=Path, metavar="FILE", help="take the keys from a file; the issuer is not checked")
+    verify.add_argument("--audience", default="sts.amazonaws.com", metavar="AUD", help="default: sts.amazonaws.com")
+    for verb in (show, verify):
+        verb.add_argument(
+            "token", nargs="?", default="-", metavar="TOKEN", help="better from standard input, which is the default"
+        )
+    for verb in (mint, show, verify):
+        also_here(verb)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one of the three."""
+    if arguments.what == "mint":
+        return _mint(arguments)
+    token = _token(arguments.token)
+    return _show(token, as_json=arguments.json) if arguments.what == "show" else _verify(token, arguments)
+
+
+def _mint(arguments: argparse.Namespace) -> int:
+    from agent.assembly.keys import signing_key
+    from agent.assembly.tokens import mint
+
+    settings = settings_of(arguments.config)
+    if arguments.role is not None and arguments.role not in settings.roles:
+        raise ConfigurationError(
+            f"the configuration has no role {arguments.role!r}", hint=f"it has: {', '.join(sorted(settings.roles))}"
+        )
+    if settings.key is None:
+        raise ConfigurationError(
+            f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"
+        )
+    key_settings = settings.key
+    changes: dict[str, Any] = {
+        name: value for name in ("audience", "subject") if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.lifetime is not None:
+        changes["lifetime"] = timedelta(seconds=arguments.lifetime)
+    changes["claims"] = dict(arguments.claim)
+
+    async def minted() -> tuple[str, datetime]:
+        key = await signing_key(key_settings, credentials_directory())
+        role = settings.roles.get(arguments.role) if arguments.role else None
+        token = await mint(
+            settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes
+        )
+        return token.value.reveal(), token.expires_at
+
+    value, expires_at = asyncio.run(minted())
+    if arguments.json:
+        show_json({"token": value, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"})
+    else:
+        print(value)
+    return 0
+
+
+def _show(token: Secret, *, as_json: bool) -> int:
+    header, claims = _unverified(token)
+    if as_json:
+        show_json({"verified": False, "header": header, "claims": claims})
+        return 0
+    say(paint("Not verified: anybody could have written this.", "yellow", sys.stderr))
+    _print(header, claims)
+    return 0
+
+
+def _verify(token: Secret, arguments: argparse.Namespace) -> int:
+    from agent.cli.verifying import published_keys, read_keys, verified
+
+    header, _ = _unverified(token)
+    keys = read_keys(arguments.jwks) if arguments.jwks else published_keys(arguments.issuer)
+    claims = verified(token, keys, audience=arguments.audience, issuer=arguments.issuer)
+    if arguments.json:
+        show_json({"verified": True, "header": header, "claims": claims})
+        return 0
+    checked = "signature, times, audience" + (", issuer" if arguments.issuer else "; not the issuer")
+    say(paint(f"Verified: {checked}.", "green", sys.stderr))
+    _print(header, claims)
+    return 0
+
+
+def _print(header: Mapping[str, object], claims: Mapping[str, object]) -> None:
+    """Print for a person; as ASCII, so that nothing a stranger wrote can move the cursor about."""
+    now = SystemClock().now()
+    for title, part in (("header", header), ("claims", claims)):
+        print(paint(title, "bold"))
+        for name, value in part.items():
+            note = f"  {paint(_moment(value, now), 'dim')}" if name in _TIMES else ""
+            print(f"  {json.dumps(name)[1:-1]:<8} {json.dumps(value)}{note}")
+
+
+def _moment(value: object, now: datetime) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _YEAR_10000:
+        return "not a date"
+    moment = datetime.fromtimestamp(value, UTC)
+    away = f"in {spell_duration(moment - now)}" if moment > now else f"{spell_duration(now - moment)} ago"
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC, {away}"
+
+
+def _token(argument: str) -> Secret:
+    """The token on the command line, or else what standard input holds."""
+    if argument != "-":
+        say("warning: other users of this machine can read command lines; let the token come from standard input")
+        return Secret(argument.strip())
+    if sys.stdin.isatty():
+        say("Paste the token, then press Ctrl-D.")
+    text = sys.stdin.buffer.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ConfigurationError("what came in is too long to be a token", hint="see what was piped in")
+    if not text.strip():
+        raise ConfigurationError("no token came in", hint="pipe one in, as in: rolecall token show < FILE")
+    return Secret(text.decode("latin-1").strip())
+
+
+def _unverified(token: Secret) -> tuple[dict[str, object], dict[str, object]]:
+    try:
+        return jose.unverified(token.reveal())
+    except ValueError as error:
+        raise AgentError(f"this is no signed JWT: {error}", hint="see what was piped in; it may be cut off") from error
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError("write it as NAME=TEXT")
+    return name, value

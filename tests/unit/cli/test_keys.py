@@ -1,0 +1,187 @@
+import json
+import stat
+from pathlib import Path
+
+import jwt
+import pytest
+
+from agent.cli import main
+from agent.keys.pem import PemKey, generate, write_new
+from agent.secret import Secret
+
+CONFIGURATION = """
+[issuer]
+url = "https://oidc.example.com"
+[key]
+custodian = "pem"
+{key}
+[identity]
+source = "self_signed"
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+[[grants]]
+roles = ["backup"]
+anyone = true
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "keys").mkdir()
+    return configured(tmp_path, 'directory = "keys"')
+
+
+def configured(directory: Path, key: str) -> Path:
+    path = directory / "rolecall.toml"
+    path.write_text(CONFIGURATION.format(key=key))
+    return path
+
+
+def keys(config: Path, *words: str) -> int:
+    return main(["keys", *words, "-c", str(config)])
+
+
+def test_a_new_key_lies_where_the_configuration_says_under_its_own_name(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert keys(config, "new", "--kind", "ec-p256", "--json") == 0
+
+    made = json.loads(capsys.readouterr().out)
+    path = Path(made["file"])
+    assert path == config.parent / "keys" / f"{made['kid']}.pem"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert PemKey.read(path).public.kid == made["kid"]
+
+
+def test_a_key_is_rsa_2048_unless_told_otherwise(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys(config, "new") == 0
+
+    kid, algorithm, path = capsys.readouterr().out.split()
+    assert algorithm == "RS256"
+    assert path.endswith(f"/{kid}.pem")
+
+
+def test_a_second_key_is_not_made_beside_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys(config, "new", "--kind", "ec-p256")
+
+    assert keys(config, "new", "--kind", "ec-p256") == 2
+
+    assert "there is a key in" in capsys.readouterr().err
+    assert len(list((config.parent / "keys").iterdir())) == 1
+
+
+def test_a_second_key_can_be_made_elsewhere(config: Path, tmp_path: Path) -> None:
+    keys(config, "new", "--kind", "ec-p256")
+    (tmp_path / "next").mkdir()
+
+    assert keys(config, "new", "--kind", "ec-p256", "--directory", str(tmp_path / "next")) == 0
+    assert len(list((tmp_path / "next").iterdir())) == 1
+
+
+def test_a_key_is_made_in_the_one_file_that_is_configured_and_never_over_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configured(tmp_path, f'file = "{tmp_path}/only.pem"')
+
+    assert keys(config, "new", "--kind", "ec-p256") == 0
+    made = (tmp_path / "only.pem").read_bytes()
+    assert keys(config, "new", "--kind", "ec-p256") == 2
+
+    assert (tmp_path / "only.pem").read_bytes() == made
+    assert "a key is never overwritten" in capsys.readouterr().err
+
+
+def test_where_a_passphrase_is_configured_a_new_key_is_encrypted_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "passphrase").touch(mode=0o600)
+    (tmp_path / "passphrase").write_text("opensesame\n")
+    config = configured(tmp_path, f'directory = "keys"\npassphrase_file = "{tmp_path}/passphrase"')
+
+    assert keys(config, "new", "--kind", "ec-p256") == 0
+
+    (path,) = (tmp_path / "keys").iterdir()
+    assert path.read_text().startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert PemKey.read(path, passphrase=Secret("opensesame")).public.kid == path.stem
+    assert keys(config, "list") == 0
+    assert path.stem in capsys.readouterr().out
+
+
+def test_a_list_names_every_key_and_says_what_is_wrong_with_others(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = config.parent / "keys" / "good.pem"
+    write_new(good, generate("ec-p384"))
+    (config.parent / "keys" / "open.pem").write_bytes(generate("ec-p256"))
+    (config.parent / "keys" / "open.pem").chmod(0o644)
+    (config.parent / "keys" / "notes.txt").write_text("no key")
+
+    assert keys(config, "list", "--json") == 1
+
+    listed = json.loads(capsys.readouterr().out)
+    assert listed[0] == {"kid": PemKey.read(good).public.kid, "algorithm": "ES384", "file": str(good)}
+    assert "is open to others than its owner (mode 0644)" in listed[1]["error"]
+    assert len(listed) == 2
+
+
+def test_an_empty_directory_is_no_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys(config, "list") == 0
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "rolecall keys new" in captured.err
+
+
+def test_a_directory_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "keys").rmdir()
+
+    assert keys(config, "list") == 2
+    assert "the key directory" in capsys.readouterr().err
+
+
+def test_the_public_half_is_shown_as_it_is_published_and_as_pem(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys(config, "new", "--kind", "ec-p256")
+    capsys.readouterr()
+
+    assert keys(config, "show") == 0
+    jwk = json.loads(capsys.readouterr().out)
+    assert keys(config, "show", "--format", "pem") == 0
+    pem = capsys.readouterr().out
+
+    assert jwk.keys() == {"kty", "use", "alg", "kid", "crv", "x", "y"}
+    assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
+    same = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(pem)
+    assert jwt.algorithms.ECAlgorithm.to_jwk(same, as_dict=True)["x"] == jwk["x"]
+
+
+def test_of_several_keys_one_is_shown_by_how_its_name_begins(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = config.parent / "keys"
+    for name in ("a", "b"):
+        write_new(directory / f"{name}.pem", generate("ec-p256"))
+    kid = PemKey.read(directory / "b.pem").public.kid
+
+    assert keys(config, "show", kid[:12]) == 0
+    assert json.loads(capsys.readouterr().out)["kid"] == kid
+    assert keys(config, "show") == 2
+    assert "there are 2 keys that this could mean" in capsys.readouterr().err
+    assert keys(config, "show", "none-such") == 2
+    assert "there is no key whose name begins with none-such" in capsys.readouterr().err
+
+
+def test_nothing_that_is_printed_is_private(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys(config, "new", "--kind", "rsa-2048")
+    keys(config, "list")
+    keys(config, "show")
+    keys(config, "show", "--format", "pem")
+
+    captured = capsys.readouterr()
+    (path,) = (config.parent / "keys").iterdir()
+    body = path.read_text().splitlines()[1:-1]
+    assert len(body) > 20
+    assert not [line for line in body if line in captured.out + captured.err]
+    assert "PRIVATE" not in captured.out + captured.err

@@ -1,0 +1,256 @@
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from agent.cli import main
+from agent.jose import compact, signing_input
+from agent.keys.pem import PemKey, generate, write_new
+
+CONFIGURATION = """
+[issuer]
+url = "https://oidc.example.com"
+[key]
+custodian = "pem"
+file = "HERE/key.pem"
+[identity]
+source = "self_signed"
+subject = "host:web-1"
+lifetime = "5m"
+tags = { team = "web" }
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+[roles.deploy]
+arn = "arn:aws:iam::123456789012:role/deploy"
+[[grants]]
+roles = ["backup", "deploy"]
+anyone = true
+"""
+BACKUP, DEPLOY = "arn:aws:iam::123456789012:role/backup", "arn:aws:iam::123456789012:role/deploy"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    write_new(tmp_path / "key.pem", generate("ec-p256"))
+    path = tmp_path / "rolecall.toml"
+    path.write_text(CONFIGURATION.replace("HERE", str(tmp_path)))
+    return path
+
+
+def minted(config: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["token", "mint", "-c", str(config), *words]) == 0
+    public = PemKey.read(config.parent / "key.pem").public
+    claims: dict[str, Any] = jwt.decode(
+        capsys.readouterr().out.strip(),
+        jwt.PyJWK(dict(public.jwk), public.algorithm),
+        [public.algorithm],
+        options={"verify_aud": False},
+    )
+    return claims
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+
+# mint
+
+
+def test_a_minted_token_is_good_and_says_what_the_configuration_says(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = minted(config, capsys)
+
+    assert (claims["iss"], claims["sub"], claims["aud"]) == (
+        "https://oidc.example.com",
+        "host:web-1",
+        "sts.amazonaws.com",
+    )
+    assert claims["https://aws.amazon.com/tags"] == {"principal_tags": {"team": ["web"]}}
+    assert claims["exp"] - claims["iat"] == 300
+
+
+def test_a_token_is_for_one_role_or_for_all_that_are_configured(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert minted(config, capsys, "--role", "backup")["https://aws.amazon.com/roles"] == [BACKUP]
+    assert minted(config, capsys)["https://aws.amazon.com/roles"] == [BACKUP, DEPLOY]
+
+
+def test_what_the_command_line_says_wins(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--audience", "vault", "--subject", "host:other", "--lifetime", "1h", "--claim", "a=b=c", "--claim", "d=")
+
+    claims = minted(config, capsys, *words)
+
+    assert (claims["aud"], claims["sub"], claims["a"], claims["d"]) == ("vault", "host:other", "b=c", "")
+    assert claims["exp"] - claims["iat"] == 3600
+
+
+def test_no_two_minted_tokens_have_one_id(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert minted(config, capsys)["jti"] != minted(config, capsys)["jti"]
+
+
+def test_json_tells_when_it_expires(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "mint", "-c", str(config), "--json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told.keys() == {"token", "expires_at"}
+    assert told["expires_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--role", "none"], "the configuration has no role 'none'"),
+        (["--lifetime", "2h"], "a token lifetime of 2:00:00 is not between 1 and 60 minutes"),
+        (["--subject", "short"], "the subject is 5 bytes long"),
+        (["--audience", ""], "the audience is empty"),
+        (["--claim", "azp=me"], "the claim azp cannot be set by hand"),
+    ],
+)
+def test_what_cannot_be_minted_is_a_mistake_of_usage(
+    config: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    assert main(["token", "mint", "-c", str(config), *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_claim_without_a_value_is_a_mistake_of_usage(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["token", "mint", "-c", str(config), "--claim", "scope"])
+
+    assert ended.value.code == 2
+    assert "write it as NAME=TEXT" in capsys.readouterr().err
+
+
+def test_without_a_key_of_ours_there_is_nothing_to_mint(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    borrowed = '[identity]\nsource = "file"\nfile = "/run/token"\n'
+    config.write_text(borrowed + CONFIGURATION[CONFIGURATION.index("[sts]") :])
+
+    assert main(["token", "mint", "-c", str(config)]) == 2
+    assert "has no [key]: its tokens come from somebody else" in capsys.readouterr().err
+
+
+# show
+
+
+def test_a_token_is_shown_and_said_not_to_be_verified(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, compact(signing_input({"alg": "none"}, {"sub": "host:web-1", "exp": 0}), b"x") + "\n")
+
+    assert main(["token", "show"]) == 0
+
+    captured = capsys.readouterr()
+    assert captured.err == "Not verified: anybody could have written this.\n"
+    assert '"host:web-1"' in captured.out
+    assert "1970-01-01 00:00:00 UTC" in captured.out
+
+
+def test_json_says_that_it_is_not_verified_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, compact(signing_input({"alg": "RS256"}, {"sub": "s"}), b"x"))
+
+    assert main(["token", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "verified": False,
+        "header": {"alg": "RS256"},
+        "claims": {"sub": "s"},
+    }
+
+
+def test_a_token_on_the_command_line_is_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "show", compact(signing_input({}, {}), b"x")]) == 0
+    assert "other users of this machine can read command lines" in capsys.readouterr().err
+
+
+def test_what_a_stranger_wrote_cannot_command_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = {"\x1b[2J": "\x9b31m\r\n\x07", "exp": "\x1b]0;x\x07", "iat": -5, "nbf": True}
+    piped(monkeypatch, compact(signing_input({}, hostile), b"x"))
+
+    assert main(["token", "show"]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.isascii()
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert shown.count("not a date") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "sentence"),
+    [
+        ("", 2, "no token came in"),
+        (" \n", 2, "no token came in"),
+        ("x" * 70_000, 2, "what came in is too long to be a token"),
+        ("hello", 1, "this is no signed JWT"),
+        ("\N{SNOWMAN}", 1, "this is no signed JWT"),
+    ],
+)
+@pytest.mark.parametrize("verb", [["show"], ["verify", "--jwks", "none.json"]])
+def test_what_is_no_token_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verb: list[str],
+    text: str,
+    code: int,
+    sentence: str,
+) -> None:
+    piped(monkeypatch, text)
+
+    assert main(["token", *verb]) == code
+    assert sentence in capsys.readouterr().err
+
+
+# verify
+
+
+def test_a_token_we_mint_verifies_against_the_key_we_show(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jwks = keys_shown(config, capsys)
+    main(["token", "mint", "-c", str(config)])
+    token = capsys.readouterr().out
+    piped(monkeypatch, token)
+
+    assert main(["token", "verify", "--jwks", str(jwks), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verified"]
+    assert told["claims"]["sub"] == "host:web-1"
+
+
+def test_what_was_checked_is_said_and_what_was_not(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jwks = keys_shown(config, capsys)
+    main(["token", "mint", "-c", str(config)])
+    piped(monkeypatch, capsys.readouterr().out)
+
+    assert main(["token", "verify", "--jwks", str(jwks)]) == 0
+    assert capsys.readouterr().err == "Verified: signature, times, audience; not the issuer.\n"
+
+
+def test_a_token_for_somebody_else_does_not_verify(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jwks = keys_shown(config, capsys)
+    main(["token", "mint", "-c", str(config), "--audience", "vault"])
+    piped(monkeypatch, capsys.readouterr().out)
+
+    assert main(["token", "verify", "--jwks", str(jwks)]) == 1
+    assert "the token is not good: Audience doesn't match" in capsys.readouterr().err
+
+
+def keys_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    main(["keys", "show", "-c", str(config)])
+    path = config.parent / "jwks.json"
+    path.write_text(json.dumps({"keys": [json.loads(capsys.readouterr().out)]}))
+    return path
