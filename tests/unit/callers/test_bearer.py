@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.callers import Caller, Facts, Peer
+from agent.callers import Caller, Facts, Peer, bearer
 from agent.callers.bearer import BearerTokens
 from agent.events import CallerTokensChanged, CallerTokensUnreadable
 from tests.fakes.clock import FakeClock, settle
@@ -182,9 +182,19 @@ def as_gap(path: Path) -> None:
     path.symlink_to(path.with_name("nowhere"))
 
 
-@pytest.mark.parametrize("make", [as_folder, as_pipe, as_socket, as_device, as_loop, as_gap])
+@pytest.mark.parametrize(
+    ("make", "trouble"),
+    [
+        (as_folder, "Is a directory"),
+        (as_pipe, "is not a file"),
+        (as_device, "is not a file"),
+        (as_socket, "cannot be read"),
+        (as_loop, "cannot be read"),
+        (as_gap, "cannot be read"),
+    ],
+)
 def test_what_is_no_file_is_refused_without_waiting_and_without_leaving_anything_open(
-    stage: Stage, make: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    stage: Stage, make: Callable[[Path], None], trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(stage.path.parent)  # a socket's path has to be short
     make(stage.path)
@@ -194,6 +204,7 @@ def test_what_is_no_file_is_refused_without_waiting_and_without_leaving_anything
         stage.tokens.look()
     assert descriptors() == opened
     assert len(stage.troubles()) == 1
+    assert trouble in stage.troubles()[0]
 
 
 # When it changes
@@ -277,12 +288,35 @@ async def test_a_token_taken_away_is_good_for_the_overlap_only_and_told_of_once(
 async def test_a_rewrite_within_one_timestamp_is_noticed(stage: Stage) -> None:
     stage.write(OLD)
     stage.tokens.look()
-    before = stage.path.stat()
     with stage.path.open("r+b") as opened:
         opened.write(NEW)
-    os.utime(stage.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    [file] = stage.tokens._files  # as if both writes had had one time, which not every kernel can be made to do
+    file.seen, _ = bearer._read(stage.path, unless=())
     await stage.later(1)
     assert stage.knows(NEW)
+
+
+async def test_a_folder_that_comes_back_brings_its_files_back(tmp_path: Path) -> None:
+    folder, away = tmp_path / "tokens", tmp_path / "away"
+    folder.mkdir()
+    stage = Stage(folder)
+    stage.write(OLD)
+    for _ in range(3):
+        await stage.later()
+    folder.rename(away)
+    await stage.later()
+    away.rename(folder)  # and nothing about the file itself has changed
+    await stage.later()
+    await stage.later(OVERLAP.total_seconds())
+    assert stage.knows(OLD)
+
+
+async def test_tokens_whose_time_is_over_are_forgotten(stage: Stage) -> None:
+    for number in range(100):
+        stage.write(b"a-token-for-a-minute-%d" % number)
+        await stage.later(60)
+    [file] = stage.tokens._files
+    assert len(file.earlier) <= OVERLAP / timedelta(seconds=60)
 
 
 async def test_a_file_that_comes_and_goes_piles_nothing_up(stage: Stage) -> None:
