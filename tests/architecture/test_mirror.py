@@ -1,0 +1,74 @@
+"""Does every source file have its test file, and every test file its source?"""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "tests" / "unit"
+
+#: What is tested elsewhere, by name or by folder, and where.
+EXCEPTIONS = {
+    "agent/__init__.py": "the version and nothing else",
+    "agent/__main__.py": "one call, made by every test that runs the command",
+    "agent/cli/": "verbs are tried as their users do, in tests/scripts and tests/live",
+    "agent/assembly/": "put together for real by whatever runs the agent, in tests/live",
+    "agent/keys/__init__.py": "a door: tests/contracts/test_signing_key.py",
+    "agent/tokens/__init__.py": "a door: tests/contracts/test_token_source.py",
+    "agent/credentials/__init__.py": "a door: tests/unit/test_sessions.py uses all of it",
+    "agent/callers/__init__.py": "a door: tests/contracts/test_attestor.py and tests/properties/test_grants.py",
+    "agent/publishing/__init__.py": "a door: tests/contracts/test_publisher.py",
+}
+
+#: Test files whose source is no Python: what they test.
+STRAYS = {
+    "settings/test_sample.py": "config/rolecall.toml and the reference of settings",
+    "telemetry/test_alerts.py": "the alerting rules",
+}
+
+
+def is_excepted(source: str) -> bool:
+    return any(source == name or (name.endswith("/") and source.startswith(name)) for name in EXCEPTIONS)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether nothing can go wrong in it: no function, no class."""
+    return not any(line.lstrip().startswith(("def ", "async def ", "class ")) for line in path.read_text().splitlines())
+
+
+def homes_of_tests(source: Path) -> list[Path]:
+    """Where the tests of a source file may stand; those of a package beside it, or inside."""
+    folder = UNIT / source.relative_to(ROOT / "agent").parent
+    if source.name == "__init__.py":
+        return [folder / "test_init.py", folder / f"test_{folder.name}.py", folder.parent / f"test_{folder.name}.py"]
+    return [folder / f"test_{source.stem}.py"]
+
+
+SOURCES = [path for path in sorted((ROOT / "agent").rglob("*.py")) if not is_empty(path)]
+TESTED = sorted(UNIT.rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_source_file_has_its_test_file(source: Path) -> None:
+    if is_excepted(source.relative_to(ROOT).as_posix()):
+        return
+    wanted = homes_of_tests(source)
+    assert any(path.exists() for path in wanted), f"write {wanted[0].relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("test", TESTED, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_test_file_has_its_source_file(test: Path) -> None:
+    """A file may have several test files: those of `log.py` are `test_log.py`, `test_log_….py`."""
+    inside = test.relative_to(UNIT)
+    if inside.as_posix() in STRAYS:
+        return
+    folder = (ROOT / "tests" if inside.parts[0] == "fakes" else ROOT / "agent") / inside.parent
+    words = test.stem.removeprefix("test_").split("_")
+    stems = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+    found = any((folder / f"{stem}.py").exists() or (folder / stem / "__init__.py").exists() for stem in stems)
+    assert found or {"init", folder.name} & stems, f"{inside} tests nothing in {folder.relative_to(ROOT)}"
+
+
+def test_every_exception_is_still_there() -> None:
+    assert [name for name in EXCEPTIONS if not (ROOT / name).exists()] == []
+    assert [name for name in STRAYS if not (UNIT / name).exists()] == []
