@@ -1,9 +1,11 @@
 """Which custodian holds the key, and which file is it?"""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import ConfigurationError
+from agent.errors import AgentError, ConfigurationError
 from agent.keys import PublicKey, SigningKey
 from agent.keys.pem import Kind, PemKey, generate, read_passphrase, write_new
 from agent.secret import Secret
@@ -19,12 +21,9 @@ def read_key(settings: Key, credentials_directory: Path | None) -> SigningKey:
     """Do what `signing_key` does, blocking."""
     match settings:
         case Pem():
-            passphrase = None
-            if settings.passphrase_file is not None:
-                passphrase = read_passphrase(settings.passphrase_file, credentials_directory=credentials_directory)
             return PemKey.read(
                 key_file(settings),
-                passphrase=passphrase,
+                passphrase=_passphrase(settings, credentials_directory),
                 algorithm=settings.algorithm,
                 credentials_directory=credentials_directory,
             )
@@ -58,10 +57,74 @@ def key_files(directory: Path) -> list[Path]:
         ) from error
 
 
-def make_key(directory: Path, kind: Kind) -> tuple[Path, PublicKey]:
+def make_key(directory: Path, kind: Kind, *, passphrase: Secret | None = None) -> tuple[Path, PublicKey]:
     """Make a key and keep it as KID.pem in `directory`. Raises ConfigurationError or KeyUnavailable."""
-    pem = generate(kind)
-    public = PemKey.parse(Secret(pem.decode("ascii")), origin="the new key").public
+    pem, public = _new(kind, passphrase)
     path = directory / f"{public.kid}.pem"
     write_new(path, pem)
     return path, public
+
+
+def make_configured_key(settings: Key, kind: Kind, credentials_directory: Path | None) -> tuple[Path, PublicKey]:
+    """Make the key that the configuration speaks of, where it says and encrypted if it names a passphrase.
+
+    Raises ConfigurationError, above all if there is a key already, and KeyUnavailable.
+    """
+    passphrase = _passphrase(settings, credentials_directory)
+    if settings.directory is not None:
+        if there := key_files(settings.directory):
+            raise ConfigurationError(
+                f"there is a key in {settings.directory} already: {there[0].name}",
+                hint="make the new one elsewhere with --directory; with two the agent could not tell which one signs",
+            )
+        return make_key(settings.directory, kind, passphrase=passphrase)
+    pem, public = _new(kind, passphrase)
+    write_new(key_file(settings), pem)
+    return key_file(settings), public
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A file in which there should be a key, and what is found there: its public half, or why there is none."""
+
+    path: Path
+    found: PublicKey | AgentError
+
+
+def configured_keys(settings: Key, credentials_directory: Path | None) -> list[KeyFile]:
+    """Look at all keys where the configuration says that they are. Raises ConfigurationError or KeyUnavailable."""
+    passphrase = _passphrase(settings, credentials_directory)
+    paths = [settings.file] if settings.file is not None else key_files(settings.directory or Path())
+
+    def read(path: Path) -> PublicKey:
+        return PemKey.read(
+            path,
+            passphrase=passphrase,
+            algorithm=settings.algorithm,
+            credentials_directory=credentials_directory,
+        ).public
+
+    return [_looked_at(path, read) for path in paths]
+
+
+def keys_in(directory: Path) -> list[KeyFile]:
+    """Look at all keys in a directory, none of them encrypted. Raises ConfigurationError."""
+    return [_looked_at(path, lambda path: PemKey.read(path).public) for path in key_files(directory)]
+
+
+def _looked_at(path: Path, read: Callable[[Path], PublicKey]) -> KeyFile:
+    try:
+        return KeyFile(path, read(path))
+    except AgentError as error:
+        return KeyFile(path, error)
+
+
+def _passphrase(settings: Pem, credentials_directory: Path | None) -> Secret | None:
+    if settings.passphrase_file is None:
+        return None
+    return read_passphrase(settings.passphrase_file, credentials_directory=credentials_directory)
+
+
+def _new(kind: Kind, passphrase: Secret | None) -> tuple[bytes, PublicKey]:
+    pem = generate(kind, passphrase=passphrase)
+    return pem, PemKey.parse(Secret(pem.decode("ascii")), origin="the new key", passphrase=passphrase).public

@@ -1,6 +1,8 @@
 """Which identity token does a role show?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from agent.clock import Clock
 from agent.errors import ConfigurationError
@@ -9,7 +11,7 @@ from agent.keys import SigningKey
 from agent.settings import Settings
 from agent.settings.credentials import Role
 from agent.settings.tokens import FromFile, SelfSigned
-from agent.tokens import TokenSource
+from agent.tokens import Token, TokenSource
 from agent.tokens.file import TokenFile
 from agent.tokens.self_signed import Identity
 from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
@@ -29,16 +31,43 @@ def token_source(
         case SelfSigned():
             if key is None or settings.issuer is None:
                 raise ConfigurationError("tokens are to be self-signed, and there is no key or issuer to do it with")
-            identity = Identity(
-                issuer=settings.issuer.url,
-                subject=settings.identity.subject,
-                audience=settings.identity.audience,
-                lifetime=settings.identity.lifetime,
-                roles=(role.arn,) if settings.identity.pin_roles else (),
-                tags={**settings.identity.tags, **role.tags},
-                transitive_tags=settings.identity.transitive_tags,
-                source_identity=settings.identity.source_identity,
-            )
+            identity = _identity(settings, settings.identity, settings.issuer.url, role)
             return SelfSignedTokens(key, identity, clock, token_id=token_id, report=report)
         case FromFile():
             return TokenFile(settings.identity.file, clock)
+
+
+async def mint(
+    settings: Settings,
+    key: SigningKey,
+    role: Role | None,
+    *,
+    clock: Clock,
+    token_id: Callable[[], str],
+    changes: Mapping[str, Any],
+) -> Token:
+    """Make one token by hand: for one role, or for all that are configured, with `changes` to the identity.
+
+    Raises ConfigurationError where tokens are not self-signed or no such token can be, and KeyUnavailable.
+    """
+    if not isinstance(settings.identity, SelfSigned) or settings.issuer is None:
+        raise ConfigurationError(
+            "this configuration takes its tokens from somebody else, so there are none to mint",
+            hint='that would need source = "self_signed" in [identity]',
+        )
+    identity = replace(_identity(settings, settings.identity, settings.issuer.url, role), **changes)
+    return await SelfSignedTokens(key, identity, clock, token_id=token_id, report=lambda _: None).token()
+
+
+def _identity(settings: Settings, words: SelfSigned, issuer: str, role: Role | None) -> Identity:
+    roles = settings.roles.values() if role is None else [role]
+    return Identity(
+        issuer=issuer,
+        subject=words.subject,
+        audience=words.audience,
+        lifetime=words.lifetime,
+        roles=tuple(role.arn for role in roles) if words.pin_roles else (),
+        tags={**words.tags, **(role.tags if role else {})},
+        transitive_tags=words.transitive_tags,
+        source_identity=words.source_identity,
+    )
