@@ -329,8 +329,16 @@ def _next(plan: _Plan, issuer: str, read_at: str) -> str:
 {applied}
   3. Look it over, and start:
        {_word(f"rolecall check -c {plan.configuration}")}
-       {_word(f"rolecall run -c {plan.configuration}")}
+       {_word(f"rolecall run -c {plan.configuration}")}{_owners(plan)}
   4. Use it: {_word(f"rolecall exec -c {plan.configuration} {first} -- aws sts get-caller-identity")}"""
+
+
+def _owners(plan: _Plan) -> str:
+    """Root has made files that a service of another user is to read."""
+    if os.geteuid() != 0:
+        return ""
+    command = _word(f"chown -R USER: {plan.answers.keys} {plan.answers.directory}/tokens")
+    return f"\n     As a service it runs as another user, who has to own what is private:\n       {command}"
 
 
 def _word(command: str) -> str:

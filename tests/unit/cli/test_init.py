@@ -153,6 +153,15 @@ def test_a_person_is_told_what_comes_next(place: Path, capsys: pytest.CaptureFix
     assert sorted(steps, key=told.index) == steps
 
 
+@pytest.mark.parametrize(("uid", "told"), [(0, True), (1000, False)])
+def test_root_is_reminded_that_the_service_is_somebody_else(
+    place: Path, uid: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert init(place, *FLAGS) == 0
+    assert (f"chown -R USER: {place}/keys {place}/tokens" in capsys.readouterr().out) is told
+
+
 # --- what is never overwritten
 
 
