@@ -130,7 +130,9 @@ def _file(word: str, path: Path, closed_to: int) -> Iterator[str]:
     if not stat.S_ISREG(facts.st_mode):
         yield f"{word}: {name} is not a file"
         return
-    if not os.access(path, os.R_OK):
+    try:
+        path.open("rb").close()
+    except OSError:
         yield f"{word}: {name} cannot be read by this user; the agent's user must be able to"
     if facts.st_mode & closed_to:
         mode = stat.S_IMODE(facts.st_mode)

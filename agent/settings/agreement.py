@@ -4,6 +4,7 @@ Asked of a draft in which any section may be missing because it is wrong by itse
 not asked, so that no mistake is told twice.
 """
 
+import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -40,6 +41,7 @@ def disagreements(draft: Draft) -> Iterator[Mistake]:
     yield from _issuing(draft)
     yield from _roles(draft)
     yield from _grants(draft)
+    yield from _exposed(draft)
 
 
 def _issuing(draft: Draft) -> Iterator[Mistake]:
@@ -94,3 +96,17 @@ def _grants(draft: Draft) -> Iterator[Mistake]:
                     f"is {spell_duration(grant.token_overlap)}, but {spell_duration(overlap)} in grants#{first} "
                     "for the same token_file; write the same in both",
                 )
+
+
+def _exposed(draft: Draft) -> Iterator[Mistake]:
+    """Nothing secret may stand where the world reads."""
+    if draft.publishing is None:
+        return
+    shown_to_all = Path(os.path.normpath(draft.publishing.directory))
+    secret: list[tuple[str, Path | None]] = []
+    if draft.key is not None:
+        secret += [(f"key.{word}", getattr(draft.key, word)) for word in ("file", "directory", "passphrase_file")]
+    secret += [(f"grants#{n}.token_file", path) for n, grant in draft.grants.items() for path in grant.token_file]
+    for word, path in secret:
+        if path is not None and Path(os.path.normpath(path)).is_relative_to(shown_to_all):
+            yield Mistake(word, "is in publishing.directory, which is shown to the world; move one of them elsewhere")

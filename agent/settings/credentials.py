@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
-from agent.settings.mistakes import Wrong, shown
+from agent.settings.mistakes import Wrong, comes_to, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, array, expand, one_of, span, text, whole
 from agent.settings.tokens import Tags
@@ -40,6 +40,8 @@ _DEFAULT_SESSION_NAME: Final = "rolecall-${HOST}"
 _ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/NAME"
 #: STS takes so many characters of inline policy.
 _LONGEST_POLICY = 2048
+#: Of a file with a policy so many bytes are read: with all its blanks it is a policy no more.
+_LARGEST_FILE = 65_536
 
 
 def partition_of(region: str) -> str:
@@ -146,7 +148,7 @@ def _session_name(value: str, surroundings: Surroundings) -> str:
     if value == _DEFAULT_SESSION_NAME:
         return re.sub(r"[^A-Za-z0-9_+=,.@-]", "-", name)[:64]
     if not _SESSION_NAME.fullmatch(name):
-        raise Wrong(f"comes to {shown(name)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
+        raise Wrong(f"{comes_to(name)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
     return name
 
 
@@ -183,11 +185,15 @@ def _policy_file(value: str, surroundings: Surroundings) -> PolicyFile:
         raise Wrong("is not a path")
     path = surroundings.directory / value
     try:
-        written = path.read_text("utf-8")
+        if not path.is_file() and path.exists():
+            raise Wrong(f"{shown(value)} is not a file")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE)
+        written = content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Wrong(f"{shown(str(path))} is not UTF-8 text") from None
+        raise Wrong(f"{shown(value)} is not UTF-8 text") from None
     except OSError as error:
-        raise Wrong(f"{shown(str(path))} cannot be read: {error.strerror}") from None
+        raise Wrong(f"{shown(value)} cannot be read: {error.strerror}") from None
     return PolicyFile(path, compact_policy(written))
 
 

@@ -17,7 +17,7 @@ _SECRETS = (
     ("an AWS access key", re.compile(r"(?<![A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])")),
     ("a signed token", re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")),
 )
-_USERINFO = re.compile(r"//[^/]*@")
+_USERINFO = re.compile(r":/{1,2}[^/]*@")
 _RUN = re.compile(r"[A-Za-z0-9+/=_-]{24,}")
 _HEX = re.compile(r"[0-9A-Fa-f]{24,}")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -70,6 +70,12 @@ def shown(text: str) -> str:
     return f'"{text}"' if len(text) <= _LONGEST_SHOWN else f'"{text[: _LONGEST_SHOWN - 1]}…"'
 
 
+def comes_to(text: str) -> str:
+    """Say what a template came to, as far as it may be said."""
+    seen = shown(text)
+    return "does not fit when filled in" if seen == "this" else f"comes to {seen}"
+
+
 def shown_word(word: str) -> str:
     """Give one word of a setting's path as TOML would have it written; an ellipsis where it is better not shown."""
     if suspicious(word) or not word.isprintable() or len(word) > 64:
@@ -96,10 +102,17 @@ def listed(words: Iterable[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
+def near_word(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, whatever its capitals; None if there is none."""
+    by_small = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(word.lower(), list(by_small), n=1, cutoff=0.6)
+    return by_small[near[0]] if near else None
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Ask "did you mean …?", with a blank before it, if one of the known words is near; else the empty string."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f' (did you mean "{near[0]}"?)' if near and near[0] != word else ""
+    near = near_word(word, known)
+    return f' (did you mean "{near}"?)' if near else ""
 
 
 def secrets_in(value: object, path: str = "") -> Iterator[Mistake]:

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
-from agent.settings.mistakes import Mistake, Wrong, kind_of, listed, nearest, shown, shown_word
+from agent.settings.mistakes import Mistake, Wrong, kind_of, listed, near_word, nearest, shown, shown_word
 
 S = TypeVar("S", bound="Section")
 
@@ -66,7 +66,7 @@ def read(kind: type[S], table: object, path: str, surroundings: Surroundings) ->
     try:
         section = kind.model_validate(dict(table), context=surroundings)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        details = _without_echoes(kind, error.errors(include_url=False, include_input=False))
         mistakes = [mistake for detail in details for mistake in _told(kind, detail, path)] + mistakes
     return (None if mistakes else section), mistakes
 
@@ -89,6 +89,13 @@ def choose(
     if value in later:
         return None, [Mistake(where, f'"{value}" is not in this version, which knows {known}')]
     return None, [Mistake(where, f"{shown(value)} is unknown{nearest(value, kinds)}; this version knows {known}")]
+
+
+def _without_echoes(kind: type[Section], details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a word is missing where it stands there misspelt: that is one mistake, not two."""
+    strangers = (str(detail["loc"][0]) for detail in details if detail["type"] == "extra_forbidden")
+    meant = {near_word(stranger, kind.model_fields) for stranger in strangers}
+    return [detail for detail in details if detail["type"] != "missing" or detail["loc"][0] not in meant]
 
 
 def _told(kind: type[Section], detail: ErrorDetails, path: str) -> Iterator[Mistake]:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 #: Reads one text, against its surroundings. Raises Wrong.
 Reader = Callable[[str, Surroundings], T]
 
-_DURATION = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?")
+_DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,7})s)?")
 _TEMPLATE = re.compile(r"\$(?:\$|\{([^{}]*)\}|)")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}")
 #: Where systemd keeps the credentials of our unit, as seen from outside it.
@@ -49,7 +49,7 @@ def array(reader: Reader[T], *, of: str, most: int | None = None, single: bool =
 
     def check(value: object, info: ValidationInfo) -> tuple[T, ...]:
         if single and isinstance(value, str):
-            value = [value]
+            return (read_text(value, reader, Surroundings.of(info)),)
         if not isinstance(value, list):
             raise Wrong(f'must be an array of {of}, as in ["…", "…"], not {kind_of(value)}')
         read: dict[T, int] = {}
@@ -153,7 +153,7 @@ def expand(template: str, surroundings: Surroundings) -> str:
         if name is None:
             raise Wrong(f"has a lone dollar sign; write $$ for a dollar sign, and {known} to have a value put in")
         if name not in surroundings.names:
-            raise Wrong(f"${{{shown_word(name)}}} is unknown here; known are {known}")
+            raise Wrong(f"${{{shown_word(name)}}} is unknown here; write {known}")
         return surroundings.names[name]
 
     return _TEMPLATE.sub(value, template)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, ValidationInfo
 
-from agent.settings.mistakes import Wrong, kind_of, shown, shown_word
+from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import Flag, SecretPath, array, expand, one_of, span, text, unique_words
 
@@ -62,7 +62,7 @@ def _subject(value: str, surroundings: Surroundings) -> str:
         raise Wrong("begins or ends with a blank, which nobody will see in a trust policy; leave it out")
     size = len(subject.encode())
     if not 6 <= size <= 127:
-        raise Wrong(f"comes to {shown(subject)}, {size} bytes; it must be 6 to 127 bytes long")
+        raise Wrong(f"{comes_to(subject)}; it must be 6 to 127 bytes long, and is {size}")
     return subject
 
 
@@ -76,7 +76,7 @@ def _source_identity(value: str, surroundings: Surroundings) -> str:
     """Fill in and check a source identity, by the rules of STS. Raises Wrong."""
     identity = expand(value, surroundings)
     if not _IDENTITY.fullmatch(identity) or identity.lower().startswith("aws:"):
-        raise Wrong(f"comes to {shown(identity)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
+        raise Wrong(f"{comes_to(identity)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
     return identity
 
 
