@@ -115,9 +115,10 @@ class BearerTokens:
 def _read(path: Path, unless: tuple[int, ...]) -> tuple[tuple[int, ...], bytes | None]:
     """What the file is now, and its content if that is not `unless`."""
     try:
+        if unless and _seen(path.stat()) == unless:  # a third of the price of opening it
+            return unless, None
         with open(path, "rb", opener=_without_waiting) as opened:
             found = os.fstat(opened.fileno())
-            seen = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
             if not stat.S_ISREG(found.st_mode):
                 raise ConfigurationError(f"{path} is not a file.", hint="Name a file that holds one token a line.")
             if found.st_mode & (stat.S_IROTH | stat.S_IWOTH):
@@ -125,11 +126,15 @@ def _read(path: Path, unless: tuple[int, ...]) -> tuple[tuple[int, ...], bytes |
                     f"{path} can be read or written by everybody on this machine.",
                     hint=f"Take that away: chmod o= {path}",
                 )
-            return seen, None if seen == unless else opened.read(_LARGEST + 1)
+            return _seen(found), opened.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror}.", hint="Its callers are unknown until it can be."
         ) from error
+
+
+def _seen(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _without_waiting(path: str, flags: int) -> int:
