@@ -41,7 +41,8 @@ def _row(codes: str, turn: Turn, hint: str, *words: str) -> Row:
 
 _TOKEN = "InvalidIdentityToken"  # noqa: S105 - the name of an error
 _PARAMETER = "ValidationError Validation InvalidParameterValue InvalidParameterCombination MissingParameter"
-_SHOW = "`rolecall token show` tells what the token says."
+_SHOW = "`rolecall token mint | rolecall token show` tells what the token says."
+_SEEN = "`rolecall token mint | rolecall token verify --issuer URL` tells whether the world sees the issuer's key."
 
 #: Codes without the `Exception` that some of them carry at their end, some of the time.
 TABLE: Final = (
@@ -49,8 +50,8 @@ TABLE: Final = (
     _row(
         _TOKEN,
         Turn.SOON,
-        "STS could not read the issuer's documents. If this lasts: `rolecall publish --check`, and see that the "
-        "issuer's site answers within 5 s and that no firewall or bot rule keeps AWS out.",
+        "STS found no key for the token. If this lasts, run `rolecall publish`, and see that the issuer's site answers "
+        "within 5 s and that no firewall or bot rule keeps AWS out. " + _SEEN,
         "retrieve verification key",
     ),
     _row(
@@ -92,7 +93,8 @@ TABLE: Final = (
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "The token's claim https://aws.amazon.com/roles names other roles: add {setting}.arn to what it is pinned to.",
+        "The token's claim https://aws.amazon.com/roles names other roles: add {setting}.arn to it, or see "
+        "identity.pin_roles.",
         "roles claim",
     ),
     _row(
@@ -106,13 +108,13 @@ TABLE: Final = (
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Session tags must be text, at most 50 of them: correct identity.tags, or whoever issues the token.",
+        "Session tags must be text, at most 50 of them: correct identity.tags and {setting}.tags, or the issuer.",
         "tags",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Is the key that signs among those the issuer shows? `rolecall publish --check`; " + _SHOW,
+        "Run `rolecall publish` if the key that signs is not among those the issuer shows. " + _SEEN,
     ),
     _row(
         "ExpiredToken",
@@ -122,7 +124,7 @@ TABLE: Final = (
     _row(
         "IDPCommunicationError",
         Turn.SOON,
-        "STS could not reach the issuer. If this lasts: `rolecall publish --check`, from outside your network.",
+        "STS could not reach the issuer. If this lasts, see that its site is up and open to the world. " + _SEEN,
     ),
     _row(
         "IDPRejectedClaim",
@@ -134,7 +136,7 @@ TABLE: Final = (
         "AccessDenied",
         Turn.SOMEBODY,
         "Allow sts:TagSession beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no tags "
-        "(identity.tags).",
+        "(identity.tags, {setting}.tags).",
         "sts:tagsession",
     ),
     _row(
@@ -166,7 +168,7 @@ TABLE: Final = (
     _row(
         "PackedPolicyTooLarge",
         Turn.SOMEBODY,
-        "Shorten {setting}.policy and {setting}.policy_arns, or send fewer session tags (identity.tags).",
+        "Shorten {setting}.policy and {setting}.policy_arns, or send fewer tags (identity.tags, {setting}.tags).",
     ),
     # --- The account and the way there -----------------------------------------------------------------------
     _row(

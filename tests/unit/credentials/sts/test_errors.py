@@ -25,8 +25,8 @@ def constraint(value: str, name: str, rule: str) -> str:
 
 # status, code, message; whose turn; a part of the hint
 CASES: list[tuple[int, str, str, type[AgentError], str]] = [
-    (400, TOKEN, VERIFICATION_KEY, LATER, "rolecall publish --check"),
-    (400, TOKEN, VERIFICATION_KEY.upper(), LATER, "rolecall publish --check"),
+    (400, TOKEN, VERIFICATION_KEY, LATER, "rolecall token verify"),
+    (400, TOKEN, VERIFICATION_KEY.upper(), LATER, "rolecall token verify"),
     (400, TOKEN, "Token is not valid yet: current date/time 1753382758", LATER, "clock"),
     (400, TOKEN, "Token was issued in the future", LATER, "clock"),
     (400, TOKEN, "Incorrect token audience", REFUSED, "identity.audience"),
@@ -45,9 +45,9 @@ CASES: list[tuple[int, str, str, type[AgentError], str]] = [
     (400, TOKEN, "Missing a required claim: iat", REFUSED, "rolecall token show"),
     (400, TOKEN, "Session tags passed in claim are not in correct format.", REFUSED, "identity.tags"),
     (400, TOKEN, "principal_tags passed in claim is not in correct format.", REFUSED, "identity.tags"),
-    (400, TOKEN, "The web identity token provided could not be validated.", REFUSED, "rolecall publish --check"),
+    (400, TOKEN, "The web identity token provided could not be validated.", REFUSED, "rolecall publish"),
     (400, TOKEN + "Exception", "Incorrect token audience", REFUSED, "identity.audience"),
-    (400, TOKEN, "", REFUSED, "rolecall token show"),
+    (400, TOKEN, "", REFUSED, "rolecall token verify"),
     (400, "ExpiredTokenException", EXPIRED, LATER, "clock"),
     (400, "ExpiredToken", "The security token has expired", LATER, "clock"),
     (400, "IDPCommunicationError", "", LATER, "reach the issuer"),
