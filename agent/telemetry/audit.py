@@ -38,8 +38,8 @@ class Audit:
     """Writes the audit lines."""
 
     def __init__(self, logger: logging.Logger, clock: Clock) -> None:
-        """Write to `logger`, the one named `log.AUDIT`: info for what was served, warning for refusals."""
-        self._logger = logger
+        """Write to the child `audit` of our logger, whose level is its own: info for what was served, else warning."""
+        self._logger = logger.getChild("audit")
         self._clock = clock
         self._gathered: dict[tuple[str, str, str], _Gathered] = {}
 
@@ -63,13 +63,16 @@ class Audit:
                 return
 
     async def keep_telling(self) -> NoReturn:
-        """Tell the counts of what has been gathered for a minute, for ever."""
-        while True:
-            await self._clock.sleep(_GATHER)
-            self.tell(older_than=_GATHER)
+        """Tell the counts of what has been gathered for a minute, for ever; at the end, all of them."""
+        try:
+            while True:
+                await self._clock.sleep(_GATHER)
+                self._tell(older_than=_GATHER)
+        finally:
+            self._tell()
 
-    def tell(self, older_than: float = 0.0) -> None:
-        """Tell the counts gathered for so many seconds, and forget them; at the end of the agent, all of them."""
+    def _tell(self, older_than: float = 0.0) -> None:
+        """Tell the counts gathered for so many seconds, and forget them."""
         now = self._clock.steady()
         for key, gathered in list(self._gathered.items()):
             if now - gathered.since >= older_than:
@@ -80,7 +83,7 @@ class Audit:
     def _denied(self, event: VendingDenied) -> None:
         key = (event.caller[:_LONGEST], event.role, event.reason)
         if key not in self._gathered and len(self._gathered) >= _MOST:
-            self.tell(older_than=_GATHER)
+            self._tell(older_than=_GATHER)
         if key not in self._gathered and len(self._gathered) >= _MOST:
             key = (_OTHERS, "", event.reason)
         gathered = self._gathered.get(key)

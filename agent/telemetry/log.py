@@ -33,7 +33,7 @@ Format = Literal["auto", "text", "json"]
 #: The logger of everything that is ours.
 LOGGER: Final = "rolecall"
 
-#: The logger of the audit lines, which are written whatever the level.
+#: The logger of the audit lines, a child of ours; they are written whatever the level.
 AUDIT: Final = "rolecall.audit"
 
 #: These tell what they send and get when asked to debug, tokens and secret keys included; they are never asked.

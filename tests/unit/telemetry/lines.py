@@ -1,10 +1,13 @@
 """A logger of a test's own, that touches no other."""
 
 import io
+import itertools
 import json
 import logging
 
 from agent.telemetry.log import LineFormatter
+
+_NUMBERS = itertools.count()
 
 
 class Lines:
@@ -12,7 +15,9 @@ class Lines:
 
     def __init__(self) -> None:
         self.stream = io.StringIO()
-        self.logger = logging.Logger("of a test", logging.DEBUG)  # noqa: LOG001 - outside the tree, so that nobody else has it
+        self.logger = logging.getLogger(f"of-a-test-{next(_NUMBERS)}")
+        self.logger.setLevel(logging.DEBUG)
+        self.logger.propagate = False
         handler = logging.StreamHandler(self.stream)
         handler.setFormatter(LineFormatter(text=False, journal=False))
         self.logger.addHandler(handler)

@@ -44,6 +44,15 @@ def test_every_alert_has_its_section_in_the_runbook_and_no_section_is_left_over(
     assert sorted(sections) == sorted(alerts())
 
 
+def test_every_line_that_is_written_is_in_the_runbook() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
+    written = set(re.findall(r"\bwrite\(\s*[\w.]+,\s*[\w.]+,\s*\"(\w+)\"", source))
+    table = (ROOT / "docs/operations.md").read_text().partition("## Log lines")[2].partition("###")[0]
+    told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert {"session_renewed", "credentials_refused"} <= written
+    assert told == written | {"bug", "message"} | {"event"}  # the last is the head of the table
+
+
 def test_every_alert_has_a_history_that_raises_it() -> None:
     raised = re.findall(r"alertname: (\w+)\n *exp_alerts:\n", HISTORIES.read_text())
     assert set(raised) == set(alerts())

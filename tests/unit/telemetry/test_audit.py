@@ -83,16 +83,18 @@ async def test_what_has_not_been_gathered_for_a_minute_is_left_to_gather(audited
     audited.deny()
     audited.deny()
     await audited.clock.advance(timedelta(seconds=59))
-    audited.audit.tell(older_than=60)
+    audited.audit._tell(older_than=60)
     assert len(audited.lines.facts()) == 1
 
 
-def test_at_the_end_all_counts_are_told(audited: Audited) -> None:
+async def test_at_the_end_all_counts_are_told(audited: Audited) -> None:
+    telling = asyncio.ensure_future(audited.audit.keep_telling())
+    await settle()
     audited.deny()
     audited.deny()
     audited.deny("mail")
-    audited.audit.tell()
-    audited.audit.tell()
+    telling.cancel()
+    await settle()
     assert [(fact["caller"], fact.get("again")) for fact in audited.lines.facts()] == [
         ("web", None),
         ("mail", None),
@@ -115,7 +117,7 @@ async def test_callers_without_number_cost_neither_memory_nor_disk(audited: Audi
     assert len(audited.lines.facts()) == 201
     assert len(audited.audit._gathered) == 201
     await audited.clock.advance(timedelta(minutes=1))
-    audited.audit.tell(older_than=60)
+    audited.audit._tell(older_than=60)
     assert audited.lines.facts()[-1] | {"caller": "others", "again": 20_000 - 201} == audited.lines.facts()[-1]
     assert audited.audit._gathered == {}
 
