@@ -96,6 +96,24 @@ def test_each_role_has_a_parameter_for_what_it_may_do_and_an_output() -> None:
     assert template["Outputs"]["ArnOfAB"] == {"Description": "The ARN of a-b and c", "Value": {"GetAtt": "AB.Arn"}}
 
 
+def references(value: object) -> set[str]:
+    if isinstance(value, dict):
+        here = {str(value[kind]).split(".")[0] for kind in ("Ref", "GetAtt") if value.keys() == {kind}}
+        here |= {value["If"][0]} if value.keys() == {"If"} else set()
+        return here.union(*(references(item) for item in value.values()))
+    return set().union(*(references(item) for item in value)) if isinstance(value, list) else set()
+
+
+@given(st.lists(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True), min_size=1, max_size=8, unique=True))
+def test_whatever_roles_are_called_each_has_its_block_and_all_references_lead_somewhere(names: list[str]) -> None:
+    template = read(cloudformation(TRUST, HERE, [a_role(name, role=f"r{number}") for number, name in enumerate(names)]))
+    assert len(template["Resources"]) == len(names) + 1
+    assert all(name.isalnum() and name.isascii() for name in template["Resources"])
+    declared = template["Resources"].keys() | template["Parameters"].keys() | template["Conditions"].keys()
+    assert references(template) - {"AWS::NoValue"} <= declared
+    assert references(template) >= template["Parameters"].keys() | {"Issuer"}
+
+
 @pytest.mark.parametrize("role", ["@TRUST@", "@ID@", "@PATH@"])
 def test_a_role_may_be_called_like_a_place_to_fill(role: str) -> None:
     found = read(cloudformation(TRUST, HERE, [a_role("odd", role=role)]))["Resources"]["Odd"]["Properties"]

@@ -104,6 +104,19 @@ def test_names_that_share_a_role_share_what_it_may_do() -> None:
     }
 
 
+@given(st.lists(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True), min_size=1, max_size=8, unique=True))
+def test_whatever_roles_are_called_each_has_its_block_and_all_references_lead_somewhere(names: list[str]) -> None:
+    text = terraform(TRUST, HERE, [a_role(name, role=f"r{number}") for number, name in enumerate(names)])
+    declared = set(re.findall(r'^resource "(\w+)" "([A-Za-z][A-Za-z0-9_-]*)" \{$', text, re.MULTILINE))
+    kinds = ["aws_iam_role", "aws_iam_role_policy_attachment"]
+    assert {kind: sum(found == kind for found, _ in declared) for kind in kinds} == dict.fromkeys(kinds, len(names))
+    referred = set(re.findall(r"\b(aws_iam_\w+)\.([A-Za-z0-9_-]+)", text))
+    assert {name for kind, name in referred if kind == "aws_iam_role"} == {
+        name for kind, name in declared if kind == "aws_iam_role"
+    }
+    assert referred <= declared
+
+
 @pytest.mark.parametrize("role", ["@NAMES@", "@ID@", "@ATTRIBUTES@"])
 def test_a_role_may_be_called_like_a_place_to_fill(role: str) -> None:
     found = resources(terraform(TRUST, HERE, [a_role("odd", role=role)]), "aws_iam_role")
