@@ -2,14 +2,14 @@
 
 import argparse
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, say, show_json
 from agent.errors import ConfigurationError
-from agent.settings import Pem, Role, Settings, load
+from agent.settings import Pem, Role, Settings
 from agent.settings.doubts import warnings
 from agent.settings.mistakes import shown
 from agent.settings.spelling import UNIT_CREDENTIALS, spell_duration
@@ -32,10 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     With --json, mistakes are a result as well: they are printed, and the exit code is 2.
     """
-    # Outside the unit systemd sets no directory for credentials, and the file may be right all the same.
-    environ = {"CREDENTIALS_DIRECTORY": UNIT_CREDENTIALS, **os.environ}
     try:
-        settings = load(arguments.config, environ=environ, host=socket.gethostname())
+        settings = settings_of(arguments.config)
     except ConfigurationError as error:
         if not arguments.json:
             raise

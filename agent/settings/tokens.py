@@ -75,7 +75,7 @@ def _audience(value: str, _: Surroundings) -> str:
 def _source_identity(value: str, surroundings: Surroundings) -> str:
     """Fill in and check a source identity, by the rules of STS. Raises Wrong."""
     identity = expand(value, surroundings)
-    if not _IDENTITY.fullmatch(identity) or identity.lower().startswith("aws:"):
+    if not _IDENTITY.fullmatch(identity):
         raise Wrong(f"{comes_to(identity)}; AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -")
     return identity
 
