@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.assembly import assemble
+from agent.assembly.daemon import assemble
 from agent.clients.process import forbid_dumps
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock

@@ -10,7 +10,7 @@ from agent.settings.tokens import FromFile, SelfSigned
 
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
 _SHORT_SESSION = timedelta(minutes=30)
-_LONG_TOKEN = timedelta(hours=1)
+_LONG_TOKEN = timedelta(minutes=15)
 
 
 def warnings(settings: Settings) -> list[str]:

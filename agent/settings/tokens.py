@@ -131,7 +131,7 @@ class SelfSigned(Section):
     source: Annotated[Literal["self_signed"], one_of(Literal["self_signed"])] = "self_signed"
     subject: Annotated[str, text(_subject)] = Field("host:${HOST}", validate_default=True)
     audience: Annotated[str, text(_audience)] = "sts.amazonaws.com"
-    lifetime: Annotated[timedelta, span("1m", "1d")] = timedelta(minutes=5)
+    lifetime: Annotated[timedelta, span("1m", "1h")] = timedelta(minutes=5)
     pin_roles: Flag = True
     tags: Tags = Field({}, examples=['{ team = "web" }'])
     transitive_tags: Annotated[tuple[str, ...], array(_tag_key, of="names of tags")] = Field((), examples=['["team"]'])

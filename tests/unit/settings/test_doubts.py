@@ -19,8 +19,8 @@ def test_a_plain_configuration_leaves_no_doubt(read: Read) -> None:
 @pytest.mark.parametrize(
     ("change", "doubt"),
     [
-        ((SOURCE, 'lifetime = "61m"'),
-         "identity.lifetime: 1h1m is long; a token is used within seconds, and whoever steals it can use it as long"),
+        ((SOURCE, 'lifetime = "16m"'),
+         "identity.lifetime: 16m is long; a token is used within seconds, and whoever steals it can use it as long"),
         ((SOURCE, "pin_roles = false"),
          "identity.pin_roles: is off; one stolen token opens every role that trusts its subject"),
         (("https://oidc", "https://OIDC"),
