@@ -375,4 +375,14 @@ def test_only_sts_and_the_partitions_are_read_and_no_other_http_library() -> Non
     modules, files = loaded()
     small = {"partitions.json", "sdk-default-configuration.json"}  # 7 kB and 4 kB
     assert set(files) == {"sts", "service-2.json.gz", "endpoint-rule-set-1.json.gz"} | small
-    assert not modules & {"httpx", "httpcore", "anyio", "boto3", "awscrt", "requests", "pydantic"}
+    assert not modules & {
+        "httpx",
+        "httpcore",
+        "anyio",
+        "boto3",
+        "awscrt",
+        "requests",
+        "pydantic",
+        "jwt",
+        "agent.sandbox",
+    }
