@@ -167,7 +167,7 @@ def _dial(role: RoleStatus) -> str:
         number, unit = "0", "left"
     else:
         unit += " left"
-    arc = f'<circle class="left" cx="40" cy="40" r="34" pathLength="100" stroke-dasharray="{min(share, 100):.1f} 100"/>'
+    arc = f'<circle class="left" cx="40" cy="40" r="34" pathLength="100" stroke-dasharray="{share:.1f} 100"/>'
     return (
         f'<svg class="dial" viewBox="0 0 80 80" role="img" aria-label="{span(left)} left">'
         f'<circle cx="40" cy="40" r="34"/>{arc if left else ""}'

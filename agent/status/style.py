@@ -62,7 +62,8 @@ h3 { margin: 0 0 .6rem; font-size: .95rem; }
 .rest dl { border: 0; padding: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th { text-align: left; font-weight: 400; font-size: .75rem; padding: 0 .75rem .35rem 0; }
-td { border-top: 1px solid var(--line); padding: .45rem .75rem .45rem 0; overflow-wrap: anywhere; vertical-align: top; }
+td { border-top: 1px solid var(--line); padding: .45rem .75rem .45rem 0; white-space: nowrap; vertical-align: top; }
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
 .scroll { overflow-x: auto; }
 footer { padding-top: 1.5rem; padding-bottom: 2rem; font-size: .85rem;
   display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; }

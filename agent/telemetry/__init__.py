@@ -1,16 +1,4 @@
 """What will be remembered of what happened?
 
-Three readers of the same facts: a log line, a count, an audit record.
+Three readers of the same facts: a log line, an audit record, a count.
 """
-
-from agent.events import Event, Report
-
-
-def all_of(*readers: Report) -> Report:
-    """One `Report` that tells each of `readers`, in that order."""
-
-    def report(event: Event) -> None:
-        for reader in readers:
-            reader(event)
-
-    return report

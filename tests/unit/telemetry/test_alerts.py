@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from tests.unit.telemetry.test_metrics import PROMISED
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +53,16 @@ def test_every_line_that_is_written_is_in_the_runbook() -> None:
     told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
     assert {"session_renewed", "credentials_refused"} <= written
     assert told == written | {"bug", "message"} | {"event"}  # the last is the head of the table
+
+
+def test_every_command_in_the_runbook_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    commands = set(re.findall(r"[`$|] ?rolecall ([a-z]+(?: (?:new|list|show|mint|verify))?)(?=[ `\n])(?! \d)", text))
+    assert {"status", "check", "token show", "token mint", "token verify", "publish"} <= commands
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main([*command.split(), "--help"]))
+        assert (ended.value.code, capsys.readouterr().err) == (0, ""), command
 
 
 def test_every_alert_has_a_history_that_raises_it() -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from agent.events import (
     TokenSigned,
     VendingDenied,
 )
+from agent.telemetry.audit import Audit
 from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log, configure, to_journal, write
 from tests.fakes.clock import FakeClock
 
@@ -139,9 +141,10 @@ def test_what_others_would_tell_when_debugging_is_never_asked_for(name: str) -> 
     assert (fact["event"], fact["logger"], fact["message"]) == ("message", name, "the connection was lost: reset")
 
 
-def test_at_level_error_warnings_are_left_out_ours_and_theirs() -> None:
+@pytest.mark.parametrize("name", OTHERS)
+def test_at_level_error_warnings_are_left_out_ours_and_theirs(name: str) -> None:
     written = Written("error")
-    logging.getLogger("botocore").warning("hm")
+    logging.getLogger(name).warning("hm")
     written.log(failed(DOWN))
     assert written.lines() == []
 
@@ -189,6 +192,13 @@ def test_no_value_can_make_a_second_line_or_a_second_field(value: str) -> None:
             assert re.fullmatch(rf"time={field} level=info event=it_happened caller={field} role=backup", line)
         else:
             assert json.loads(line)["caller"] == value
+
+
+def test_a_terminal_that_is_shown_json_gets_no_control_character_either() -> None:
+    written = Written()
+    write(written.logger, logging.INFO, "it_happened", caller="a\x7f\x9b2J\u202e")
+    [line] = written.lines()
+    assert line.endswith(r'"caller": "a\u007f\u009b2J\u202e"}')
 
 
 def test_text_that_would_forge_a_line_or_steer_a_terminal_is_shown_as_what_it_is() -> None:
@@ -302,6 +312,32 @@ def test_other_facts_have_a_line_each(event: Event, level: str, name: str) -> No
     written = Written("debug")
     written.log(event)
     assert [(fact["level"], fact["event"]) for fact in written.facts()] == [(level, name)]
+
+
+@pytest.mark.parametrize("layout", ["text", "json"])
+def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key_id(layout: Format) -> None:
+    written = Written("debug", layout)
+    key_id, when = "ASIACANARYCANARYWXYZ", FakeClock().now()
+    refused = CredentialsRefused("No.", hint="Ask.")
+    every = (
+        SessionRenewed("backup", key_id, when, timedelta(0), timedelta(0)),
+        RenewalFailed("backup", refused, 1, timedelta(0), timedelta(0), when),
+        CredentialsVended("backup", "web", key_id, when),
+        VendingDenied("backup", "web", "not_granted", refused),
+        TokenSigned("kid"),
+        StsAnswered("Success"),
+        ClockMeasured(timedelta(hours=1)),
+        CallerTokensChanged("/path", timedelta(0)),
+        CallerTokensUnreadable("/path", refused),
+    )
+    assert {type(event) for event in every} == set(get_args(Event))
+    audit = Audit(written.logger, written.clock)
+    for event in every:
+        written.log(event)
+        audit(event)
+    assert len(written.lines()) == len(every)
+    assert "WXYZ" in written.stream.getvalue()
+    assert "CANARY" not in written.stream.getvalue()
 
 
 def test_who_was_given_what_is_left_to_the_audit() -> None:
