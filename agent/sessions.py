@@ -109,7 +109,7 @@ class RoleSession:
         try:
             fresh = await self._fetch()
             took = self._since(started)
-            self._refuse_the_dead(fresh, took)
+            self._refuse_the_useless(fresh, took)
         except AgentError as error:
             wait = self._failed(error, self._since(started))
         else:
@@ -168,12 +168,17 @@ class RoleSession:
     def _since(self, moment: float) -> timedelta:
         return timedelta(seconds=self._clock.steady() - moment)
 
-    def _refuse_the_dead(self, fresh: Credentials, took: timedelta) -> None:
+    def _refuse_the_useless(self, fresh: Credentials, took: timedelta) -> None:
         left = fresh.lifetime - took  # at least: they were issued at some moment since we asked
         if left <= self._policy.margin:
             raise CredentialsUnavailable(
                 f"The new credentials of role {self.role} are good for {left.total_seconds():.0f} s only.",
                 hint="Is something between this machine and STS answering in its place, or with an old answer?",
+            )
+        if self._clock.steady() + (left - self._policy.margin).total_seconds() < self._ends:
+            raise CredentialsUnavailable(
+                f"The new credentials of role {self.role} would end before those that are held.",
+                hint="These stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
             )
 
     def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:

@@ -278,6 +278,19 @@ async def test_credentials_that_arrive_expired_are_refused_and_replace_nothing(l
         assert stage.session.snapshot().problem is not None
 
 
+async def test_a_set_that_would_end_before_the_one_held_replaces_nothing() -> None:
+    async with Stage().kept_fresh() as stage:
+        stage.source.lifetime = minutes(15)
+        await stage.clock.advance(minutes(40))
+        assert await stage.key_id() == FIRST
+        assert "would end before those that are held" in stage.reported.of(RenewalFailed)[-1].error.what
+        await stage.clock.advance(minutes(6))
+        assert await stage.key_id() != FIRST
+        assert stage.session.snapshot().problem is None
+        await stage.clock.advance(timedelta(hours=1))
+        assert stage.session.usable() is not None
+
+
 async def test_an_answer_that_lay_unread_while_the_machine_slept_is_not_taken_for_fresh() -> None:
     stage = Stage()
     stage.source.lies = seconds(1)
