@@ -29,7 +29,7 @@ class Limits:
 class Beginning:
     """What happened on a connection before it had a transport."""
 
-    received: bytes = b""  # and not yet looked at
+    received: bytes = b""  # for which, as a whole, there was no ready answer
     unsent: bytes = b""  # the rest of an answer begun
     last: bool = False  # whether that answer ends the connection
 
@@ -56,7 +56,7 @@ class Floor(Protocol):
 class Connection(asyncio.Protocol):
     """One connection, in front of both routes."""
 
-    __slots__ = ("_begin", "_floor", "_last", "_ordinary", "_transport", "_writing_paused", "ends", "seen")
+    __slots__ = ("_begin", "_ended", "_floor", "_last", "_ordinary", "_transport", "_writing_paused", "ends", "seen")
 
     def __init__(self, floor: Floor, ends: Ends, begin: Beginning) -> None:
         """A connection that does not know its transport yet."""
@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._begin = begin
         self._writing_paused = False
+        self._ended = False
         self._last: float | None = None  # steady time when the last answer was written: only the end is awaited
         self.ends = ends
         self.seen = floor.steady()  # steady time of the latest sign of life; of the head's first byte while it comes
@@ -76,10 +77,9 @@ class Connection(asyncio.Protocol):
         if begin.unsent:
             self._transport.write(begin.unsent)
         if begin.last:
-            self._last = self.seen
-            self._transport.close()
+            self.linger()
         elif begin.received:
-            self.data_received(begin.received)
+            self._one_by_one(self._transport, begin.received, self.seen)
 
     def data_received(self, data: bytes) -> None:
         """Answer at once if the bytes are known; this is the hot path."""
@@ -93,8 +93,7 @@ class Connection(asyncio.Protocol):
             transport.write(ready.content)
             self.seen = now
             if ready.last:
-                self._last = now
-                transport.close()
+                self.linger()
             floor.stats.count(ready.counted, floor.steady() - now)
         elif self._ordinary is not None and self._last is None:
             if not self._ordinary.begun:
@@ -103,6 +102,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send no more; what it has asked is still answered."""
+        self._ended = True
         return self._last is None and self._ordinary is not None and self._ordinary.eof_received()
 
     def pause_writing(self) -> None:
@@ -158,7 +158,11 @@ class Connection(asyncio.Protocol):
     def linger(self) -> None:
         """Say that no more will come, and wait for the client to say the same; what it sends is thrown away."""
         self._last = self._floor.steady()
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._ended:
+            self._transport.close()
+        else:
             self._transport.write_eof()
 
     def _one_by_one(self, transport: asyncio.Transport, data: bytes, now: float) -> None:
@@ -175,8 +179,7 @@ class Connection(asyncio.Protocol):
             self._floor.stats.count(ready.counted, self._floor.steady() - now)
             start, self.seen = end, now
             if ready.last:
-                self._last = now
-                transport.close()
+                self.linger()
                 return
             if start == len(data):
                 return

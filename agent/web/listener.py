@@ -73,13 +73,12 @@ async def answering(
     answer within 2 s, then connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where)
-    async with asyncio.TaskGroup() as adoptions:
-        listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, limits=limits)
-        listener.open(adoptions)
-        try:
-            yield sockets.address_of(listening)
-        finally:
-            await listener.close()
+    listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, limits=limits)
+    listener.open()
+    try:
+        yield sockets.address_of(listening)
+    finally:
+        await listener.close()
 
 
 class _Listener:
@@ -109,8 +108,7 @@ class _Listener:
         self._route = OrdinaryRoute(output, clock, stats, on_bug)
         self._server = web.Server(self._route, request_factory=self._request)
         self._connections: set[Connection] = set()
-        self._adopting = 0
-        self._adoptions: asyncio.TaskGroup | None = None
+        self._adoptions: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closing = False
         self._empty = asyncio.Event()
@@ -118,9 +116,8 @@ class _Listener:
         self.stats = stats
         self.steady = clock.steady
 
-    def open(self, adoptions: asyncio.TaskGroup) -> None:
-        """Accept from now on; what an accepted connection needs is done in that group."""
-        self._adoptions = adoptions
+    def open(self) -> None:
+        """Accept from now on."""
         self._loop.add_reader(self._listening, self._accept)
 
     async def close(self) -> None:
@@ -135,11 +132,13 @@ class _Listener:
                 await self._drained()
         for connection in tuple(self._connections):
             connection.abort()
+        for adoption in tuple(self._adoptions):
+            adoption.cancel()
         if self._sweep is not None:
             self._sweep.cancel()
 
     async def _drained(self) -> None:
-        while self._connections or self._adopting:
+        while self._connections:
             self._empty.clear()
             for connection in tuple(self._connections):
                 if not connection.busy:
@@ -184,7 +183,7 @@ class _Listener:
             if not received:
                 accepted.close()  # connected, and gone again without a word
                 return
-        if len(self._connections) + self._adopting >= self._most:
+        if len(self._connections) >= self._most:
             accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
             accepted.close()
             return
@@ -195,27 +194,30 @@ class _Listener:
         sent = accepted.send(ready.content, socket.MSG_DONTWAIT)
         self.stats.count(ready.counted, self.steady() - now)
         if ready.last and sent == len(ready.content):
+            # No waiting for the client's end here: who asks for the connection to be closed must send nothing more
+            # on it (RFC 9112 9.6), so there is nothing that could reset it before the answer is read.
             accepted.close()
         else:
             self._adopt(accepted, ends, Beginning(unsent=ready.content[sent:], last=ready.last))
 
     def _adopt(self, accepted: socket.socket, ends: Ends, begin: Beginning) -> None:
-        assert self._adoptions is not None
-        self._adopting += 1
-        self._adoptions.create_task(self._adopted(accepted, Connection(self, ends, begin)))
+        connection = Connection(self, ends, begin)
+        self._connections.add(connection)
+        # Not a TaskGroup: it would wrap whatever ends the service around us in a group of one.
+        adoption = self._loop.create_task(self._adopted(accepted, connection))
+        self._adoptions.add(adoption)
+        adoption.add_done_callback(self._adoptions.discard)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
 
     async def _adopted(self, accepted: socket.socket, connection: Connection) -> None:
+        """Give the connection its transport. Never raises."""
         try:
             accepted.setblocking(False)
-            self._connections.add(connection)
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
-        except OSError:  # the client has gone already
+        except (OSError, asyncio.CancelledError):  # the client has gone already, or we are going
             self.lost(connection)
             accepted.close()
-        finally:
-            self._adopting -= 1
-        if self._sweep is None and self._connections and not self._closing:
-            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
 
     def _look_round(self) -> None:
         """Cut off who takes too long. Runs only while there are connections, so an idle listener sleeps."""

@@ -7,7 +7,7 @@ a limit to the whole head, errors in JSON, clients that have stopped sending but
 import asyncio
 from collections.abc import Callable, Iterator
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
@@ -85,13 +85,12 @@ def _asked(request: web.BaseRequest, path: str) -> Asked:
     line = len(request.method) + len(request.raw_path) + 12
     if line + sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > LARGEST_HEAD:
         raise Refusal(HEAD_TOO_LARGE)
-    # A path or nothing: the absolute form is for proxies. HTTP/0.9 and 2.0 parse, but we do not speak them.
-    if not path.startswith("/") or request.version not in ((1, 0), (1, 1)):
+    if not path.startswith("/"):  # the absolute form is for proxies, the others are not for GET
         raise Refusal(BAD_REQUEST)
     connection = request.protocol
     assert isinstance(connection, OrdinaryConnection)
     address, local = connection.ends
-    sender = peer(request.raw_headers, address, local, needs_host=request.version == (1, 1))
+    sender = peer(request.raw_headers, address, local, needs_host=request.version == HttpVersion11)
     if request.body_exists and request.method == "GET":
         raise Refusal(BAD_REQUEST)
     return Asked(request.method, path, sender)
@@ -100,7 +99,7 @@ def _asked(request: web.BaseRequest, path: str) -> Asked:
 class OrdinaryConnection(web.RequestHandler):
     """aiohttp's side of one connection, from the first request that was not ready-made to its end."""
 
-    __slots__ = ("_answered", "_ended", "_linger", "_route", "_unfinished", "begun", "ends")
+    __slots__ = ("_answered", "_before", "_ended", "_linger", "_route", "_unfinished", "begun", "ends")
 
     def __init__(self, server: web.Server, route: OrdinaryRoute, ends: Ends, linger: Callable[[], None]) -> None:
         """`linger` is called instead of closing the transport, once the last answer has been written."""
@@ -118,6 +117,7 @@ class OrdinaryConnection(web.RequestHandler):
         self._route = route
         self._linger = linger
         self._answered = 0
+        self._before = b""
         self._ended = False
         self._unfinished = 0
         self.ends = ends
@@ -130,10 +130,11 @@ class OrdinaryConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that grows too large ends in a 431."""
-        for piece in _pieces(data):
-            before = self._request_count
+        before, self._before = self._before, (self._before + data[-3:])[-3:]
+        for piece in _pieces(data, before):
+            counted = self._request_count
             super().data_received(piece)
-            if self._request_count != before:
+            if self._request_count != counted:
                 self._unfinished = 0
                 continue
             self._unfinished += len(piece)
@@ -177,17 +178,23 @@ class OrdinaryConnection(web.RequestHandler):
 
 
 def as_http_1_1(message: RawRequestMessage) -> RawRequestMessage:
-    """What aiohttp makes of a head that it could not parse claims to be HTTP/1.0; our answer is in 1.1."""
-    return message._replace(version=HttpVersion11) if message.method == "UNKNOWN" else message
+    """Let what we cannot speak, or could not read (aiohttp calls that HTTP/1.0), be answered in HTTP/1.1, by a 400."""
+    if message.method != "UNKNOWN" and message.version in (HttpVersion10, HttpVersion11):
+        return message
+    return message._replace(version=HttpVersion11, path="")
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    """Cut behind each head: when a chunk holds a bad request, aiohttp forgets the good ones that it parsed before."""
-    start = 0
+def _pieces(data: bytes, before: bytes) -> Iterator[bytes]:
+    """Cut behind each head, of which `before` may hold the beginning of the end.
+
+    When a chunk holds a bad request, aiohttp forgets the good ones that it has parsed out of it.
+    """
+    joined = before + data
+    start, offset = 0, len(before)
     for _ in range(_APART):
-        end = data.find(b"\r\n\r\n", start) + 4
-        if end == 3 or end == len(data):
+        end = joined.find(b"\r\n\r\n", start) + 4
+        if end in (3, len(joined)):
             break
-        yield data[start:end]
+        yield joined[max(start, offset) : end]
         start = end
-    yield data[start:]
+    yield joined[max(start, offset) :]

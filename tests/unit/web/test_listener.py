@@ -1,0 +1,173 @@
+import asyncio
+import errno
+import os
+import resource
+import socket
+from datetime import timedelta
+
+import pytest
+from aiohttp import ClientSession, web
+
+from agent.errors import ListenerUnavailable
+from agent.web.connections import Limits
+from agent.web.listener import serving
+from tests.unit.web.world import OnlyOrdinary, World, answers, ask, request, say
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.fetch()
+    return world
+
+
+async def test_an_application_is_served_while_the_context_lasts() -> None:
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    application = web.Application()
+    application.router.add_get("/", hello)
+    async with (
+        serving(application, ("127.0.0.1", 0)) as (host, port),
+        ClientSession() as session,
+        session.get(f"http://{host}:{port}/") as response,
+    ):
+        assert await response.text() == "hello"
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, port)
+
+
+async def test_a_taken_address_is_refused_by_both_kinds_of_listener(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = taken.getsockname()
+        with pytest.raises(ListenerUnavailable):
+            async with serving(web.Application(), where):
+                pass
+        with pytest.raises(ListenerUnavailable):
+            async with world.listening(where=where):
+                pass
+
+
+async def test_what_ends_the_service_is_not_wrapped(world: World) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with world.listening():
+            raise ZeroDivisionError
+
+
+async def test_an_open_socket_is_taken_over(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        async with world.listening(where=given) as address:
+            assert address == given.getsockname()
+            assert (await ask(address, request())).status == 200
+
+
+async def test_the_address_that_a_client_used_counts_when_listening_anywhere(world: World) -> None:
+    async with world.listening(where=("0.0.0.0", 0)) as (_, port):
+        address = ("127.0.0.2", port)
+        assert (await ask(address, request().replace(b"Host: 127.0.0.1", b"Host: 127.0.0.2"))).status == 200
+        assert (await ask(address, request().replace(b"Host: 127.0.0.1", b"Host: 127.0.0.3"))).status == 403
+
+
+async def test_ipv6_is_spoken(world: World) -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    async with world.listening(where=("::1", 0)) as address:
+        assert (await ask(address, request().replace(b"127.0.0.1", b"[::1]:9170"))).status == 200
+
+
+async def test_a_request_under_way_is_answered_before_the_listener_is_gone() -> None:
+    cold = World()
+    cold.sources["web"].answers_in = timedelta(milliseconds=300)
+    fetching = asyncio.ensure_future(cold.sessions["web"].renew())
+    async with cold.listening() as address:
+        asking = asyncio.ensure_future(say(address, request()))
+        await asyncio.sleep(0.05)
+        later = asyncio.get_running_loop().call_later(
+            0.2, lambda: asyncio.ensure_future(cold.clock.advance(timedelta(milliseconds=400)))
+        )
+    (told,) = answers(await asking)
+    assert told.status == 200
+    await fetching
+    later.cancel()
+
+
+async def test_idle_connections_do_not_hold_up_the_end(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    async with world.listening() as address:
+        streams = [await asyncio.open_connection(*address) for _ in range(5)]
+        for reader, writer in streams:
+            writer.write(request())
+            await reader.readuntil(b"}")
+        began = loop.time()
+    assert loop.time() - began < 1.0
+    for reader, writer in streams:
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_after_the_end_nobody_is_let_in(world: World) -> None:
+    async with world.listening() as address:
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(*address)
+
+
+async def test_who_comes_when_all_places_are_taken_is_told_so_and_let_in_later(world: World) -> None:
+    async with world.listening(limits=Limits(connections=3, sweep=0.02)) as address:
+        guests = [await asyncio.open_connection(*address) for _ in range(3)]
+        for reader, writer in guests:
+            writer.write(request())
+            await reader.readuntil(b"}")
+        told = await ask(address, request())
+        assert (told.status, told.headers["Retry-After"], told.headers["Connection"]) == (503, "1", "close")
+        assert b"Overloaded" in told.body
+        guests[0][0].feed_eof()
+        guests[0][1].close()
+        await asyncio.sleep(0.05)
+        assert (await ask(address, request())).status == 200
+        for _, writer in guests:
+            writer.close()
+    assert world.stats.requests()["ecs", "", 503] == 1
+
+
+async def test_when_files_run_out_those_who_wait_are_answered_later(world: World) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with world.listening() as address:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        kept = []
+        try:
+            client = socket.create_connection(address)
+            client.setblocking(False)
+            with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
+                while True:
+                    kept.append(socket.socket())
+            client.send(request())
+            await asyncio.sleep(0.1)
+            assert [type(bug) for bug in world.bugs] == [OSError]
+        finally:
+            for one in kept:
+                one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 5)
+        assert received.startswith(b"HTTP/1.1 200")
+        client.close()
+
+
+async def test_an_idle_listener_does_nothing_at_all(world: World) -> None:
+    async with world.listening() as address:
+        await ask(address, request())
+        await asyncio.sleep(0.1)
+        loop = asyncio.get_running_loop()
+        assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]
+
+
+async def test_durations_are_measured_on_both_routes(world: World) -> None:
+    for output in (world.output, OnlyOrdinary(world.output)):
+        async with world.listening(output) as address:
+            await ask(address, request())
+    _, counts, total = world.stats.durations("ecs")
+    assert counts[-1] == 2
+    assert total == 0.0  # this clock stands still
