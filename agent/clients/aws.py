@@ -8,7 +8,7 @@ be used nor do harm.
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -75,7 +75,11 @@ async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[StsClient]:
     _check_ca_bundle(endpoint.ca_bundle)
     _check_proxy(endpoint.proxy)
     muffle()
-    problem = None
+    async with AsyncExitStack() as stack:
+        yield await _opened(endpoint, stack)
+
+
+async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> StsClient:
     try:
         opening = SealedSession().create_client(
             "sts",
@@ -84,18 +88,16 @@ async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[StsClient]:
             verify=str(endpoint.ca_bundle) if endpoint.ca_bundle else True,
             config=_config(endpoint),
         )
-        client: Any = await opening.__aenter__()
+        client: Any = await stack.enter_async_context(opening)
     except (BotoCoreError, ValueError) as error:
         problem = type(error).__name__
-    if problem:  # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
-        raise ConfigurationError(
-            f"No client for STS can be made of [sts] ({problem}).",
-            hint="Correct sts.region, sts.endpoint_url and sts.proxy.",
-        )
-    try:
-        yield client
-    finally:
-        await opening.__aexit__(None, None, None)
+    else:
+        return client  # type: ignore[no-any-return]  # its methods are made at run time
+    # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
+    raise ConfigurationError(
+        f"No client for STS can be made of [sts] ({problem}).",
+        hint="Correct sts.region, sts.endpoint_url and sts.proxy.",
+    )
 
 
 def muffle() -> None:
@@ -116,7 +118,7 @@ def _check_ca_bundle(path: Path | None) -> None:
     if path is None:
         return
     try:
-        ssl.create_default_context(cafile=path)
+        _tls().load_verify_locations(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"The CA bundle {path} cannot be used: {getattr(error, 'strerror', None) or 'it holds no certificates'}.",
@@ -152,12 +154,23 @@ def _config(endpoint: StsEndpoint) -> AioConfig:
         # The daemon has its own idea of when to try again; STS judges parameters itself, without quoting a token.
         retries={"mode": "standard", "total_max_attempts": 1},
         parameter_validation=False,
+        max_pool_connections=64,  # the sessions see to it that there are not too many calls at once
         http_session_cls=OneHop,
     )
 
 
+def _tls() -> ssl.SSLContext:
+    """Make a context that verifies, and that does not write its keys to the file that SSLKEYLOGFILE names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # STS takes no less either
+    return context
+
+
 class OneHop(AIOHTTPSession):
     """An HTTP session that follows no redirect: STS gives none, and the token is in the body."""
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        return _tls()
 
     async def _get_session(self, proxy_url: str | None) -> "_Straight":
         return _Straight(await super()._get_session(proxy_url))  # type: ignore[misc]  # the stubs leave it out

@@ -10,7 +10,7 @@ CANARY_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJjYW5hcnkiOiJ0b2tlbiJ9.c2lnbmF0dXJlLWNhbm
 
 
 class MintedTokens:
-    """Remembers when each token was minted."""
+    """Remembers when each token was minted. The first is `value` itself, those after it only begin so."""
 
     def __init__(self, clock: Clock, value: str = CANARY_TOKEN) -> None:
         self._clock = clock
@@ -20,4 +20,5 @@ class MintedTokens:
     async def token(self) -> Token:
         now = self._clock.now()
         self.minted_at.append(now)
-        return Token(Secret(self._value), now + timedelta(minutes=5))
+        number = len(self.minted_at)
+        return Token(Secret(self._value if number == 1 else f"{self._value}-{number}"), now + timedelta(minutes=5))

@@ -15,6 +15,7 @@ from agent.credentials.sts.query import AwsSts, StsClient
 from agent.credentials.sts.validation import believe
 from agent.errors import AgentError, CredentialsUnavailable
 from agent.events import ClockMeasured, Report, StsAnswered
+from agent.secret import Secret
 from agent.tokens import TokenSource
 
 __all__ = ["PATIENCE", "Answer", "AwsSts", "Role", "Sts", "StsClient", "StsWebIdentity"]
@@ -52,17 +53,19 @@ class StsWebIdentity:
 
         Raises CredentialsRefused, CredentialsUnavailable, TokenUnavailable or KeyUnavailable.
         """
-        answer, corrected = await self._ask()
+        token = await self._tokens.token()
+        answer, corrected = await self._ask(token.value)
         if untimely(answer, corrected):
-            answer, _ = await self._ask()  # the clock has just been put right by the first answer
+            fresh = await self._tokens.token()  # by a clock that the answer has just put right
+            if fresh.value != token.value:
+                answer, _ = await self._ask(fresh.value)
         if not answer.granted:
             raise apology(answer, self._role, self._clock.offset)
         return believe(answer.result, self._role, self._clock.now())
 
-    async def _ask(self) -> tuple[Answer, timedelta]:
+    async def _ask(self, token: Secret) -> tuple[Answer, timedelta]:
         """Ask once; give the answer, and by how much it corrected the clock."""
-        token = await self._tokens.token()
-        asked = self._sts.assume_role_with_web_identity(self._role, token.value)
+        asked = self._sts.assume_role_with_web_identity(self._role, token)
         try:
             answer = await within(self._clock, self._patience.total_seconds(), asked)
         except TimeoutError:

@@ -123,6 +123,7 @@ POISONS: dict[str, dict[str, str]] = {
     "checksums": {"AWS_REQUEST_CHECKSUM_CALCULATION": "nonsense", "AWS_RESPONSE_CHECKSUM_VALIDATION": "nonsense"},
     "schemes": {"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a", "AWS_SIGV4A_SIGNING_REGION_SET": "x"},
     "account endpoints": {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "nonsense", "AWS_ACCOUNT_ID": "nonsense"},
+    "a header for the proxy": {"BOTO_EXPERIMENTAL__ADD_PROXY_HOST_HEADER": "nonsense"},
     "ignored endpoints": {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "nonsense"},
 }
 # What ~/.aws holds in each case besides: everything a user may have there, in the way of us.
@@ -290,6 +291,17 @@ async def test_a_private_ca_is_trusted_when_it_is_named_and_only_then(tmp_path: 
         assert "sts.ca_bundle" in caught.value.hint
         assert server.requests == []
         assert await ask(StsEndpoint("eu-central-1", endpoint_url=server.url, ca_bundle=ca)) == "Success"
+
+
+@pytest.mark.parametrize("log", ["keys.log", "missing/keys.log"])
+async def test_the_keys_of_the_connection_are_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    ca, context = certificate(tmp_path)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / log))
+    async with StsServer([granted()], tls=context) as server:
+        assert await ask(StsEndpoint("eu-central-1", endpoint_url=server.url, ca_bundle=ca)) == "Success"
+    assert not (tmp_path / log).exists()
 
 
 async def test_a_certificate_for_another_name_is_not_trusted(tmp_path: Path) -> None:
