@@ -3,9 +3,7 @@
 import asyncio
 import re
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.web.fast import recognise
 from agent.web.sockets import Address
-from tests.unit.web.world import BOTH, NONE, WEB, OnlyOrdinary, World, request
+from tests.unit.web.world import BOTH, NONE, WEB, OnlyOrdinary, World, in_a_thread, request
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +26,9 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    """Served in a thread of its own, so that the clients may be simple ones."""
-    loop = asyncio.new_event_loop()
     world = World()
-
-    async def serve() -> tuple[AsyncExitStack, Pair]:
-        await world.fetch()
-        stack = AsyncExitStack()
-        fast = await stack.enter_async_context(world.listening())
-        slow = await stack.enter_async_context(world.listening(OnlyOrdinary(world.output)))
-        return stack, Pair(fast, slow)
-
-    stack, pair = loop.run_until_complete(serve())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield pair
-    asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with in_a_thread(asyncio.new_event_loop(), world, world.output, OnlyOrdinary(world.output)) as (fast, slow):
+        yield Pair(fast, slow)
     assert world.bugs == []
 
 

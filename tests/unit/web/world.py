@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from agent.callers import Facts, Grant, Peer
@@ -173,3 +174,26 @@ async def ask(address: Address, sent: bytes) -> Told:
     """The one answer to one request."""
     (told,) = answers(await say(address, sent))
     return told
+
+
+@contextmanager
+def in_a_thread(
+    loop: asyncio.AbstractEventLoop, world: World, *outputs: Output, limits: Limits | None = None
+) -> Iterator[list[Address]]:
+    """One listener for each output, served by a loop in a thread of its own, so that clients may be simple ones."""
+
+    async def serve() -> tuple[AsyncExitStack, list[Address]]:
+        await world.fetch()
+        stack = AsyncExitStack()
+        return stack, [await stack.enter_async_context(world.listening(output, limits)) for output in outputs]
+
+    stack, addresses = loop.run_until_complete(serve())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield addresses
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
