@@ -10,14 +10,20 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings, load
+from agent.settings.spelling import UNIT_CREDENTIALS
 
 SUBJECT: Final = "host:${HOST}"
 AUDIENCE: Final = "sts.amazonaws.com"
+#: What systemd/rolecall.service calls the private key.
+KEY_CREDENTIAL: Final = "signing-key"
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the operator was asked. `roles` are ARNs by name; `directory` is where everything goes, absolute."""
+    """What the operator was asked. `roles` are ARNs by name; `directory` is where everything goes, absolute.
+
+    With `service`, the private key is one file that systemd hands to the unit, and the agent has a user of its own.
+    """
 
     issuer: str
     region: str
@@ -25,10 +31,16 @@ class Answers:
     directory: Path
     subject: str = SUBJECT
     audience: str = AUDIENCE
+    service: bool = False
+
+    @property
+    def key_file(self) -> Path:
+        """The private key of a service: what LoadCredential= in systemd/rolecall.service names."""
+        return self.directory / "signing-key.pem"
 
     @property
     def keys(self) -> Path:
-        """Where private keys are."""
+        """Where private keys are, if there is no service."""
         return self.directory / "keys"
 
     @property
@@ -54,7 +66,8 @@ def checked(answers: Answers) -> Settings:
         path = Path(made, "rolecall.toml")
         try:
             path.write_text(text(answers), "utf-8")
-            return load(path, environ={}, host=socket.gethostname())
+            environ = {"CREDENTIALS_DIRECTORY": UNIT_CREDENTIALS} if answers.service else {}
+            return load(path, environ=environ, host=socket.gethostname())
         except UnicodeEncodeError as error:
             raise ConfigurationError("what was given is not text", hint="see to the terminal's encoding") from error
         except ConfigurationError as error:
@@ -70,11 +83,7 @@ def _tables(answers: Answers) -> str:
 [issuer]
 url = {_quoted(answers.issuer)}
 
-# The private key that signs our identity tokens: the one *.pem in there.
-[key]
-custodian = "pem"
-directory = {_quoted(str(answers.keys))}
-
+{_key(answers)}
 # What the tokens say. The trust policies of the roles name this subject and this audience.
 [identity]
 source = "self_signed"
@@ -89,6 +98,23 @@ region = {_quoted(answers.region)}
 to = "directory"
 directory = {_quoted(str(answers.site))}
 
+"""
+
+
+def _key(answers: Answers) -> str:
+    if answers.service:
+        return f"""\
+# The private key that signs our identity tokens. It stays root's: systemd reads {answers.key_file}
+# and hands it to the agent as a credential, see LoadCredential= in rolecall.service.
+[key]
+custodian = "pem"
+file = "credential:{KEY_CREDENTIAL}"
+"""
+    return f"""\
+# The private key that signs our identity tokens: the one *.pem in there.
+[key]
+custodian = "pem"
+directory = {_quoted(str(answers.keys))}
 """
 
 

@@ -6,9 +6,9 @@ written last, so that there is one only where all it names is there.
 
 import argparse
 import asyncio
+import grp
 import json
 import os
-import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +17,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from agent.assembly.keys import make_key
+from agent.assembly.keys import make_configured_key
 from agent.assembly.publishing import publisher
 from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, text
-from agent.cli.terminal import paint, say
+from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_GROUP, Written, next_steps
+from agent.cli.terminal import say
 from agent.errors import AgentError, ConfigurationError
 from agent.infrastructure import Account, Role, Trust, by_account
 from agent.infrastructure.cloudformation import cloudformation
 from agent.infrastructure.terraform import terraform
 from agent.infrastructure.trust import QUOTA, policy_of, size
+from agent.keys import PublicKey
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, address, documents
 from agent.settings import Settings
 from agent.settings.credentials import partition_of
@@ -39,6 +41,9 @@ EXAMPLE = (
 
 #: The kinds of key that assembly can make.
 Kind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"]
+
+#: The mode of what the service's group may read.
+_SHARED: Final = 0o640
 
 #: Stands in for what has not been asked yet, so that each answer can be checked as soon as it is given.
 _SOUND: Final = Answers("https://oidc.example.com", "eu-central-1", {}, Path("/nowhere"))
@@ -55,7 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--subject", default=SUBJECT, help=f"what the tokens call this host (default: {SUBJECT})")
     add("--audience", default=AUDIENCE, help=f"whom the tokens are for (default: {AUDIENCE})")
     add("--key-kind", choices=get_args(Kind), default="rsa-2048", help="the key to make (default: %(default)s)")
-    add("--directory", type=Path, default=Path(), metavar="DIR", help="where to put everything (default: here)")
+    where = f"where to put everything (default: here, or {SERVICE_DIRECTORY} with --service)"
+    add("--directory", type=Path, metavar="DIR", help=where)
+    add("--service", action="store_true", help="as rolecall.service of systemd needs it: the key stays root's")
     add("--require-pinning", action="store_true", help="let AWS refuse tokens that do not name the role they are for")
     add("--yes", action="store_true", help="ask nothing")
 
@@ -90,9 +97,10 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         arguments.issuer or _SOUND.issuer,
         arguments.region or _SOUND.region,
         _roles(arguments.role or []) if arguments.region else {},
-        arguments.directory.absolute(),
+        (arguments.directory or (SERVICE_DIRECTORY if arguments.service else Path())).absolute(),
         arguments.subject,
         arguments.audience,
+        arguments.service,
     )
     _check(known)
     ask = _nobody_to_ask if arguments.yes or not sys.stdin.isatty() else _ask
@@ -170,7 +178,8 @@ def _agreed(plan: "_Plan", arguments: argparse.Namespace) -> bool:
     if arguments.yes or not sys.stdin.isatty():
         return True
     say(f"This will be written in {plan.answers.directory}:")
-    for path in [*plan.files, *plan.published, plan.answers.keys / "KID.pem", plan.configuration]:
+    key = plan.answers.key_file if plan.answers.service else plan.answers.keys / "KID.pem"
+    for path in [*plan.files, *plan.published, key, plan.configuration]:
         say(f"  {plan.shown(path)}")
     return _line("Go on? [Y/n] ").lower() in {"", "y", "yes"}
 
@@ -180,7 +189,10 @@ def _agreed(plan: "_Plan", arguments: argparse.Namespace) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be written where. Values of `files` are the text and the mode."""
+    """What is to be written where. Values of `files` are the text and the mode.
+
+    `group` is the id of the service's group, which is to read the tokens; None if they are for their owner alone.
+    """
 
     answers: Answers
     settings: Settings
@@ -189,6 +201,7 @@ class _Plan:
     files: dict[Path, tuple[str, int]]
     accounts: dict[Account, tuple[Role, ...]]
     oversized: tuple[Account, ...]
+    group: int | None
     done: list[Path] = field(default_factory=list)
 
     @property
@@ -202,7 +215,8 @@ class _Plan:
     def refuse_to_overwrite(self) -> None:
         """Raise ConfigurationError if anything that is to be written is there already, or any key."""
         wanted = [self.configuration, *self.files, *self.published]
-        there = [path for path in wanted if os.path.lexists(path)] + sorted(self.answers.keys.glob("*.pem"))
+        wanted += [self.answers.key_file] if self.answers.service else sorted(self.answers.keys.glob("*.pem"))
+        there = [path for path in wanted if os.path.lexists(path)]
         if there:
             names = ", ".join(self.shown(path) for path in there)
             raise ConfigurationError(
@@ -213,14 +227,11 @@ class _Plan:
     def carry_out(self) -> str:
         """Write everything; the key's id."""
         with self._accounting_for_failure():
-            self.answers.directory.mkdir(parents=True, exist_ok=True)
-            _folder(self.answers.keys, 0o700)
-            _folder(self.answers.directory / "tokens", 0o711)
+            self._make_folders()
             for path, (body, mode) in self.files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._write(path, body, mode)
-            path, public = make_key(self.answers.keys, self.kind)
-            self.done.append(path)
+            public = self._make_key()
             assert self.settings.issuer is not None
             assert self.settings.publishing is not None
             shown = documents(self.settings.issuer.url, [public], max_age=self.settings.publishing.max_age)
@@ -230,11 +241,33 @@ class _Plan:
             self._write(self.configuration, text(self.answers), 0o644)
         return public.kid
 
+    def _make_folders(self) -> None:
+        """Make those with modes of their own; whoever made one already keeps its mode."""
+        if self.answers.service:  # others than root look in there, whatever root's umask is
+            _folder(self.answers.directory, 0o755)
+        else:
+            self.answers.directory.mkdir(parents=True, exist_ok=True)
+            _folder(self.answers.keys, 0o700)
+        _folder(self.answers.directory / "tokens", 0o711)
+
+    def _make_key(self) -> PublicKey:
+        assert self.settings.key is not None
+        place = self.settings.key
+        if self.answers.service:  # the settings name systemd's copy, which is made when the unit starts
+            place = place.model_copy(update={"file": self.answers.key_file})
+        path, public = make_configured_key(place, self.kind, None)
+        self.done.append(path)
+        return public
+
     def _write(self, path: Path, body: str, mode: int) -> None:
         """Write where there is nothing; should something have come there meanwhile, leave it alone."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         self.done.append(path)
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            if self.answers.service:  # the same, whatever root's umask is
+                if self.group is not None and mode == _SHARED:
+                    os.fchown(descriptor, -1, self.group)
+                os.fchmod(descriptor, mode)
             file.write(body)
             file.flush()
             os.fsync(descriptor)
@@ -271,7 +304,7 @@ def _remains(plan: _Plan) -> str:
 def _folder(path: Path, mode: int) -> None:
     """Make a folder; one that is there already keeps its mode."""
     if not path.is_dir():
-        path.mkdir()
+        path.mkdir(parents=True)
         path.chmod(mode)
 
 
@@ -282,15 +315,24 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     trust = Trust(issuer.url, identity.audience, identity.subject, require_pinning=arguments.require_pinning)
     accounts = by_account([Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
     files: dict[Path, tuple[str, int]] = {}
+    group = _service_group() if answers.service else None
     for name in settings.roles:
-        files[answers.token_file(name)] = (secrets.token_urlsafe(32), 0o600)
+        files[answers.token_file(name)] = (secrets.token_urlsafe(32), 0o600 if group is None else _SHARED)
     for account, roles in accounts.items():
         files[answers.directory / "terraform" / account.label / "main.tf"] = (terraform(trust, account, roles), 0o644)
         template = answers.directory / "cloudformation" / f"{account.label}.yaml"
         files[template] = (cloudformation(trust, account, roles), 0o644)
     oversized = tuple(account for account in accounts if size(policy_of(trust, account)) > QUOTA)
     configuration = (arguments.config or answers.directory / "rolecall.toml").absolute()
-    return _Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized)
+    return _Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized, group)
+
+
+def _service_group() -> int | None:
+    """The id of the group that the service runs with, if this machine has it and we may give files to it."""
+    try:
+        return grp.getgrnam(SERVICE_GROUP).gr_gid if os.geteuid() == 0 else None
+    except KeyError:
+        return None
 
 
 # --- telling
@@ -310,36 +352,5 @@ def _report(plan: _Plan, settings: Settings, kid: str, *, as_json: bool) -> None
     print(f"Written in {plan.answers.directory}:")
     for path in plan.done:
         print(f"  {plan.shown(path)}")
-    print(_next(plan, settings.issuer.url, read_at))
-
-
-def _next(plan: _Plan, issuer: str, read_at: str) -> str:
-    directory = plan.answers.directory
-    applied = "\n".join(
-        f"       {_word(f'terraform -chdir={directory}/terraform/{account.label} init')}, then apply;"
-        f" or see {plan.shown(directory / 'cloudformation' / f'{account.label}.yaml')}"
-        for account in plan.accounts
-    )
-    first = next(iter(plan.answers.roles))
-    return f"""
-{paint("Next:", "bold")}
-  1. Serve {plan.answers.site} at {issuer}. When AWS can read this, go on:
-       {_word(f"curl {read_at}")}
-  2. Tell AWS about it, and say there what the roles may do:
-{applied}
-  3. Look it over, and start:
-       {_word(f"rolecall check -c {plan.configuration}")}
-       {_word(f"rolecall run -c {plan.configuration}")}{_owners(plan)}
-  4. Use it: {_word(f"rolecall exec -c {plan.configuration} {first} -- aws sts get-caller-identity")}"""
-
-
-def _owners(plan: _Plan) -> str:
-    """Root has made files that a service of another user is to read."""
-    if os.geteuid() != 0:
-        return ""
-    command = _word(f"chown -R USER: {plan.answers.keys} {plan.answers.directory}/tokens")
-    return f"\n     As a service it runs as another user, who has to own what is private:\n       {command}"
-
-
-def _word(command: str) -> str:
-    return paint(re.sub(r"\s+", " ", command), "cyan")
+    by_root, grouped = os.geteuid() == 0, plan.group is not None
+    print(next_steps(Written(plan.answers, plan.configuration, read_at, tuple(plan.accounts), by_root, grouped)))

@@ -36,6 +36,13 @@ def test_it_is_read_as_what_was_answered() -> None:
     assert settings.key.directory == Path("/etc/rolecall/keys")
 
 
+def test_a_service_has_its_key_from_systemd() -> None:
+    settings = checked(replace(ANSWERS, service=True))
+    assert settings.key is not None
+    assert settings.key.file == Path("/run/credentials/rolecall.service/signing-key")
+    assert settings.key.directory is None
+
+
 def test_durations_that_are_shown_are_the_defaults() -> None:
     shown = text(ANSWERS).replace('#duration = "1h"', 'duration = "1h"')
     assert shown != text(ANSWERS)

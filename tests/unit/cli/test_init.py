@@ -1,3 +1,4 @@
+import grp
 import json
 import os
 import pty
@@ -50,6 +51,11 @@ def files_in(place: Path) -> list[str]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def as_it_is(path: Path) -> tuple[int, ...]:
+    found = os.lstat(path)
+    return (found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 # --- what is written
@@ -162,6 +168,66 @@ def test_root_is_reminded_that_the_service_is_somebody_else(
     assert (f"chown -R USER: {place}/keys {place}/tokens" in capsys.readouterr().out) is told
 
 
+# --- as a service
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A machine with the service's group, which here is the one that we have anyway."""
+    monkeypatch.setattr(grp, "getgrnam", lambda _: grp.getgrgid(os.getgid()))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return os.getgid()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_service_gets_one_key_for_root_and_tokens_for_its_group(place: Path, group: int, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        assert init(place, "--service", *FLAGS) == 0
+    finally:
+        os.umask(before)
+    assert files_in(place) == sorted([*WRITTEN, "signing-key.pem"])
+    modes = {name: mode(place / name) for name in ("", "signing-key.pem", "tokens", "tokens/backup", "rolecall.toml")}
+    assert modes == {
+        "": 0o755,
+        "signing-key.pem": 0o600,
+        "tokens": 0o711,
+        "tokens/backup": 0o640,
+        "rolecall.toml": 0o644,
+    }
+    assert (place / "tokens/backup").stat().st_gid == group
+
+
+def test_a_service_reads_the_key_that_systemd_hands_it(place: Path, group: int, tmp_path: Path) -> None:
+    assert init(place, "--service", *FLAGS) == 0
+    handed = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    settings = load(place / "rolecall.toml", environ=handed, host="web-1")
+    assert settings.key is not None
+    assert settings.key.file == tmp_path / "credentials" / "signing-key"
+    unit = (Path(__file__).parents[3] / "systemd" / "rolecall.service").read_text()
+    assert "LoadCredential=signing-key:/etc/rolecall/signing-key.pem\n" in unit
+    shown = jwt.PyJWKSet.from_json((place / "site/.well-known/jwks.json").read_text())
+    assert [jwk.key_id for jwk in shown.keys] == [PemKey.read(place / "signing-key.pem").public.kid]
+
+
+def test_where_the_services_group_is_missing_tokens_are_for_their_owner(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere(name: str) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(grp, "getgrnam", nowhere)
+    assert init(place, "--service", *FLAGS) == 0
+    assert mode(place / "tokens/backup") == 0o600
+    assert f"chgrp rolecall {place}/tokens/*" in capsys.readouterr().out
+
+
+def test_a_service_lives_in_etc_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("agent.cli.init.SERVICE_DIRECTORY", tmp_path / "etc")
+    assert main(["init", "--service", *QUICK, *FLAGS]) == 0
+    assert (tmp_path / "etc" / "rolecall.toml").exists()
+
+
 # --- what is never overwritten
 
 
@@ -172,11 +238,18 @@ def test_nothing_is_written_where_anything_would_be_overwritten(
 ) -> None:
     (place / name).parent.mkdir(parents=True)
     make(place / name)
-    before = os.lstat(place / name)
+    before = as_it_is(place / name)
     assert init(place, *FLAGS) == 2
     assert f"{name}; nothing was written" in capsys.readouterr().err
     assert files_in(place) == [name]
-    assert os.lstat(place / name) == before
+    assert as_it_is(place / name) == before
+
+
+def test_the_key_of_a_service_is_never_overwritten_either(place: Path) -> None:
+    place.mkdir()
+    (place / "signing-key.pem").write_text("mine")
+    assert init(place, "--service", *FLAGS) == 2
+    assert files_in(place) == ["signing-key.pem"]
 
 
 def test_a_failure_halfway_says_what_is_there_and_leaves_no_configuration(

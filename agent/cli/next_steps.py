@@ -1,0 +1,116 @@
+"""What is there to do after a first configuration has been written?"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.cli.first_configuration import KEY_CREDENTIAL, Answers
+from agent.cli.terminal import paint
+from agent.infrastructure import Account
+
+#: Where systemd/rolecall.service looks for everything.
+SERVICE_DIRECTORY: Final = Path("/etc/rolecall")
+#: The group with which the service runs, see systemd/rolecall.sysusers.
+SERVICE_GROUP: Final = "rolecall"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What has been written: the configuration's path, the discovery document's URL, and by whom.
+
+    `grouped` says whether the service's group has been given the token files.
+    """
+
+    answers: Answers
+    configuration: Path
+    discovery: str
+    accounts: tuple[Account, ...]
+    by_root: bool
+    grouped: bool
+
+
+def next_steps(written: Written) -> str:
+    """Say what to do, each step with its commands, for a terminal."""
+    answers = written.answers
+    start = _service(written) if answers.service else _process(written)
+    return "\n".join(
+        [
+            "",
+            paint("Next:", "bold"),
+            f"  1. Serve {answers.site} at {answers.issuer}. When AWS can read this, go on:",
+            _command(f"curl {written.discovery}"),
+            "  2. Tell AWS about it, and say there what the roles may do:",
+            *(_applied(answers.directory, account) for account in written.accounts),
+            *start,
+        ]
+    )
+
+
+def _applied(directory: Path, account: Account) -> str:
+    command = _command(f"terraform -chdir={directory}/terraform/{account.label} init")
+    return f"{command}, then apply; or see cloudformation/{account.label}.yaml"
+
+
+def _process(written: Written) -> Iterator[str]:
+    """A process that somebody starts."""
+    answers = written.answers
+    yield "  3. Look it over, and start:"
+    yield _command(f"rolecall check -c {written.configuration}")
+    yield _command(f"rolecall run -c {written.configuration}")
+    if written.by_root:  # root has made files that a service of another user is to read
+        yield "     As a service it runs as another user, who has to own what is private (or begin with --service):"
+        yield _command(f"chown -R USER: {answers.keys} {answers.directory}/tokens")
+    role = _first(answers)
+    yield f"  4. Use it: {_word(f'rolecall exec -c {written.configuration} {role} -- aws sts get-caller-identity')}"
+
+
+def _service(written: Written) -> Iterator[str]:
+    """The unit of systemd."""
+    answers, configuration = written.answers, written.configuration
+    yield "  3. Look it over, and start:"
+    if adoption := list(_adoption(written)):
+        yield "     (the agent's user comes with systemd/rolecall.sysusers, and reads the tokens by its group)"
+        yield from adoption
+    if (answers.directory, configuration.parent) != (SERVICE_DIRECTORY, SERVICE_DIRECTORY):
+        yield f"     (the unit looks in {SERVICE_DIRECTORY}; say otherwise with: systemctl edit rolecall.service)"
+        yield from map(_command, _drop_in(written))
+    yield _command(f"rolecall check -c {configuration}")
+    yield _command("systemctl enable --now rolecall.service")
+    role = _first(answers)
+    folder = f"/etc/systemd/system/{role}.service.d"
+    yield f"  4. Give a service its role; here it is {role}.service:"
+    yield _command(f"mkdir -p {folder}")
+    yield _command(f"rolecall env -c {configuration} {role} --format systemd >{folder}/rolecall.conf")
+    yield _command(f"systemctl daemon-reload && systemctl restart {role}.service")
+
+
+def _adoption(written: Written) -> Iterator[str]:
+    directory = written.answers.directory
+    if not written.by_root:
+        yield _command(f"chown -R root:root {directory}")
+    if not written.grouped:
+        yield _command("systemd-sysusers")
+        yield _command(f"chgrp {SERVICE_GROUP} {directory}/tokens/* && chmod 640 {directory}/tokens/*")
+
+
+def _drop_in(written: Written) -> Iterable[str]:
+    return (
+        "[Service]",
+        f"LoadCredential={KEY_CREDENTIAL}:{written.answers.key_file}",
+        "ExecStart=",
+        f"ExecStart=/usr/bin/rolecall run --config {written.configuration}",
+    )
+
+
+def _first(answers: Answers) -> str:
+    return next(iter(answers.roles))
+
+
+def _command(command: str) -> str:
+    return f"       {_word(command)}"
+
+
+def _word(command: str) -> str:
+    return paint(re.sub(r"\s+", " ", command), "cyan")
