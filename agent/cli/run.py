@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 
 from agent import __version__
 from agent.assembly.daemon import assemble
-from agent.clients.process import forbid_dumps
+from agent.clients.process import allow_many_files, fill_standard_streams, forbid_dumps
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
 from agent.service import Address
@@ -35,9 +36,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP tries again at once whatever is waiting after a failure."""
+    fill_standard_streams()
     forbid_dumps()
+    allow_many_files()
     settings = load(arguments.config, environ=os.environ, host=socket.gethostname())
-    in_loop(daemon(settings))
+    try:
+        in_loop(daemon(settings))
+    finally:
+        logging.shutdown()  # the log first, then what is said about the end
     return 0
 
 
@@ -58,9 +64,9 @@ async def daemon(
     ready: Callable[[dict[str, Address]], None] = lambda _: None,
     until: Callable[[], Awaitable[object]] | None = None,
 ) -> None:
-    """Assemble and live, until a signal or until `until` returns; `ready` is told the open listeners.
+    """Assemble and live, until SIGTERM or SIGINT, or until `until` returns; `ready` is told the open listeners.
 
-    Raises the AgentError that kept it from starting.
+    With `until`, those two signals are left to whoever called. Raises the AgentError that kept it from starting.
     """
     info = os.fstat(sys.stderr.fileno())
     journal = to_journal(os.environ.get("JOURNAL_STREAM"), info.st_dev, info.st_ino)
@@ -76,10 +82,12 @@ async def daemon(
         manager=manager,
         credentials_directory=Path(directory) if directory else None,
     )
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    if until is None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        until = stop.wait
     loop.add_signal_handler(signal.SIGHUP, service.nudge)
 
     def tell_ready(addresses: dict[str, Address]) -> None:
@@ -95,4 +103,4 @@ async def daemon(
         write(logger, 20, "stopping")
         manager.tell("STOPPING=1\nSTATUS=stopping")
 
-    await live(service, until=until or stop.wait, ready=tell_ready, stopping=tell_stopping, clock=clock)
+    await live(service, until=until, ready=tell_ready, stopping=tell_stopping, clock=clock)

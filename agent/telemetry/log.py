@@ -26,6 +26,7 @@ from agent.events import (
     VendingDenied,
 )
 from agent.status.snapshot import READY_FOR, last_four
+from agent.telemetry.stream import Outlet
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]
@@ -60,10 +61,11 @@ Field = str | int | float | datetime | timedelta | None
 def configure(level: Level, layout: Format, stream: TextIO, *, journal: bool) -> logging.Logger:
     """Let all logging of this process go to `stream`, ours from `level`, other people's from warnings; give our logger.
 
-    `auto` is text on a terminal and JSON anywhere else. `journal` puts a priority before each line.
+    `auto` is text on a terminal and JSON anywhere else. `journal` puts a priority before each line. A `stream` that
+    nobody reads holds nobody up.
     """
     text = layout == "text" or (layout == "auto" and stream.isatty())
-    written = logging.StreamHandler(stream)
+    written = Outlet(stream.fileno())
     written.setFormatter(LineFormatter(text=text, journal=journal))
     root = logging.getLogger()
     root.handlers[:] = [written]
