@@ -95,14 +95,12 @@ class Fetcher:
         """Fetch from a site whose chain is not trusted, if a certificate it shows has a known thumbprint."""
         if not thumbprints:
             raise Untrusted(f"the certificate of {host} leads to no known authority") from doubt
-        blind = ssl.create_default_context()
-        blind.check_hostname = False
-        blind.verify_mode = ssl.CERT_NONE
-        return await self._get(address, host, blind, thumbprints)
+        try:
+            return await self._get(address, host, _Thumbprints(thumbprints))
+        except aiohttp.ServerFingerprintMismatch as mismatch:
+            raise Untrusted(f"the certificate of {host} has none of the provider's thumbprints") from mismatch
 
-    async def _get(
-        self, address: str, host: str, trust: ssl.SSLContext, thumbprints: tuple[str, ...] | None = None
-    ) -> Fetched | str:
+    async def _get(self, address: str, host: str, trust: ssl.SSLContext | aiohttp.Fingerprint) -> Fetched | str:
         """One request: the document, or where it redirects to."""
         secure = urlsplit(address).scheme == "https"
         async with self._session.get(
@@ -112,8 +110,6 @@ class Fetcher:
             ssl=trust if secure else True,
             server_hostname=host if secure else None,
         ) as answer:
-            if thumbprints is not None and not _has_thumbprint(answer, thumbprints):
-                raise Untrusted(f"the certificate of {host} has none of the provider's thumbprints")
             if answer.status in _REDIRECTS and "Location" in answer.headers:
                 return answer.headers["Location"]
             if answer.status != 200:
@@ -126,18 +122,24 @@ class Fetcher:
             return Fetched(answer.content_type, body)
 
 
-def _has_thumbprint(answer: aiohttp.ClientResponse, thumbprints: tuple[str, ...]) -> bool:
-    """Whether a certificate the site presented has one of these SHA-1 thumbprints.
+class _Thumbprints(aiohttp.Fingerprint):
+    """Trusts a site by the SHA-1 of a certificate, as IAM's thumbprints have it, whoever signed that.
 
     AWS looks at the top certificate of the chain as presented. Python before 3.13 shows the leaf alone, so there
     the leaf's own thumbprint must be given; for a self-signed site the two are the same.
     """
-    transport = answer.connection.transport if answer.connection else None
-    secure = transport.get_extra_info("ssl_object") if transport else None
-    if secure is None:
-        return False
-    chain = getattr(secure, "get_unverified_chain", None)
-    shown = chain() if chain else [secure.getpeercert(binary_form=True)]
-    known = {one.lower() for one in thumbprints}
-    # A thumbprint names a certificate, as IAM defines it; it is no signature that SHA-1 could weaken.
-    return any(hashlib.sha1(one, usedforsecurity=False).hexdigest() in known for one in (shown[-1],))
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        super().__init__(hashlib.sha256().digest())  # what aiohttp would compare with, if `check` were its own
+        self._known = {one.lower() for one in known}
+
+    def check(self, transport: asyncio.Transport) -> None:
+        """Look at what was shown before anything is sent. Raises ServerFingerprintMismatch."""
+        secure = transport.get_extra_info("ssl_object")
+        chain = getattr(secure, "get_unverified_chain", None)
+        top = chain()[-1] if chain else secure.getpeercert(binary_form=True)
+        # A thumbprint only names a certificate; it is no signature that SHA-1 could weaken.
+        shown = hashlib.sha1(top, usedforsecurity=False)
+        if shown.hexdigest() not in self._known:
+            host, port, *_ = transport.get_extra_info("peername")
+            raise aiohttp.ServerFingerprintMismatch(self.fingerprint, shown.digest(), host, port)

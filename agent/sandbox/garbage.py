@@ -9,7 +9,10 @@ from typing import Final
 from agent.sandbox.faults import Garbage
 from agent.sandbox.wire import Reply
 
-_HTML: Final = b"<!DOCTYPE html><html><head><title>Sign in to the network</title></head><body>Welcome</body></html>"
+_HTML: Final = (
+    b"<!DOCTYPE html><html><head><meta charset=utf-8><title>Sign in to the network</title></head>"
+    b"<body>Welcome</body></html>"
+)
 
 
 def spoil(reply: Reply, kind: Garbage) -> Reply:

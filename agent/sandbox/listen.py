@@ -37,5 +37,10 @@ async def listening(serve: Serve, host: str, port: int, tls: ssl.SSLContext | No
         shown = f"[{host}]" if ":" in host else host
         yield f"{'https' if tls else 'http'}://{shown}:{bound}"
     finally:
+        transports = [one.transport for one in (runner.server.connections if runner.server else ())]
         await runner.cleanup()
-        await asyncio.sleep(0)  # aborted transports close in the loop's next turn
+        for transport in transports:
+            if transport is not None:
+                transport.abort()  # TLS would wait for the other side to say goodbye too
+        for _ in range(3):
+            await asyncio.sleep(0)  # what was aborted is closed in the loop's next turns

@@ -27,10 +27,18 @@ class DirectorySite:
         """Answer GET and HEAD with a file, or 404."""
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"}, text="method not allowed\n")
-        root = self._root.resolve()
-        wanted = (root / request.path.lstrip("/")).resolve()
-        if not wanted.is_relative_to(root) or not wanted.is_file():
+        wanted = self._find(request.path)
+        if wanted is None:
             return web.Response(status=404, text="not found\n")
         is_json = wanted.suffix in (".json", "") or ".well-known" in wanted.parts
         media_type = _JSON if is_json else "application/octet-stream"
         return web.Response(body=wanted.read_bytes(), content_type=media_type, headers={"Cache-Control": _CACHING})
+
+    def _find(self, path: str) -> Path | None:
+        """The file behind a path, if it is one, and if it is inside: links that lead out are not followed."""
+        try:
+            root = self._root.resolve()
+            wanted = (root / path.lstrip("/")).resolve()
+            return wanted if wanted.is_relative_to(root) and wanted.is_file() else None
+        except (OSError, ValueError):  # a name that no file can have
+            return None

@@ -78,7 +78,7 @@ def _fields(document: object, known: Mapping[str, type], what: str, *needed: str
             raise ConfigurationError(f"a {what} has no {name!r}", hint=f"It has: {', '.join(known)}.")
         if not isinstance(value, known[name]) or isinstance(value, bool):
             raise ConfigurationError(
-                f"{name} of a {what} is a {type(value).__name__}", hint=f"It is to be a {known[name].__name__}."
+                f"{name} of a {what} is of the type {type(value).__name__}", hint=f"Make it {known[name].__name__}."
             )
     for name in needed:
         if name not in document:

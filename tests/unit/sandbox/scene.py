@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from yarl import URL
 
 from agent.clock import Clock
 from agent.sandbox import PracticeIssuer, Provider, Role, Sandbox, World, practice_world
@@ -88,7 +89,7 @@ class Scene:
         async with self.http.post(self.sandbox.endpoint_url, data=form, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
-    async def get(self, url: str, **options: Any) -> Answer:
+    async def get(self, url: str | URL, **options: Any) -> Answer:
         async with self.http.get(url, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 

@@ -212,23 +212,50 @@ async def test_a_session_token_is_as_long_as_was_asked(tmp_path: Path) -> None:
 
 
 #: Names of actions as they are, 42 of them in a policy of some 1660 characters.
-ACTIONS = """
-autoscaling:ExecutePolicy autoscaling:PutNotificationConfiguration ec2:AssociateSecurityGroupVpc
-ec2:CreateCapacityReservationBySplitting ec2:CreateCapacityReservationCancellationQuote
-ec2:CreateIpamRoutingPolicyRegistration ec2:CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation
-ec2:CreateTrafficMirrorSession ec2:CreateVerifiedAccessGroup ec2:DeleteEgressOnlyInternetGateway
-ec2:DeleteIpamInternetRegistryAssociation ec2:DeleteTrafficMirrorFilter ec2:DescribeClientVpnRoutes
-ec2:DescribeNetworkInterfaceAttribute ec2:DescribeSecurityGroupReferences ec2:DescribeSpotFleetRequestHistory
-ec2:DescribeVpcEndpointServicePermissions ec2:DisableFastSnapshotRestores
-ec2:EnableAwsNetworkPerformanceMetricSubscription ec2:GetEbsDefaultKmsKeyId ec2:GetImageBlockPublicAccessState
-ec2:GetIpamPoolAllocations ec2:ModifyInstanceConnectEndpoint ec2:ModifyInstanceCreditSpecification
-ec2:RejectVpcEndpointConnections ec2:RestoreManagedPrefixListVersion ec2:RevokeSecurityGroupIngress
-ec2:UnassignPrivateNatGatewayAddress elasticache:CreateReplicationGroup elasticache:DescribeReplicationGroups
-iam:DeleteOpenIDConnectProvider iam:DisableOutboundWebIdentityFederation iam:ListAttachedGroupPolicies
-iam:ListInstanceProfilesForRole iam:SetSecurityTokenServicePreferences rds:DescribeDBCapacityReservations
-rds:DescribeDBEngineVersions rds:ModifyDBClusterEndpoint route53:AssociateVPCWithHostedZone
-route53:DisassociateVPCFromHostedZone route53:ListReusableDelegationSets route53:UpdateHealthCheck
-""".split()
+ACTIONS = [
+    "autoscaling:ExecutePolicy",
+    "autoscaling:PutNotificationConfiguration",
+    "ec2:AssociateSecurityGroupVpc",
+    "ec2:CreateCapacityReservationBySplitting",
+    "ec2:CreateCapacityReservationCancellationQuote",
+    "ec2:CreateIpamRoutingPolicyRegistration",
+    "ec2:CreateLocalGatewayRouteTableVirtualInterfaceGroupAssociation",
+    "ec2:CreateTrafficMirrorSession",
+    "ec2:CreateVerifiedAccessGroup",
+    "ec2:DeleteEgressOnlyInternetGateway",
+    "ec2:DeleteIpamInternetRegistryAssociation",
+    "ec2:DeleteTrafficMirrorFilter",
+    "ec2:DescribeClientVpnRoutes",
+    "ec2:DescribeNetworkInterfaceAttribute",
+    "ec2:DescribeSecurityGroupReferences",
+    "ec2:DescribeSpotFleetRequestHistory",
+    "ec2:DescribeVpcEndpointServicePermissions",
+    "ec2:DisableFastSnapshotRestores",
+    "ec2:EnableAwsNetworkPerformanceMetricSubscription",
+    "ec2:GetEbsDefaultKmsKeyId",
+    "ec2:GetImageBlockPublicAccessState",
+    "ec2:GetIpamPoolAllocations",
+    "ec2:ModifyInstanceConnectEndpoint",
+    "ec2:ModifyInstanceCreditSpecification",
+    "ec2:RejectVpcEndpointConnections",
+    "ec2:RestoreManagedPrefixListVersion",
+    "ec2:RevokeSecurityGroupIngress",
+    "ec2:UnassignPrivateNatGatewayAddress",
+    "elasticache:CreateReplicationGroup",
+    "elasticache:DescribeReplicationGroups",
+    "iam:DeleteOpenIDConnectProvider",
+    "iam:DisableOutboundWebIdentityFederation",
+    "iam:ListAttachedGroupPolicies",
+    "iam:ListInstanceProfilesForRole",
+    "iam:SetSecurityTokenServicePreferences",
+    "rds:DescribeDBCapacityReservations",
+    "rds:DescribeDBEngineVersions",
+    "rds:ModifyDBClusterEndpoint",
+    "route53:AssociateVPCWithHostedZone",
+    "route53:DisassociateVPCFromHostedZone",
+    "route53:ListReusableDelegationSets",
+    "route53:UpdateHealthCheck",
+]
 
 
 def many_actions(count: int) -> str:

@@ -84,7 +84,7 @@ def holds(operator: str, wanted: Sequence[str], present: Sequence[str] | None, k
         ("forallvalues:stringequals", ["a"], ["a"], True),
     ],
 )
-def test_an_operator(operator: str, wanted: Sequence[str], present: Sequence[str] | None, outcome: bool) -> None:  # noqa: FBT001 - a row of the table
+def test_an_operator(operator: str, wanted: Sequence[str], present: Sequence[str] | None, *, outcome: bool) -> None:
     assert holds(operator, wanted, present) is outcome
 
 
@@ -188,18 +188,14 @@ def reference(base: str, quantifier: str, wanted: list[str], present: list[str] 
 
 
 @given(
-    BASES,
-    st.sampled_from(["", "ForAllValues:", "ForAnyValue:"]),
-    st.booleans(),
-    st.lists(st.sampled_from(["a", "a*", "?", "b"]), min_size=1, max_size=3),
-    st.none() | VALUES,
+    base=BASES,
+    quantifier=st.sampled_from(["", "ForAllValues:", "ForAnyValue:"]),
+    wanted=st.lists(st.sampled_from(["a", "a*", "?", "b"]), min_size=1, max_size=3),
+    present=st.none() | VALUES,
+    if_exists=st.booleans(),
 )
 def test_operators_agree_with_the_reference(
-    base: str,
-    quantifier: str,
-    if_exists: bool,
-    wanted: list[str],
-    present: list[str] | None,  # noqa: FBT001 - drawn
+    base: str, quantifier: str, wanted: list[str], present: list[str] | None, *, if_exists: bool
 ) -> None:
     name = f"{quantifier}{base}{'IfExists' if if_exists else ''}"
     assert holds(name, wanted, present) is reference(base, quantifier, wanted, present, if_exists=if_exists)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.sandbox.policy import Asking, Decision, Kind, Malformed, decide, read_policy
 
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.example.com"
+SCALARS = "Syntax error: a condition key must have a string, a number or a boolean, or a list of them"
 ASSUME = "sts:AssumeRoleWithWebIdentity"
 
 
@@ -54,14 +55,16 @@ def identity(**changed: object) -> dict[str, object]:
         (trust(Principal={}), Kind.TRUST, "Invalid principal in policy"),
         (trust(Condition=[]), Kind.TRUST, "Syntax error: Condition must be an object"),
         (trust(Condition={"StringEqual": {"a:b": "c"}}), Kind.TRUST, "Invalid Condition type : StringEqual"),
-        (trust(Condition={"StringEquals": "a"}), Kind.TRUST, "Syntax error: StringEquals must be an object of "
-         "condition keys"),
-        (trust(Condition={"StringEquals": {"a:b": None}}), Kind.TRUST, "Syntax error: a condition key must have a "
-         "string, a number or a boolean, or a list of them"),
+        (
+            trust(Condition={"StringEquals": "a"}),
+            Kind.TRUST,
+            "Syntax error: StringEquals must be an object of condition keys",
+        ),
+        (trust(Condition={"StringEquals": {"a:b": None}}), Kind.TRUST, SCALARS),
         (identity(Resource=None), Kind.IDENTITY, "Policy statement must contain resources."),
         (identity(Principal="*"), Kind.IDENTITY, "Has prohibited field Principal"),
     ],
-)  # fmt: skip
+)
 def test_what_iam_would_refuse_is_refused(written: object, kind: Kind, told: str) -> None:
     with pytest.raises(Malformed) as caught:
         read_policy(written, kind)

@@ -1,132 +1,44 @@
 """Everything that can be wrong with a call, and AWS's exact words for it."""
 
-import base64
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import jwt
 import pytest
 
-from agent.sandbox import PracticeIssuer, Role, World, practice_world
-from tests.fakes.clock import START
-from tests.unit.sandbox.scene import ISSUER, PROVIDER, ROLE, Scene, allow, ec_key, provided, rsa_key, scene, trusting
-
-NOW = int(START.timestamp())
-NOT_A_JWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
-NO_KEY = (
-    "Couldn't retrieve verification key from your identity provider,  "
-    "please reference AssumeRoleWithWebIdentity documentation for requirements"
+from agent.sandbox import Role, World, practice_world
+from tests.unit.sandbox.scene import ISSUER, PROVIDER, ROLE, allow, ec_key, provided, rsa_key, scene, trusting
+from tests.unit.sandbox.wrong import (
+    ARN_PATTERN,
+    BAD_TAGS,
+    DENIED,
+    FIFTY_ONE,
+    NO_KEY,
+    NOT_A_JWT,
+    NOT_PINNED,
+    NOT_VALIDATED,
+    NOW,
+    OTHER_KEY,
+    OUR_KEY,
+    ROLES,
+    SEVERAL,
+    SOURCE,
+    TAGS,
+    Wrong,
+    at,
+    breach,
+    discovery,
+    early,
+    expired,
+    flipped,
+    invalid,
+    jwks,
+    no_provider,
+    parts,
+    signed,
+    with_claim_changed,
 )
-NOT_VALIDATED = (
-    "The web identity token provided could not be validated. "
-    "See the AssumeRoleWithWebIdentity documentation for requirements."
-)
-SEVERAL = "Token audience contains more than one audience while authorized party is not present"
-NOT_PINNED = "The target role ARN is not present in the roles claim of the identity token"
-BAD_TAGS = "Session tags passed in claim are not in correct format."
-ROLES = "https://aws.amazon.com/roles"
-TAGS = "https://aws.amazon.com/tags"
-SOURCE = "https://aws.amazon.com/source_identity"
-DENIED = (403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
-
-
-def invalid(text: str) -> tuple[int, str, str]:
-    return 400, "InvalidIdentityToken", text
-
-
-def no_provider(issuer: str) -> tuple[int, str, str]:
-    return invalid(f"No OpenIDConnect provider found in your account for {issuer}")
-
-
-def breach(*complaints: str) -> tuple[int, str, str]:
-    count = "1 validation error" if len(complaints) == 1 else f"{len(complaints)} validation errors"
-    return 400, "ValidationError", f"{count} detected: {'; '.join(complaints)}"
-
-
-def expired(at: int) -> tuple[int, str, str]:
-    return (
-        400,
-        "ExpiredTokenException",
-        f"Token expired: current date/time {NOW} must be before the expiration date/time {at}",
-    )
-
-
-def early(name: str, at: int) -> tuple[int, str, str]:
-    return invalid(f"Token is not valid yet: current date/time {NOW} must be after {name} {at}")
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """One thing wrong with a call that is otherwise good, and the answer."""
-
-    answer: tuple[int, str, str]
-    parameters: Mapping[str, str | None] = field(default_factory=dict)
-    claims: Mapping[str, object] = field(default_factory=dict)
-    token: Callable[[Scene], str] | None = None
-    mangle: Callable[[str], str] = str
-    world: World | None = None
-    publish: Mapping[str, Mapping[str, object] | bytes | None] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def signed(algorithm: str, key: object, **header: object) -> Callable[[Scene], str]:
-    """A token signed in another way than the issuer's own."""
-    return lambda at: jwt.encode(
-        at.issuer.claims(at.clock.now()),
-        key,  # type: ignore[arg-type]
-        algorithm,
-        headers={name: value for name, value in {"kid": at.issuer.kid, **header}.items() if value is not None},
-    )
-
-
-def parts(header: object, claims: object = None) -> Callable[[Scene], str]:
-    """An unsigned token with whatever in it."""
-
-    def part(value: object) -> str:
-        text = value if isinstance(value, bytes) else json.dumps(value).encode()
-        return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
-
-    return lambda at: f"{part(header)}.{part(at.issuer.claims(START) if claims is None else claims)}.c2ln"
-
-
-def flipped(token: str) -> str:
-    """The token with one letter of its signature changed."""
-    head, _, signature = token.rpartition(".")
-    return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
-
-
-def with_claim_changed(token: str) -> str:
-    """The token with another subject, and the signature that it had."""
-    header, claims, signature = token.split(".")
-    told = json.loads(base64.urlsafe_b64decode(claims + "=="))
-    told["sub"] = "host:somebody-else"
-    forged = base64.urlsafe_b64encode(json.dumps(told).encode()).rstrip(b"=").decode()
-    return f"{header}.{forged}.{signature}"
-
-
-def discovery(**changed: object) -> dict[str, Mapping[str, object] | bytes | None]:
-    whole = {**PracticeIssuer(ISSUER, rsa_key()).discovery, **changed}
-    return {".well-known/openid-configuration": {k: v for k, v in whole.items() if v is not None}}
-
-
-def jwks(*keys: object) -> dict[str, Mapping[str, object] | bytes | None]:
-    return {"keys.json": {"keys": list(keys)}}
-
-
-OUR_KEY = PracticeIssuer(ISSUER, rsa_key()).jwk
-OTHER_KEY = PracticeIssuer(ISSUER, rsa_key(1)).jwk
-PUBLIC_PEM = b"-----BEGIN PUBLIC KEY----- is no secret, and yet somebody signs with it"
-FIFTY_ONE = {f"k{number}": ["v"] for number in range(51)}
-ARN_PATTERN = r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+"
-
-
-def at(place: str, said: str, value: str | None = None) -> str:
-    quoted = "" if value is None else f" '{value}'"
-    return f"Value{quoted} at '{place}' failed to satisfy constraint: Member must {said}"
-
 
 WRONG: dict[str, Wrong] = {
     # parameters
@@ -137,9 +49,7 @@ WRONG: dict[str, Wrong] = {
         breach(at("roleArn", "not be null"), at("roleSessionName", "not be null")),
         {"RoleArn": None, "RoleSessionName": None},
     ),
-    "short role": Wrong(
-        breach(at("roleArn", "have length greater than or equal to 20", "demo")), {"RoleArn": "demo"}
-    ),
+    "short role": Wrong(breach(at("roleArn", "have length greater than or equal to 20", "demo")), {"RoleArn": "demo"}),
     "role with control characters": Wrong(
         breach(at("roleArn", f"satisfy regular expression pattern: {ARN_PATTERN}", f"{ROLE}?")),
         {"RoleArn": f"{ROLE}\x01"},
@@ -221,9 +131,7 @@ WRONG: dict[str, Wrong] = {
     "newline behind": Wrong(
         invalid("Provided Token is not a Login With Amazon token"), mangle=lambda token: f"{token}\n"
     ),
-    "blank before": Wrong(
-        invalid("Provided Token is not a Login With Amazon token"), mangle=lambda token: f" {token}"
-    ),
+    "blank before": Wrong(invalid("Provided Token is not a Login With Amazon token"), mangle=lambda token: f" {token}"),
     "padding": Wrong(invalid(NOT_A_JWT), mangle=lambda token: f"{token}="),
     "header is no JSON": Wrong(invalid(NOT_A_JWT), token=parts(b"{")),
     "header is a list": Wrong(invalid(NOT_A_JWT), token=parts([])),
@@ -303,7 +211,9 @@ WRONG: dict[str, Wrong] = {
     "another RSA algorithm": Wrong(invalid(NOT_VALIDATED), token=signed("RS512", rsa_key())),
     "key for encryption": Wrong(invalid(NOT_VALIDATED), publish=jwks({**OUR_KEY, "use": "enc"})),
     "key without modulus": Wrong(invalid(NOT_VALIDATED), publish=jwks({**OUR_KEY, "n": None})),
-    "symmetric key of our id": Wrong(invalid(NOT_VALIDATED), publish=jwks({"kty": "oct", "k": "AA", "kid": OUR_KEY["kid"]})),
+    "symmetric key of our id": Wrong(
+        invalid(NOT_VALIDATED), publish=jwks({"kty": "oct", "k": "AA", "kid": OUR_KEY["kid"]})
+    ),
     "signature comes before times": Wrong(invalid(NOT_VALIDATED), claims={"exp": 1}, mangle=flipped),
     # times and subject
     "long expired": Wrong(expired(NOW - 3600), claims={"exp": NOW - 3600}),
@@ -342,7 +252,9 @@ WRONG: dict[str, Wrong] = {
     "long tag value": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"k": ["v" * 257]}}}),
     "reserved tag key": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"aws:k": ["v"]}}}),
     "strange tag value": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"k": ["a*b"]}}}),
-    "tags that differ in case alone": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"a": ["1"], "A": ["2"]}}}),
+    "tags that differ in case alone": Wrong(
+        invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"a": ["1"], "A": ["2"]}}}
+    ),
     "transitive key that is no tag": Wrong(
         invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"a": ["1"]}, "transitive_tag_keys": ["b"]}}
     ),
@@ -358,9 +270,11 @@ WRONG: dict[str, Wrong] = {
     # the role
     "missing role": Wrong(DENIED, {"RoleArn": "arn:aws:iam::123456789012:role/missing"}),
     "role without its path": Wrong(
-        DENIED, world=replace(practice_world(ISSUER), roles=(
-            Role("arn:aws:iam::123456789012:role/team/demo", practice_world(ISSUER).roles[0].trust_policy),
-        )),
+        DENIED,
+        world=replace(
+            practice_world(ISSUER),
+            roles=(Role("arn:aws:iam::123456789012:role/team/demo", practice_world(ISSUER).roles[0].trust_policy),),
+        ),
     ),
     "role in other case": Wrong(DENIED, {"RoleArn": "arn:aws:iam::123456789012:role/Demo"}),
     "longer than the role allows": Wrong(
@@ -377,9 +291,7 @@ WRONG: dict[str, Wrong] = {
     ),
     "trust for another action": Wrong(DENIED, world=trusting(allow(Action="sts:AssumeRole"))),
     "explicit deny": Wrong(DENIED, world=trusting(allow(), allow(Effect="Deny"))),
-    "wrong subject": Wrong(
-        DENIED, world=trusting(allow({"StringEquals": {"oidc.example.com:sub": "host:other"}}))
-    ),
+    "wrong subject": Wrong(DENIED, world=trusting(allow({"StringEquals": {"oidc.example.com:sub": "host:other"}}))),
     "pin required": Wrong(DENIED, world=trusting(allow({"Bool": {"sts:RoleAuthorizedByIdp": "true"}}))),
     "condition on a custom claim": Wrong(
         DENIED,
@@ -419,7 +331,7 @@ WRONG: dict[str, Wrong] = {
         (400, "ValidationError", "Policy arn:aws:iam::aws:policy/None does not exist or is not attachable."),
         {"PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/None"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
