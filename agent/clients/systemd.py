@@ -3,6 +3,7 @@
 The protocol is that of sd_notify(3): datagrams of NAME=value lines to $NOTIFY_SOCKET.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -26,12 +27,13 @@ class ServiceManager:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+        # A process that has run out of file descriptors cannot even make the socket, and must live on all the same.
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out,
+        ):
             out.setblocking(False)
-            try:
-                out.sendto(state.encode(), address)
-            except OSError:
-                return
+            out.sendto(state.encode(), address)
 
     async def keep_told(self, clock: Clock, state: Callable[[], str]) -> NoReturn:
         """Say that we are alive and how we are: often enough for the watchdog, else once a minute.
