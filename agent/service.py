@@ -74,6 +74,7 @@ async def run(
         finally:
             settled.cancel()
             ended.cancel()
+            await asyncio.wait({settled, ended})  # what they still hold is let go before the listeners close
         stopping()
 
 
