@@ -7,37 +7,64 @@ starts fast.
 import http.client
 import json
 import os
-import time
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.cli.patience import patiently
 from agent.errors import AgentUnreachable, CallerDenied, ConfigurationError, CredentialsUnavailable
 from agent.secret import Secret
-from agent.settings import Settings
+from agent.settings import Address, Settings
 
 #: How long one request may take, in seconds: the agent answers from memory, and never later than after 0.7 s.
-_PATIENCE = 5.0
+_PATIENCE, _LEAST = 5.0, 1.0
+
+#: More than this is no answer of ours: the status of a thousand roles comes to half of it, in bytes.
+_LARGEST = 2_000_000
+
+#: A token as a header can carry it.
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+_LOOK = "see what listens there with: ss -ltnp; and compare it with [listen] in the configuration"
+
+
+class Stranger(AgentUnreachable):
+    """The operator's turn: something answers there, and it is not the agent. Waiting does not change that."""
+
+    retryable = False
+
+    def __init__(self, address: Address) -> None:
+        """Say where."""
+        super().__init__(f"what answers at {address} is not the agent", hint=_LOOK)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the agent answered: the status, the body as it came, and the JSON in it."""
+    """What the agent answered: the status, the body as it came, and the JSON object in it."""
 
     status: int
     body: bytes
-    document: Any  # whatever the other end says; each reader takes from it what it knows
+    document: dict[str, Any]  # whatever the other end says; each reader takes from it what it knows
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How one role is fetched from here: its URL, and the token to show, with the file that holds it, if any."""
+    """How one role is fetched from here.
+
+    Attributes:
+        role: its name.
+        address: where the credentials listener is.
+        token: what to show, if anything.
+        token_file: the file that holds it, if any.
+        bare: whether the file holds the token and nothing else, as SDKs want it: they send the file as it is.
+    """
 
     role: str
-    host: str
-    port: int
-    token: Secret | None
-    token_file: Path | None
+    address: Address
+    token: Secret | None = None
+    token_file: Path | None = None
+    bare: bool = True
 
     @property
     def path(self) -> str:
@@ -47,102 +74,119 @@ class Access:
     @property
     def url(self) -> str:
         """The URL of the role's credentials, with the address as a literal, as SDKs want it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.path}"
+        return f"http://{self.address}{self.path}"
 
-    def fetch(self) -> Reply:
-        """Ask for the role's credentials once. Raises AgentUnreachable."""
-        headers = {"Accept": "application/json"}
-        if self.token is not None:
-            headers["Authorization"] = self.token.reveal()
-        return get(self.host, self.port, self.path, headers)
+    def fetch(self, patience: float = _PATIENCE) -> Reply:
+        """Ask for the role's credentials once.
+
+        Raises AgentUnreachable, CredentialsUnavailable if there are none now, CallerDenied where asking again is no
+        use.
+        """
+        headers = {} if self.token is None else {"Authorization": self.token.reveal()}
+        reply = get(self.address, self.path, headers, patience)
+        if reply.status == http.HTTPStatus.OK:
+            return reply
+        said = reply.document.get("message")
+        if not isinstance(said, str) or "code" not in reply.document:
+            raise Stranger(self.address)
+        if reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise CredentialsUnavailable(
+                f"the agent has no credentials for role {self.role} yet", hint="see why with: rolecall status"
+            )
+        raise CallerDenied(
+            f"the agent refused role {self.role}: {said}",
+            hint="compare the grants in the configuration with the token that was shown: "
+            + (str(self.token_file) if self.token_file else "none"),
+        )
 
     def fetch_patiently(self, seconds: float) -> Reply:
-        """Ask until there are credentials, for so many seconds at most.
-
-        Raises AgentUnreachable, CredentialsUnavailable when time is up, CallerDenied where waiting is no use.
-        """
-        deadline = time.monotonic() + seconds
-        while True:
-            last: AgentUnreachable | None = None
-            try:
-                reply = self.fetch()
-            except AgentUnreachable as error:
-                last = error
-            else:
-                if reply.status == http.HTTPStatus.OK:
-                    return reply
-                if reply.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-                    raise CallerDenied(
-                        f"the agent refused role {self.role}: {_message(reply)}",
-                        hint="compare the grants in the configuration with the token that was shown",
-                    )
-            if time.monotonic() >= deadline:
-                raise last or CredentialsUnavailable(
-                    f"the agent has no credentials for role {self.role} yet", hint="see why with: rolecall status"
-                )
-            time.sleep(min(0.25, max(0.0, deadline - time.monotonic())))
+        """Ask until there are credentials, for so many seconds at most. Raises as `fetch` does."""
+        return patiently(self.fetch, seconds, f"role {self.role}")
 
 
 def access(settings: Settings, role: str, token_file: Path | None) -> Access:
-    """How `role` is fetched from here: with the token file given, in the environment, or granted and readable."""
+    """How `role` is fetched from here, and with which token.
+
+    That of the file given; none where anyone may have the role; that of the first file granted that can be read; that
+    of the file that the environment names, as for a unit that has its token as a credential. Raises
+    ConfigurationError.
+    """
     if role not in settings.roles:
         known = ", ".join(sorted(settings.roles))
         raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
-    host, port = settings.listen.credentials.host, settings.listen.credentials.port
-    named = token_file or _named_in_environment()
-    if named is not None:
-        return Access(role, host, port, _token(named), named)
+    address = settings.listen.credentials
+    if token_file is not None:
+        return _with_token(role, address, token_file)
     grants = [grant for grant in settings.grants if role in grant.roles]
     if any(grant.anyone for grant in grants):
-        return Access(role, host, port, None, None)
+        return Access(role, address)
     if not grants:
         raise ConfigurationError(f"nobody is granted role {role}", hint="add a [[grants]] for it")
     files = [path for grant in grants for path in grant.token_file]
-    for path in files:
+    named = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    for path in [*files, *([Path(named)] if named else [])]:
         if os.access(path, os.R_OK):
-            return Access(role, host, port, _token(path), path)
+            return _with_token(role, address, path)
     raise ConfigurationError(
         f"no token file that grants role {role} can be read by this user",
         hint="name one with --token-file, or run as a user who can read one of: " + ", ".join(map(str, files)),
     )
 
 
-def get(host: str, port: int, path: str, headers: dict[str, str]) -> Reply:
-    """GET one JSON document from the agent. Raises AgentUnreachable."""
-    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+def status_of(settings: Settings, patience: float = _PATIENCE) -> dict[str, Any]:
+    """What the running agent says of itself. Raises AgentUnreachable."""
+    address = settings.listen.admin
+    document = get(address, "/status.json", {}, patience).document
+    if not isinstance(document.get("roles"), list) or "version" not in document:
+        raise Stranger(address)
+    return document
+
+
+def get(address: Address, path: str, headers: dict[str, str], patience: float = _PATIENCE) -> Reply:
+    """GET one JSON object from the agent. Raises AgentUnreachable, and ConfigurationError if nobody knows the port."""
+    if address.port == 0:
+        raise ConfigurationError(
+            "the configuration leaves the port to the system, so no command can find the agent",
+            hint="give the addresses under [listen] ports of their own, as in 9170",
+        )
+    seconds = min(_PATIENCE, max(_LEAST, patience))
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=seconds)
     try:
-        connection.request("GET", path, headers=headers)
+        connection.request("GET", path, headers={"Accept": "application/json", **headers})
         answer = connection.getresponse()
-        body = answer.read()
-        return Reply(answer.status, body, json.loads(body))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        body = answer.read(_LARGEST)
+        document = json.loads(body)
+    except TimeoutError as error:
+        raise AgentUnreachable(f"nothing came from {address} within {seconds:g} s", hint=_LOOK) from error
+    except OSError as error:
         raise AgentUnreachable(
-            f"no agent answers at {host}:{port}", hint="is it running? systemctl status rolecall"
+            f"no agent answers at {address}: {(error.strerror or str(error)).lower()}",
+            hint="is it running? systemctl status rolecall",
         ) from error
+    except (http.client.HTTPException, ValueError, RecursionError):
+        raise Stranger(address) from None  # what came instead might hold anything
     finally:
         connection.close()
+    if not isinstance(document, dict):
+        raise Stranger(address)
+    return Reply(answer.status, body, document)
 
 
-def _named_in_environment() -> Path | None:
-    named = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    return Path(named) if named else None
-
-
-def _token(path: Path) -> Secret:
-    """The first token of a file: what a client shows."""
+def _with_token(role: str, address: Address, path: Path) -> Access:
+    """Show the first token of a file: what a client shows while two are accepted. Raises ConfigurationError."""
     try:
-        lines = path.read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError) as error:
+        whole = path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
         raise ConfigurationError(
-            f"the token file {path} cannot be read", hint="name one that this user can read with --token-file"
+            f"the token file {path} cannot be read: {(error.strerror or str(error)).lower()}",
+            hint="name one that this user can read with --token-file",
         ) from error
-    if not lines:
+    words = whole.split()
+    if not words:
         raise ConfigurationError(f"the token file {path} is empty", hint="write a token into it")
-    return Secret(lines[0])
-
-
-def _message(reply: Reply) -> str:
-    if isinstance(reply.document, dict):
-        return str(reply.document.get("message", reply.status))
-    return str(reply.status)
+    if _TOKEN.fullmatch(words[0]) is None:
+        raise ConfigurationError(
+            f"the token file {path} holds what no header can carry",
+            hint="a token is of visible ASCII characters only",
+        )
+    return Access(role, address, Secret(words[0]), path.absolute(), bare=whole == words[0])

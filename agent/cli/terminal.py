@@ -2,16 +2,21 @@
 
 import json
 import os
+import shutil
 import sys
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36"}
+
+#: Back to the start of the line, and clear it (ECMA-48).
+_OVERWRITE = "\r\x1b[K"
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     """Colour `text`, if the stream (default stdout) is a terminal and NO_COLOR (no-color.org) does not forbid it."""
     stream = sys.stdout if stream is None else stream
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if not _is_screen(stream) or os.environ.get("NO_COLOR"):
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
@@ -24,3 +29,43 @@ def say(text: str) -> None:
 def show_json(value: object) -> None:
     """Print a result for a program to read."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class Progress:
+    """One line on stderr that is written over, and gone when the waiting ends; nothing where that is no terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Show nothing yet."""
+        self._stream = sys.stderr if stream is None else stream
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Put this in place of what stands there; cut to the width of the terminal, so that it stays one line."""
+        if _is_screen(self._stream):
+            width = shutil.get_terminal_size().columns - 1
+            self._write(_OVERWRITE + " ".join(text.split())[:width])
+            self._shown = True
+
+    def clear(self) -> None:
+        """Leave the line as if nothing had stood there."""
+        if self._shown:
+            self._write(_OVERWRITE)
+            self._shown = False
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+    def __enter__(self) -> Self:
+        """Begin to wait."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Have waited."""
+        self.clear()
+
+
+def _is_screen(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,18 +1,18 @@
 """How does a script or a unit wait until a role is there?"""
 
 import argparse
-import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
-from agent.cli.reach import get
-from agent.errors import AgentUnreachable, ConfigurationError, CredentialsUnavailable
+from agent.cli.patience import patiently
+from agent.cli.reach import Stranger, status_of
+from agent.errors import ConfigurationError, CredentialsUnavailable
+from agent.settings import Settings
 
 HELP = "return when roles have usable credentials"
 EXAMPLE = "rolecall wait backup --timeout 30s"
-
-#: How often the agent is asked, in seconds.
-_EVERY = 0.25
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,33 +28,29 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"the configuration has no role {unknown[0]!r}", hint=f"it has: {', '.join(sorted(settings.roles))}"
         )
-    wanted = set(arguments.roles) or set(settings.roles)
-    deadline = time.monotonic() + arguments.timeout
-    while True:
-        trouble = _trouble(settings.listen.admin.host, settings.listen.admin.port, wanted)
-        if trouble is None:
-            return 0
-        if time.monotonic() >= deadline:
-            raise trouble
-        time.sleep(_EVERY)
+    wanted = sorted(arguments.roles or settings.roles)
+    patiently(lambda left: _ask(settings, wanted, left), arguments.timeout, ", ".join(wanted))
+    return 0
 
 
-def _trouble(host: str, port: int, wanted: set[str]) -> AgentUnreachable | CredentialsUnavailable | None:
-    """What is still missing, if anything."""
+def _ask(settings: Settings, wanted: Sequence[str], patience: float) -> None:
+    """Raise what is still missing, if anything: AgentUnreachable or CredentialsUnavailable."""
+    status = status_of(settings, patience)
     try:
-        status = get(host, port, "/status.json", {}).document
-    except AgentUnreachable as error:
-        return error
-    roles = {role["role"]: role for role in status["roles"]}
-    for name in sorted(wanted):
-        role = roles.get(name)
-        if role is None:
-            return CredentialsUnavailable(
-                f"the running agent does not know role {name}", hint="restart it, so that it reads its configuration"
-            )
-        if not role["usable"]:
-            return CredentialsUnavailable(
-                f"role {name} has no credentials: {role['problem'] or 'the first are still on their way'}",
-                hint=role["hint"] or "see more with: rolecall status",
-            )
-    return None
+        roles = {role["role"]: role for role in status["roles"]}
+        for name in wanted:
+            _look_at(name, roles.get(name))
+    except (KeyError, TypeError):
+        raise Stranger(settings.listen.admin) from None
+
+
+def _look_at(name: str, role: Mapping[str, Any] | None) -> None:
+    if role is None:
+        raise CredentialsUnavailable(
+            f"the running agent does not know role {name}", hint="restart it, so that it reads its configuration"
+        )
+    if not role["usable"]:
+        raise CredentialsUnavailable(
+            f"role {name} has no credentials: {role['problem'] or 'the first are still on their way'}",
+            hint=role["hint"] or "see more with: rolecall status",
+        )
