@@ -1,14 +1,18 @@
 """How is the running agent? For the terminal."""
 
 import argparse
+import contextlib
+import json
 import sys
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from agent.cli.configuration import settings_of
-from agent.cli.reach import get
-from agent.cli.terminal import paint, show_json
+from agent.cli.patience import Pace, RealPace
+from agent.cli.reach import status_of
+from agent.cli.terminal import paint, say
+from agent.errors import AgentUnreachable
+from agent.settings import Settings
 
 HELP = "what the running agent holds, and what is wrong"
 EXAMPLE = "rolecall status --watch"
@@ -18,6 +22,9 @@ _STYLES = {"good": "green", "starting": "cyan", "failing": "yellow", "ending": "
 #: How often `--watch` looks, in seconds.
 _EVERY = 2.0
 
+#: An empty screen (ECMA-48).
+_CLEAR = "\x1b[2J\x1b[H"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add --watch."""
@@ -25,19 +32,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show it; 0 if every role is ready, else 1. Raises AgentUnreachable."""
-    admin = settings_of(arguments.config).listen.admin
+    """Show it; 0 if every role is ready, else 1. Watching ends with Ctrl-C, and that is 0. Raises AgentUnreachable."""
+    settings = settings_of(arguments.config)
+    if not arguments.watch:
+        status = status_of(settings)
+        print(_told(settings, status, as_json=arguments.json))
+        return 0 if status.get("ready") else 1
+    with contextlib.suppress(KeyboardInterrupt):
+        _watch(settings, RealPace(), as_json=arguments.json)
+    return 0
+
+
+def _watch(settings: Settings, pace: Pace, *, as_json: bool) -> NoReturn:
+    """Look again and again; an agent that is away, as during a restart, is waited for."""
     while True:
-        status = get(admin.host, admin.port, "/status.json", {}).document
-        if arguments.watch and sys.stdout.isatty():
-            print("\x1b[2J\x1b[H", end="")
-        if arguments.json:
-            show_json(status)
+        try:
+            told = _told(settings, status_of(settings), as_json=as_json, indent=None)
+        except AgentUnreachable as error:
+            say(f"error: {error.what}")
         else:
-            print("\n".join(lines(status)), flush=True)
-        if not arguments.watch:
-            return 0 if status["ready"] else 1
-        time.sleep(_EVERY)
+            print((_CLEAR if sys.stdout.isatty() and not as_json else "") + told, flush=True)
+        pace.sleep(_EVERY)
+
+
+def _told(settings: Settings, status: Mapping[str, Any], *, as_json: bool, indent: int | None = 2) -> str:
+    if as_json:
+        return json.dumps(status, indent=indent, ensure_ascii=False)
+    try:
+        return "\n".join(lines(status))
+    except (KeyError, TypeError, ValueError):
+        raise AgentUnreachable(
+            f"the agent at {settings.listen.admin} tells its status in other words than this command knows",
+            hint="are they of one version? restart the agent after an upgrade",
+        ) from None
 
 
 def lines(status: Mapping[str, Any]) -> Iterator[str]:
