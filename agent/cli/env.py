@@ -2,16 +2,23 @@
 
 import argparse
 import json
+import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.configuration import settings_of
-from agent.cli.environment import Environment, environment
-from agent.cli.reach import access
+from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment
+from agent.cli.reach import Access, access
+from agent.cli.terminal import say
+from agent.errors import ConfigurationError
 
 HELP = "print the environment an SDK needs to have a role"
 EXAMPLE = 'eval "$(rolecall env backup)"'
+
+#: What every reader of .env files takes as it stands.
+_PLAIN = re.compile(r"[A-Za-z0-9_./:,@%+=-]*")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +31,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the environment. It holds the token: that is what was asked for."""
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
-    write = _FORMATS["json" if arguments.json else arguments.format]
-    print(write(environment(reach)))
+    name = "json" if arguments.json else arguments.format
+    if not reach.bare:
+        _mind_the_newline(reach, name)
+    print(_FORMATS[name](environment(reach, os.environ)))
     return 0
+
+
+def _mind_the_newline(reach: Access, name: str) -> None:
+    said = f"the token file {reach.token_file} holds more than one bare token, which most SDKs refuse to send"
+    path = shlex.quote(str(reach.token_file))
+    hint = f'take the newline away: printf %s "$(head -n 1 {path})" | install -m 600 /dev/stdin {path}'
+    if name == "systemd":
+        raise ConfigurationError(said, hint=hint)  # there it is the file or nothing
+    say(f"warning: {said}: only the value is passed on, which some SDKs do not know\nhint: {hint}")
 
 
 def as_shell(env: Environment) -> str:
@@ -35,7 +53,9 @@ def as_shell(env: Environment) -> str:
     return "\n".join([f"unset {' '.join(env.unset)}", *lines])
 
 
-def _fish(env: Environment) -> str:
+def as_fish(env: Environment) -> str:
+    """Lines for fish to source; it minds two characters between single quotes."""
+
     def quoted(value: str) -> str:
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
@@ -43,48 +63,75 @@ def _fish(env: Environment) -> str:
     return "\n".join([*(f"set -e {name}" for name in env.unset), *lines])
 
 
-def _dotenv(env: Environment) -> str:
-    def quoted(value: str) -> str:
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+def as_dotenv(env: Environment) -> str:
+    """Write a .env file. Its readers agree on no escapes, so there are none; nor can it unset anything."""
 
-    return "\n".join(f"{name}={quoted(value)}" for name, value in env.settings.items())
+    def quoted(name: str, value: str) -> str:
+        if _PLAIN.fullmatch(value):
+            return value
+        for quote, minded in (("'", "'\\"), ('"', '"\\$`')):
+            if not any(one in value for one in (*minded, "${", "\n")):
+                return f"{quote}{value}{quote}"
+        raise _unwritable("dotenv", name)
 
-
-def _docker(env: Environment) -> str:
-    """For --env-file, which knows no quotes; the file of the token is not in the container, its value is enough."""
     return "\n".join(
-        f"{name}={value}" for name, value in env.settings.items() if name != "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+        [
+            f"# must not be set: {' '.join(env.unset)}",
+            *(f"{name}={quoted(name, value)}" for name, value in env.settings.items()),
+        ]
     )
 
 
-def _systemd(env: Environment) -> str:
-    """A drop-in. Everybody can read units, so the token comes as a credential; %d is where systemd puts those."""
+def as_docker(env: Environment) -> str:
+    """For --env-file, which knows no quotes; the file of the token is not in the container, its value is enough."""
+    lines = ["# docker run --network host --env-file: the address is this machine's own"]
+    for name, value in env.settings.items():
+        if "\n" in value:
+            raise _unwritable("docker", name)
+        if name != TOKEN_FILE:
+            lines.append(f"{name}={value}")
+    return "\n".join(lines)
+
+
+def as_systemd(env: Environment) -> str:
+    """Write a drop-in. All may read units, so the token comes as a credential; %d is where systemd puts those."""
     settings = dict(env.settings)
-    settings.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN", None)
-    file = settings.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", None)
+    settings.pop(TOKEN, None)
+    file = settings.pop(TOKEN_FILE, None)
     lines = ["[Unit]", "Wants=rolecall.service", "After=rolecall.service", "", "[Service]"]
     if file is not None:
+        if "\n" in file:
+            raise _unwritable("systemd", TOKEN_FILE)
         lines += [
             f"LoadCredential=rolecall-token:{file.replace('%', '%%')}",
-            'Environment="AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=%d/rolecall-token"',
+            f'Environment="{TOKEN_FILE}=%d/rolecall-token"',
         ]
     lines += [f'Environment="{name}={_unit(value)}"' for name, value in settings.items()]
     return "\n".join([*lines, f"UnsetEnvironment={' '.join(env.unset)}"])
 
 
-def _unit(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-
-
-def _json(env: Environment) -> str:
+def as_json(env: Environment) -> str:
+    """For other programs: what to set, and what must not be there."""
     return json.dumps({"set": env.settings, "unset": env.unset}, indent=2)
+
+
+def _unit(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return escaped.replace("\n", "\\n")
+
+
+def _unwritable(name: str, variable: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the value of {variable} has characters that no {name} file can hold",
+        hint="choose another --format, or another path for the token file",
+    )
 
 
 _FORMATS: dict[str, Callable[[Environment], str]] = {
     "sh": as_shell,
-    "fish": _fish,
-    "dotenv": _dotenv,
-    "docker": _docker,
-    "systemd": _systemd,
-    "json": _json,
+    "fish": as_fish,
+    "dotenv": as_dotenv,
+    "docker": as_docker,
+    "systemd": as_systemd,
+    "json": as_json,
 }

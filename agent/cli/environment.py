@@ -1,6 +1,6 @@
 """Which environment makes an unmodified SDK fetch a role from here, and nothing get in its way?"""
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.cli.reach import Access
@@ -19,7 +19,8 @@ UNSET: tuple[str, ...] = (
     "AWS_ROLE_SESSION_NAME",
 )
 
-_TOKENS = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+#: The token, as its value and as a file.
+TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +31,31 @@ class Environment:
     unset: tuple[str, ...]
 
 
-def environment(access: Access, present: dict[str, str] | None = None) -> Environment:
-    """The environment for one role; NO_PROXY is added to what is present (default: our own environment)."""
-    present = dict(os.environ) if present is None else present
+def environment(access: Access, present: Mapping[str, str]) -> Environment:
+    """The environment for one role; NO_PROXY is added to what is `present`."""
     settings = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": access.url}
     unset = UNSET
-    if access.token is not None and access.token_file is not None:
-        # Some SDKs know only the value and some only the file, so both are given.
-        settings["AWS_CONTAINER_AUTHORIZATION_TOKEN"] = access.token.reveal()
-        settings["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(access.token_file.absolute())
+    # Some SDKs know only the value and some only the file, so both are given; but most prefer the file, send it as it
+    # is, and refuse to send a newline.
+    if access.token is not None:
+        settings[TOKEN] = access.token.reveal()
     else:
-        unset += _TOKENS
+        unset += (TOKEN,)
+    if access.token_file is not None and access.bare:
+        settings[TOKEN_FILE] = str(access.token_file)
+    else:
+        unset += (TOKEN_FILE,)
     settings["AWS_EC2_METADATA_DISABLED"] = "true"
-    for name in ("NO_PROXY", "no_proxy"):
-        # Five SDKs send the request, token and all, to HTTP_PROXY unless they are told not to.
-        settings[name] = _with_loopback(present.get(name, ""), access.host)
+    # Five SDKs send the request, token and all, to HTTP_PROXY unless they are told not to. Who set one of the two
+    # names meant both, and some programs read only the other.
+    listed = ",".join(filter(None, (present.get(name, "") for name in ("NO_PROXY", "no_proxy"))))
+    settings["NO_PROXY"] = settings["no_proxy"] = _with_loopback(listed, access.address.host)
     return Environment(settings, unset)
 
 
 def _with_loopback(listed: str, host: str) -> str:
-    names = [name for name in listed.split(",") if name]
-    return ",".join(names + [name for name in dict.fromkeys((host, "127.0.0.1", "localhost")) if name not in names])
+    names = dict.fromkeys(filter(None, (name.strip() for name in listed.split(","))))
+    if "*" in names:
+        return "*"  # everything goes without a proxy already; beside other names most programs would not know the *
+    ours = (host, f"[{host}]") if ":" in host else (host,)  # an IPv6 address is written either way
+    return ",".join(names | dict.fromkeys((*ours, "127.0.0.1", "localhost")))

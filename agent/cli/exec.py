@@ -5,6 +5,7 @@ It takes our place (execve(2)), so signals and exit code are its own; nothing of
 
 import argparse
 import os
+import signal
 from pathlib import Path
 
 from agent.cli.configuration import settings_of
@@ -36,8 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
     # SDKs that ask once only must find the role there, so we ask before they do.
     reach.fetch_patiently(arguments.timeout)
-    env = environment(reach)
+    env = environment(reach, os.environ)
     merged = {name: value for name, value in os.environ.items() if name not in env.unset} | env.settings
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores these two, and what is ignored stays so in the command
     try:
         os.execvpe(command[0], command, merged)  # noqa: S606 - running what the user typed is what this verb is for
     except FileNotFoundError:
