@@ -6,6 +6,8 @@ the verb that was asked for is imported, so that a small one starts fast.
 
 import argparse
 import difflib
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,7 +34,12 @@ VERBS = (
     "sandbox",
 )
 
+#: Verbs that print no result, so that there is nothing to be had as JSON.
+_SILENT = frozenset({"run", "wait", "exec"})
+
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+_CANNOT_WRITE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Verb(Protocol):
@@ -53,8 +60,16 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks; the exit code: 0 done, 1 it did not work, 2 usage or configuration."""
     words = _config_last(list(sys.argv[1:] if argv is None else argv))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path may hold bytes that are no text, and a terminal may not know our punctuation: neither is a reason to
+        # say nothing at all.
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
-        return _dispatch(words)
+        try:
+            return _dispatch(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # now, while what goes wrong with it can still be said
     except ConfigurationError as error:
         _apologise(error)
         return MISUSED
@@ -63,16 +78,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; without this the interpreter complains once more at exit.
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        # Without this the interpreter tries once more at exit, and complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # that is somebody who has seen enough
+            _apologise(AgentError(f"the output cannot be written: {(error.strerror or '').lower()}"))
         return FAILED
 
 
 def _dispatch(words: list[str]) -> int:
-    if not words or words[0] in {"-h", "--help", "help"}:
+    if not words:
+        print(_overview(), file=sys.stderr)
+        return MISUSED
+    if words[0] == "help" and len(words) > 1:
+        words = [words[1], "--help"]
+    if words[0] in {"-h", "--help", "help"}:
         print(_overview())
-        return DONE if words else MISUSED
+        return DONE
     if words[0] in {"-V", "--version"}:
         print(f"rolecall {__version__}")
         return DONE
@@ -89,6 +113,7 @@ def _dispatch(words: list[str]) -> int:
         description=verb.HELP,
         epilog=f"example:\n  {verb.EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # what is short for one option today is short for two tomorrow
     )
     parser.add_argument(
         "-c",
@@ -97,7 +122,8 @@ def _dispatch(words: list[str]) -> int:
         metavar="FILE",
         help="configuration (default: $ROLECALL_CONFIG, ./rolecall.toml, /etc/rolecall/rolecall.toml)",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    if name not in _SILENT:
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.configure(parser)
     # What follows a "--" is a command for somebody else: argparse would take options out of it.
     mine, command = _split(words[1:])
@@ -136,8 +162,9 @@ def _overview() -> str:
 
 def _config_last(words: list[str]) -> list[str]:
     """Take `-c FILE` before the verb as if it stood after it; both are habits people have."""
-    if len(words) > 2 and words[0] in {"-c", "--config"}:
-        return [words[2], *words[:2], *words[3:]]
+    count = 2 if words[:1] in (["-c"], ["--config"]) else 1
+    if words and words[0].startswith(("-c", "--config")) and len(words) > count:
+        return [words[count], *words[:count], *words[count + 1 :]]
     return words
 
 
