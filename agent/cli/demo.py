@@ -8,20 +8,25 @@ import argparse
 import asyncio
 import os
 import secrets
+import shlex
+import signal
 import socket
 import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from agent.assembly.keys import make_key, read_key
 from agent.assembly.publishing import publisher
 from agent.cli.environment import environment
-from agent.cli.reach import access
+from agent.cli.reach import Access, Reply, access
 from agent.cli.run import daemon, in_loop
 from agent.cli.sandbox import world_of
-from agent.cli.terminal import paint, show_json
-from agent.errors import CredentialsUnavailable
+from agent.cli.terminal import Progress, paint, show_json
+from agent.errors import AgentError, ListenerUnavailable
 from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
 from agent.settings import Settings, load
@@ -31,6 +36,7 @@ EXAMPLE = "rolecall demo --once"
 
 ISSUER = "https://oidc.example.com"
 BUCKET = "demo-bucket"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GREETING = b"Fetched with a role, and no secret on any disk.\n"
 
 _CONFIGURATION = """\
@@ -78,13 +84,59 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring everything up, and either go once round or stay until Ctrl-C."""
-    with TemporaryDirectory(prefix="rolecall-demo-") as home:
-        in_loop(_demo(Path(home), once=arguments.once, as_json=arguments.json))
+    """Bring everything up, and either go once round or stay until Ctrl-C or SIGTERM; either way nothing is left."""
+    with _swept() as home:
+        try:
+            in_loop(_interruptible(_demo(home, once=arguments.once, as_json=arguments.json)))
+        except KeyboardInterrupt:
+            if arguments.once:
+                raise
     return 0
 
 
+@contextmanager
+def _swept() -> Iterator[Path]:
+    """A directory that is gone afterwards, even if a signal comes before there is a loop, or during the sweeping."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        with TemporaryDirectory(prefix="rolecall-demo-") as home:
+            try:
+                for number in _ENDING:
+                    signal.signal(number, interrupt)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+                yield Path(home)
+            finally:
+                signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    finally:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)  # forgets those that came meanwhile
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+async def _interruptible(main: Coroutine[Any, Any, None]) -> None:
+    """Run it; a signal cancels it, so that everything open is closed in order. Raises KeyboardInterrupt then."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(main)
+    for number in _ENDING:
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a loop that closes leaves signals their default: to kill
+
+
 async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
+    progress = Progress()
+    progress.show("starting: a key, its issuer's site, a sandbox AWS, the agent …")
     (home / "keys").mkdir(mode=0o700)
     (home / "site").mkdir()
     await asyncio.to_thread(make_key, home / "keys", "rsa-2048")
@@ -98,9 +150,14 @@ async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
         await _publish(settings)
         stage = _Stage(home, settings, sandbox)
         if once:
-            await daemon(settings, until=lambda: _round_trip(stage, as_json=as_json))
+            await daemon(settings, ready=lambda _: progress.clear(), until=lambda: _round_trip(stage, as_json=as_json))
         else:
-            await daemon(settings, ready=lambda _: print("\n".join(_screen(stage)), flush=True))
+
+            def show(_: object) -> None:
+                progress.clear()
+                print("\n".join(_screen(stage)), flush=True)
+
+            await daemon(settings, ready=show, until=asyncio.Event().wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +171,30 @@ class _Stage:
 
 def _settings(home: Path, endpoint: str) -> Settings:
     path = home / "rolecall.toml"
+    credentials, admin = _free_ports(9170, 9171)
     path.write_text(
-        _CONFIGURATION.format(
-            issuer=ISSUER, home=home, endpoint=endpoint, credentials=_free_port(9170), admin=_free_port(9171)
-        )
+        _CONFIGURATION.format(issuer=ISSUER, home=home, endpoint=endpoint, credentials=credentials, admin=admin)
     )
     return load(path, environ={}, host=socket.gethostname())
 
 
-def _free_port(wanted: int) -> int:
-    """The usual port if it is free, or any other: the demo also runs beside an agent."""
+def _free_ports(*wanted: int) -> list[int]:
+    """The usual ports where they are free, else others: the demo also runs beside an agent."""
+    with ExitStack() as held:  # all at once, so that none is chosen twice
+        return [held.enter_context(_bound(port)).getsockname()[1] for port in wanted]
+
+
+def _bound(wanted: int) -> socket.socket:
     for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise CredentialsUnavailable("no port is free on 127.0.0.1", hint="stop something that listens there")
+        probe = socket.socket()
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            probe.close()
+        else:
+            return probe
+    raise ListenerUnavailable("no port is free on 127.0.0.1", hint="stop something that listens there")
 
 
 def _with_permissions(trusting: World, furnished: World) -> World:
@@ -163,12 +225,23 @@ async def _publish(settings: Settings) -> None:
     await publisher(settings.publishing).publish(shown)
 
 
+async def _fetched(reach: Access) -> Reply:
+    """Fetch as a command does, but so that a signal need not wait for its patience to end."""
+    for _ in range(40):
+        try:
+            return await asyncio.to_thread(reach.fetch)
+        except AgentError as error:
+            if not error.retryable:
+                raise
+        await asyncio.sleep(0.25)
+    return await asyncio.to_thread(reach.fetch)
+
+
 async def _round_trip(stage: _Stage, *, as_json: bool) -> None:
     """Fetch over the real endpoint, ask AWS who we are, and say it."""
     from aiobotocore.session import get_session
 
-    reach = access(stage.settings, "backup", None)
-    fetched = (await asyncio.to_thread(reach.fetch_patiently, 10.0)).document
+    fetched = (await _fetched(access(stage.settings, "backup", None))).document
     client = get_session().create_client(
         "sts",
         region_name=stage.settings.sts.region,
@@ -188,6 +261,9 @@ async def _round_trip(stage: _Stage, *, as_json: bool) -> None:
 def _screen(stage: _Stage) -> list[str]:
     admin = stage.settings.listen.admin
     _write_environment(stage)
+    home, command = shlex.quote(str(stage.home)), _command()
+    python = shlex.quote(sys.executable)
+    fault = '{"kind": "status", "status": 503, "times": 3}'
     get = f"get_object(Bucket='{BUCKET}', Key='hello.txt')['Body'].read()"
     sample = f"import botocore.session as b; print(b.get_session().create_client('s3').{get})"
     return [
@@ -195,16 +271,25 @@ def _screen(stage: _Stage) -> list[str]:
         + f" A sandbox AWS ({stage.sandbox.endpoint_url}), a fresh key, its issuer's site and the agent",
         f"run; the roles {paint('backup', 'cyan')} and {paint('reports', 'cyan')} are served. In another terminal:",
         "",
-        f"  . {stage.home}/backup.env          {paint('# or reports.env, which may only read', 'dim')}",
+        f"  . {home}/backup.env          {paint('# or reports.env, which may only read', 'dim')}",
         "  aws sts get-caller-identity",
         f"  aws s3 cp s3://{BUCKET}/hello.txt -",
-        f'  {sys.executable} -c "{sample}"',
+        f'  {python} -c "{sample}"',
         "",
-        f"  {Path(sys.argv[0]).absolute()} status -c {stage.home}/rolecall.toml",
+        f"  {command} status -c {home}/rolecall.toml",
+        f"  curl -X PUT {stage.sandbox.control_url}/faults -d '{fault}'   {paint('# AWS misbehaves', 'dim')}",
+        "",
         f"Look at http://{admin}/ (status), http://{admin}/metrics and {stage.home}/rolecall.toml",
-        f"Make AWS misbehave: curl {stage.sandbox.control_url}/faults   {paint('# see docs/sandbox.md', 'dim')}",
         "Ctrl-C ends it all and leaves nothing behind.",
     ]
+
+
+def _command() -> str:
+    """How this program was started, to be pasted: as a command, or as a module, whose file cannot be run."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m agent"
+    return shlex.quote(str(started.absolute()))
 
 
 def _write_environment(stage: _Stage) -> None:

@@ -66,7 +66,7 @@ async def daemon(
 ) -> None:
     """Assemble and live, until SIGTERM or SIGINT, or until `until` returns; `ready` is told the open listeners.
 
-    With `until`, those two signals are left to whoever called. Raises the AgentError that kept it from starting.
+    With `until`, signals are left to whoever called. Raises the AgentError that kept it from starting.
     """
     info = os.fstat(sys.stderr.fileno())
     journal = to_journal(os.environ.get("JOURNAL_STREAM"), info.st_dev, info.st_ino)
@@ -82,13 +82,13 @@ async def daemon(
         manager=manager,
         credentials_directory=Path(directory) if directory else None,
     )
-    loop = asyncio.get_running_loop()
     if until is None:
+        loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, service.nudge)
         until = stop.wait
-    loop.add_signal_handler(signal.SIGHUP, service.nudge)
 
     def tell_ready(addresses: dict[str, Address]) -> None:
         # What lives now lives until the end: the collector need not look at it again.
