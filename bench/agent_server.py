@@ -1,0 +1,85 @@
+"""What is measured: the credentials listener as the daemon runs it, with a source that needs no AWS."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from agent.callers import Grant
+from agent.callers.bearer import BearerTokens
+from agent.clock import Clock, RemoteClock, SystemClock
+from agent.credentials import Credentials
+from agent.events import Event
+from agent.outputs import documents
+from agent.outputs.ecs import serving_credentials
+from agent.schedule import RefreshPolicy
+from agent.secret import Secret
+from agent.sessions import RoleSession
+from agent.vending import Vendor
+from agent.web.stats import RequestStats
+
+ROLE = "web"
+
+
+def made_up(clock: Clock) -> Credentials:
+    """A set of the usual size: with it, the body comes to 1.2 kB."""
+    now = clock.now()
+    return Credentials(
+        access_key_id="ASIAEXAMPLEEXAMPLE00",
+        secret_access_key=Secret("s" * 40),
+        session_token=Secret("t" * 900),
+        obtained_at=now,
+        expires_at=now + timedelta(hours=1),
+        role_arn="arn:aws:iam::123456789012:role/web",
+        account_id="123456789012",
+    )
+
+
+class MadeUp:
+    """A source whose answers come at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def fetch(self) -> Credentials:
+        """Answer without asking anybody."""
+        return made_up(self._clock)
+
+
+def ignore(event: Event) -> None:
+    """Report nothing: what is logged is said once a set, not once a request."""
+
+
+def complain(error: BaseException) -> None:
+    """Say what must not happen."""
+    print(f"bug: {error!r}", file=sys.stderr)
+
+
+async def serve(token_file: Path) -> None:
+    """Print the port, serve until killed."""
+    clock = RemoteClock(SystemClock())
+    session = RoleSession(
+        ROLE,
+        "arn:aws:iam::123456789012:role/web",
+        MadeUp(clock),
+        RefreshPolicy(),
+        clock=clock,
+        report=ignore,
+        spread=lambda: 0.5,
+    )
+    await session.renew()
+    tokens = BearerTokens({token_file: timedelta(hours=1)}, clock=clock, report=ignore)
+    grant = Grant(ROLE, frozenset({("token.file", str(token_file))}))
+    vendor = Vendor({ROLE: session}, [tokens], [grant], ignore)
+    where = ("127.0.0.1", 0)
+    async with serving_credentials(vendor, clock, [ROLE], where, RequestStats(), complain) as (_, port):
+        print(port, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_bytes(documents.ecs(made_up(SystemClock())))
+    run = asyncio.run if sys.argv[3:] == ["asyncio"] else uvloop.run
+    run(serve(Path(sys.argv[1])))
