@@ -26,7 +26,6 @@ from botocore.exceptions import BotoCoreError
 from botocore.handlers import disable_signing
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
-from botocore.useragent import UserAgentString
 
 from agent import __version__
 from agent.errors import ConfigurationError
@@ -205,7 +204,6 @@ class SealedSession(AioSession):
         self.register("choose-signer.sts", disable_signing)
         self.register_component("config_store", ConfigValueStore(mapping=_defaults()))
         self.register_component("data_loader", StsLoader())
-        self.register_component("user_agent_creator", UserAgentString(*("",) * 6))
 
     @property
     def full_config(self) -> dict[str, Any]:

@@ -87,16 +87,11 @@ def _said(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from botocore's exception through aiohttp's to the system's; they keep theirs in as many ways."""
+    """Walk from botocore's exception, which keeps its cause in a way of its own, through aiohttp's to the system's."""
     seen: set[int] = set()
     next_one: object = error
     while isinstance(next_one, BaseException) and id(next_one) not in seen:
         seen.add(id(next_one))
         yield next_one
         kept = getattr(next_one, "kwargs", None)
-        next_one = (
-            (kept.get("error") if isinstance(kept, dict) else None)
-            or getattr(next_one, "certificate_error", None)
-            or getattr(next_one, "os_error", None)
-            or next_one.__cause__
-        )
+        next_one = (kept.get("error") if isinstance(kept, dict) else None) or next_one.__cause__

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from agent import __version__
-from agent.clients.aws import StsEndpoint, sts_client
+from agent.clients.aws import SealedSession, StsEndpoint, sts_client
 from agent.credentials.sts import AwsSts, Role
 from agent.errors import ConfigurationError, CredentialsRefused, CredentialsUnavailable
 from agent.secret import Secret
@@ -186,6 +186,21 @@ async def test_nothing_that_lies_around_is_used_or_does_harm(
     for name, value in poison.items():
         monkeypatch.setenv(name, value.replace("{home}", str(tmp_path)))
     await check_undisturbed()
+
+
+async def test_files_that_cannot_be_read_in_the_usual_places_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    for name in ("config", "credentials"):
+        (tmp_path / ".aws" / name).write_bytes(b"[[[\x00\xff= garbage")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    await check_undisturbed()
+
+
+def test_a_bearer_token_of_the_environment_is_not_even_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_BEARER_TOKEN_STS", "canary-ambient")
+    assert SealedSession().get_auth_token(signing_name="sts") is None
 
 
 ALL_AT_ONCE = """

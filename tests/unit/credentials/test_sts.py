@@ -27,6 +27,7 @@ from tests.fakes.sts_server import (
 from tests.unit.credentials.conftest import ROLE, BenchFor
 
 HALF = timedelta(milliseconds=500)
+EMPTY = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult/></AssumeRoleWithWebIdentityResponse>"
 EXPIRED = "Token expired: current date/time {now} must be before the expiration date/time 1753089571"
 
 
@@ -152,6 +153,8 @@ async def test_any_answer_of_sts_teaches_the_clock(bench_for: BenchFor, reply: R
         http("<html>Sign in</html>", date=START + timedelta(days=1)),
         http("<html>Bad gateway</html>", 502, date=START + timedelta(days=1), request_id=None),
         http("", date=START + timedelta(days=1)),
+        http(EMPTY, date=START + timedelta(days=1)),
+        error("AccessDenied", "current date/time 1753382758", 403, date=None),
         granted(date="half past nine"),
         granted(date="Fri, 20 Nov 1970 12:00:00 GMT"),
         granted(date="Fri, 20 Nov 9999 23:59:59 GMT"),

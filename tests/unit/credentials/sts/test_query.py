@@ -96,9 +96,11 @@ async def test_a_name_that_does_not_resolve_is_said() -> None:
 
 
 TOKEN_PARTS = (CANARY_TOKEN, *CANARY_TOKEN.split("."))
-SECRETS = (CANARY_SECRET, CANARY_SESSION, *TOKEN_PARTS)
+ANOTHER_TOKEN = "eyJhbm90aGVyIjoiY2FuYXJ5In0.eyJhbm90aGVyIjoxfQ.YW5vdGhlcg"
+SECRETS = (CANARY_SECRET, CANARY_SESSION, *TOKEN_PARTS, *ANOTHER_TOKEN.split("."))
 ECHOES = {
     "the whole token": f"Value '{CANARY_TOKEN}' at 'webIdentityToken' failed to satisfy constraint",
+    "another token": f"Value '{ANOTHER_TOKEN}' was shown before",
     "its parts": f"Value '{CANARY_TOKEN.split('.')[1]}' is not a claim set",
     "its signature": f"Signature {CANARY_TOKEN.split('.')[2]} is wrong",
     "a part of it": f"no: \n{CANARY_TOKEN[:30]}",
