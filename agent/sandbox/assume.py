@@ -75,7 +75,7 @@ class WebIdentity:
         world = self._cloud.world
         now = self._cloud.now().replace(microsecond=0)
         short = self._cloud.faults.strike(role.arn, ("lifetime",))
-        lifetime = timedelta(seconds=short[-1].seconds) if short else asked.duration
+        lifetime = min(asked.duration, *(timedelta(seconds=one.seconds) for one in short)) if short else asked.duration
         arn = f"arn:{world.partition}:sts::{world.account_id}:assumed-role/{role.name}/{asked.session_name}"
         user_id = f"{role.unique_id}:{asked.session_name}"
         keys = {

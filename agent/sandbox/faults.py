@@ -16,6 +16,8 @@ Kind = Literal[
     "lifetime", "clock", "certificate",
 ]  # fmt: skip
 Garbage = Literal["not_xml", "empty", "html", "truncated", "empty_members", "missing_members", "expired", "wrong_root"]
+#: Ten years, in seconds: more is a mistake, and may be more than dates can hold.
+_LONGEST: Final = 315_360_000
 #: Faults that belong to the sandbox as a whole, not to one request.
 _AMBIENT: Final = ("clock", "certificate")
 
@@ -52,8 +54,11 @@ class Fault:
                 f"the fault {self.kind} is the same for every request",
                 hint="Leave out times and role, and remove the fault when it has served.",
             )
-        if self.kind in ("slow", "lifetime") and self.seconds < 0:
-            raise ConfigurationError(f"the fault {self.kind} has negative seconds", hint="Give 0 or more.")
+        least = -_LONGEST if self.kind == "clock" else 0
+        if not least <= self.seconds <= _LONGEST:
+            raise ConfigurationError(
+                f"the fault {self.kind} cannot be of {self.seconds} seconds", hint=f"Give {least} to {_LONGEST}."
+            )
         if not 400 <= self.status <= 599:
             raise ConfigurationError(f"{self.status} is no error status", hint="Give one from 400 to 599.")
         if self.times is not None and self.times < 1:

@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from agent.clock import Clock
-from agent.sandbox.fetch import Fetcher, Unreachable, Untrusted
+from agent.sandbox.fetch import Fetched, Unreachable, Untrusted
 from agent.sandbox.refusals import NO_KEY, WRONG_CERTIFICATE, invalid_token
 from agent.sandbox.world import Provider
 
@@ -30,6 +30,14 @@ class _Kept:
     fetched: float
 
 
+class Fetches(Protocol):
+    """What this module needs of whoever fetches."""
+
+    async def get(self, url: str, thumbprints: tuple[str, ...], /) -> Fetched:
+        """Fetch a document. Raises Unreachable or Untrusted."""
+        ...
+
+
 class Issuers:
     """The keys of every issuer, fetched when they are asked for.
 
@@ -38,7 +46,7 @@ class Issuers:
             is not in the kept set always has it fetched anew.
     """
 
-    def __init__(self, fetcher: Fetcher, clock: Clock, kept: timedelta) -> None:
+    def __init__(self, fetcher: Fetches, clock: Clock, kept: timedelta) -> None:
         self._fetcher = fetcher
         self._clock = clock
         self._kept = kept.total_seconds()

@@ -32,7 +32,7 @@ _LISTING: Final = frozenset(
     }
 )
 _HARMLESS: Final = frozenset({"x-id"})
-_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
 
 
 class S3:

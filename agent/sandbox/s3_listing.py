@@ -5,6 +5,7 @@ ListObjectsV2: prefix, delimiter, pages.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -88,7 +89,7 @@ def _group(key: str, prefix: str, delimiter: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,10}", text):
         raise Refusal("InvalidArgument", "Provided max-keys not an integer or within integer range")
     return min(int(text), _MOST)
 

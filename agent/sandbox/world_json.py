@@ -64,7 +64,8 @@ def _provider(document: object) -> Provider:
 def _role(document: object) -> Role:
     fields = _fields(document, _ROLE, "role", "arn", "trust_policy")
     if "max_session" in fields:
-        fields["max_session"] = timedelta(seconds=fields["max_session"])
+        # what is beyond a day is refused by Role, and may be more than a timedelta can hold
+        fields["max_session"] = timedelta(seconds=max(0, min(fields["max_session"], 86_400)))
     fields["policies"] = tuple(fields.get("policies", ()))
     return Role(**fields)
 
