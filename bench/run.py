@@ -75,7 +75,9 @@ def daemon(rounds: int) -> None:
     )
     print(f"\nthe whole daemon, 10 roles, RSA-2048: median of {rounds}")
     print(f"  first credentials after {first:.2f} s, of which STS {sts:.3f} s; {cpu:.2f} s of CPU until then")
+    best = min(run.first - run.sts for run in runs)
     print(verdict("start to first credentials without STS, s", first - sts, 0.5, at_least=False))
+    print(verdict("start to first credentials without STS, at best, s", best, 0.5, at_least=False))
     print(verdict("resident memory, MB", resident / 1e6, 80, at_least=False))
 
 
