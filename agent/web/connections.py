@@ -135,6 +135,11 @@ class Connection(asyncio.Protocol):
             return False
         return (self._ordinary is not None and self._ordinary.busy) or self._transport.get_write_buffer_size() > 0
 
+    @property
+    def idle(self) -> bool:
+        """Whether it can be ended and nobody loses an answer."""
+        return self._transport is not None and not self.busy
+
     def close(self) -> None:
         """End it as soon as what has been written is on its way."""
         if self._transport is not None:

@@ -1,11 +1,11 @@
 """Where do requests come in, and how does that end?"""
 
 import asyncio
-import errno
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
@@ -33,7 +33,14 @@ _RESERVED = 128
 #: How long to wait, in seconds, when the machine cannot give us another connection.
 _BREATHER = 0.25
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: How long such trouble is not told of again, in seconds.
+_AGAIN = 60.0
+
+#: Among so many of the oldest connections is looked for one that can go when there are too many.
+_OLDEST = 64
+
+#: The most connections of an ordinary application. The oldest gives way, since aiohttp lets who says nothing stay.
+_MOST_ORDINARY = 64
 
 OnBug = Callable[[BaseException], None]
 
@@ -46,12 +53,24 @@ async def serving(application: web.Application, where: Address | socket.socket) 
     Raises ListenerUnavailable.
     """
     listening = sockets.opened(where)
+    loop = asyncio.get_running_loop()
     address = sockets.address_of(listening)
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=75.0, shutdown_timeout=GRACE)
     try:
         await runner.setup()
-        await web.SockSite(runner, listening, backlog=sockets.BACKLOG).start()
-        yield address
+        server = runner.server
+        assert server is not None  # it has been set up
+
+        def connected() -> web.RequestHandler:
+            for oldest in server.connections[: 1 - _MOST_ORDINARY]:
+                oldest.force_close()
+            return server()
+
+        accepting = await loop.create_server(connected, sock=listening, backlog=sockets.BACKLOG)
+        try:
+            yield address
+        finally:
+            accepting.close()
     finally:
         await runner.cleanup()
         listening.close()
@@ -104,13 +123,15 @@ class _Listener:
         self._loop = asyncio.get_running_loop()
         self._on_bug = on_bug
         self._limits = limits
-        self._most = min(limits.connections, _descriptors() - _RESERVED)
+        descriptors = _descriptors()
+        self._most = min(limits.connections, max(descriptors - _RESERVED, descriptors // 4))
         self._route = OrdinaryRoute(output, clock, stats, on_bug)
         self._server = web.Server(self._route, request_factory=self._request)
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # oldest first
         self._adoptions: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closing = False
+        self._told = -_AGAIN  # steady time at which it was last told that there was no accepting
         self._empty = asyncio.Event()
         self.answers = ReadyAnswers(output, clock, on_bug)
         self.stats = stats
@@ -151,7 +172,7 @@ class _Listener:
         return OrdinaryConnection(self._server, self._route, connection.ends, connection.linger)
 
     def lost(self, connection: Connection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if not self._connections:
             self._empty.set()
 
@@ -163,7 +184,8 @@ class _Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return False
             except OSError as error:
-                self._pause(error)
+                if not self._closing:
+                    self._pause(error)
                 return False
             try:
                 self._take(accepted, str(peer[0]))
@@ -183,7 +205,7 @@ class _Listener:
             if not received:
                 accepted.close()  # connected, and gone again without a word
                 return
-        if len(self._connections) >= self._most:
+        if len(self._connections) >= self._most and not self._make_room():
             accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
             accepted.close()
             return
@@ -202,7 +224,7 @@ class _Listener:
 
     def _adopt(self, accepted: socket.socket, ends: Ends, begin: Beginning) -> None:
         connection = Connection(self, ends, begin)
-        self._connections.add(connection)
+        self._connections[connection] = None
         # Not a TaskGroup: it would wrap whatever ends the service around us in a group of one.
         adoption = self._loop.create_task(self._adopted(accepted, connection))
         self._adoptions.add(adoption)
@@ -230,12 +252,28 @@ class _Listener:
         else:
             self.answers.forget(now)  # requests hold tokens, and answers secrets
 
+    def _make_room(self) -> bool:
+        """End one of the oldest connections, if nobody waits for an answer on it.
+
+        So whoever opens connections and says nothing on them keeps nobody out but himself.
+        """
+        for connection in islice(self._connections, _OLDEST):
+            if connection.idle:
+                self.lost(connection)
+                connection.abort()
+                return True
+        return False
+
     def _pause(self, error: OSError) -> None:
-        """Leave those who wait in the backlog for a moment: this machine cannot give us another connection now."""
-        if self._closing or error.errno not in _EXHAUSTED:
+        """Leave those who wait in the backlog for a moment: this machine cannot give us another connection now.
+
+        Whatever the reason: to try again at once would keep the loop busy with nothing else.
+        """
+        now = self.steady()
+        if now - self._told >= _AGAIN:
+            self._told = now
             self._on_bug(error)
-            return
-        self._on_bug(error)
+        self._make_room()
         self._loop.remove_reader(self._listening)
         self._loop.call_later(_BREATHER, self._resume)
 

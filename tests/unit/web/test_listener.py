@@ -115,22 +115,58 @@ async def test_after_the_end_nobody_is_let_in(world: World) -> None:
         await asyncio.open_connection(*address)
 
 
-async def test_who_comes_when_all_places_are_taken_is_told_so_and_let_in_later(world: World) -> None:
+async def test_who_comes_when_all_wait_for_an_answer_is_told_so_and_let_in_later() -> None:
+    world = World()  # nothing fetched yet: everybody waits
     async with world.listening(limits=Limits(connections=3, sweep=0.02)) as address:
         guests = [await asyncio.open_connection(*address) for _ in range(3)]
-        for reader, writer in guests:
+        for _, writer in guests:
             writer.write(request())
-            await reader.readuntil(b"}")
+        await asyncio.sleep(0.05)
         told = await ask(address, request())
         assert (told.status, told.headers["Retry-After"], told.headers["Connection"]) == (503, "1", "close")
         assert b"Overloaded" in told.body
-        guests[0][0].feed_eof()
-        guests[0][1].close()
+        await world.fetch()
+        for reader, writer in guests:
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
         await asyncio.sleep(0.05)
         assert (await ask(address, request())).status == 200
-        for _, writer in guests:
-            writer.close()
     assert world.stats.requests()["ecs", "", 503] == 1
+
+
+async def test_who_takes_all_places_and_says_nothing_keeps_nobody_out(world: World) -> None:
+    async with world.listening(limits=Limits(connections=3)) as address:
+        silent = [await asyncio.open_connection(*address) for _ in range(3)]
+        for _, writer in silent:
+            writer.write(b"GET /v1/")
+        await asyncio.sleep(0.05)
+        guest, to_guest = await asyncio.open_connection(*address)
+        for _ in range(3):
+            to_guest.write(request())
+            assert (await guest.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        assert await silent[0][0].read() == b""  # the oldest had to go
+        for _, writer in (*silent[1:], (guest, to_guest)):
+            assert not writer.is_closing()
+        for _, writer in (*silent, (guest, to_guest)):
+            writer.close()
+
+
+async def test_who_takes_all_places_of_an_application_keeps_nobody_out() -> None:
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    application = web.Application()
+    application.router.add_get("/", hello)
+    async with serving(application, ("127.0.0.1", 0)) as (host, port):
+        silent = [await asyncio.open_connection(host, port) for _ in range(70)]
+        for _, writer in silent:
+            writer.write(b"GET /")
+        await asyncio.sleep(0.05)
+        async with ClientSession() as session, session.get(f"http://{host}:{port}/") as response:
+            assert await response.text() == "hello"
+        assert await silent[0][0].read() == b""
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_when_files_run_out_those_who_wait_are_answered_later(world: World) -> None:
