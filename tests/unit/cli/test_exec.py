@@ -1,0 +1,105 @@
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.answering import answering, http
+from tests.fakes.commands import ROLECALL, clean, rolecall
+from tests.fakes.written import SET, TOKEN, Written, write_configuration
+
+SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+IGNORED = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('SigIgn')][0])"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Written]:
+    with answering(http(200, SET)) as agent:
+        yield write_configuration(tmp_path, credentials=agent.port)
+
+
+def test_the_command_has_the_role_and_nothing_that_would_be_asked_before_it(place: Written) -> None:
+    stale = {"AWS_PROFILE": "other", "AWS_ACCESS_KEY_ID": "AKIA", "AWS_WEB_IDENTITY_TOKEN_FILE": "/x", "KEPT": "yes"}
+    done = rolecall(
+        "exec", "backup", "-c", place.config, "--", sys.executable, "-c", SHOW, **stale, NO_PROXY="internal"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"} & found.keys()
+    assert found["KEPT"] == "yes"
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/v1/credentials/backup")
+    assert found["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == TOKEN
+    assert found["NO_PROXY"] == found["no_proxy"] == "internal,127.0.0.1,localhost"
+
+
+def test_the_exit_code_is_that_of_the_command(place: Written) -> None:
+    assert rolecall("exec", "backup", "-c", place.config, "--", "sh", "-c", "exit 42").returncode == 42
+
+
+def test_the_command_takes_our_place_so_that_signals_reach_it(place: Written) -> None:
+    process = subprocess.Popen(
+        [*ROLECALL, "exec", "backup", "-c", str(place.config), "--", "sh", "-c", "echo $$; exec sleep 30"],
+        env=clean(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert int(process.stdout.readline()) == process.pid
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+    process.stdout.close()
+
+
+def test_the_command_ignores_no_signal_that_it_would_not_ignore_without_us(place: Written) -> None:
+    bare = subprocess.run([sys.executable, "-I", "-c", IGNORED], capture_output=True, text=True, check=True).stdout
+    done = rolecall("exec", "backup", "-c", place.config, "--", "sh", "-c", "grep SigIgn /proc/self/status")
+    alone = subprocess.run(["sh", "-c", "grep SigIgn /proc/self/status"], capture_output=True, text=True, check=True)
+    assert done.stdout == alone.stdout
+    assert bare.strip() not in done.stdout  # Python's own children would ignore SIGPIPE
+
+
+def test_words_after_the_dashes_are_the_command_s_own(place: Written) -> None:
+    done = rolecall("exec", "backup", "-c", place.config, "--", "printf", "%s|", "--json", "-c", "x", "--", "--help")
+    assert done.stdout == "--json|-c|x|--|--help|"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("no-such-command-anywhere", 127, "error: there is no command 'no-such-command-anywhere'\n"),
+        ("/etc", 126, "error: /etc cannot be run: Permission denied\n"),
+        ("/etc/passwd/x", 126, "error: /etc/passwd/x cannot be run: Not a directory\n"),
+    ],
+)
+def test_a_command_that_cannot_be_run_has_the_code_that_shells_give(
+    place: Written, command: str, code: int, said: str
+) -> None:
+    done = rolecall("exec", "backup", "-c", place.config, "--", command)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
+
+
+def test_the_command_starts_only_when_the_role_is_there(tmp_path: Path) -> None:
+    not_yet = http(503, {"code": "CredentialsNotReady", "message": "Not yet."})
+    with answering(not_yet, not_yet, http(200, SET)) as agent:
+        written = write_configuration(tmp_path, credentials=agent.port)
+        done = rolecall("exec", "backup", "-c", written.config, "--", "echo", "started")
+        assert (done.stdout, len(agent.requests)) == ("started\n", 3)
+
+
+def test_without_an_agent_nothing_is_started(tmp_path: Path) -> None:
+    written = write_configuration(tmp_path)
+    done = rolecall("exec", "backup", "-c", written.config, "--timeout", "0s", "--", "touch", tmp_path / "started")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: no agent answers at 127.0.0.1:")
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("words", [("exec", "backup"), ("exec", "backup", "--"), ("exec", "--", "ls"), ("exec",)])
+def test_a_command_and_a_role_are_needed(place: Written, words: tuple[str, ...]) -> None:
+    done = rolecall(*words, ROLECALL_CONFIG=str(place.config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert "usage: " in done.stderr or "hint: for example: " in done.stderr

@@ -1,0 +1,193 @@
+"""The command as a whole: verbs, usage, exit codes, and outputs that cannot be written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent import __version__
+from agent.cli import VERBS, main
+from tests.fakes.answering import answering, http
+from tests.fakes.commands import ROLECALL, clean, rolecall
+from tests.fakes.written import SET, role_status, status_json, write_configuration
+
+
+def test_without_a_word_it_shows_every_verb_and_that_this_was_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(f"\n  {verb} " in err for verb in VERBS)
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_help_is_a_result(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    assert "rolecall demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    assert capsys.readouterr().out == f"rolecall {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("ask", [("{}", "--help"), ("{}", "-h"), ("help", "{}")], ids=["--help", "-h", "help"])
+def test_every_verb_explains_itself_with_an_example(
+    verb: str, ask: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word.format(verb) for word in ask])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    assert f"usage: rolecall {verb}" in out
+    assert "example:\n  " in out
+    assert f"rolecall {verb}" in out.partition("example:")[2]
+    assert "-c FILE" in out
+
+
+def test_every_verb_that_there_is_a_file_for_is_a_verb() -> None:
+    folder = Path(main.__code__.co_filename).parent
+    offering = {path.stem for path in folder.glob("*.py") if "\nHELP = " in path.read_text()}
+    assert offering == set(VERBS)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("stauts", "did you mean: rolecall status"),
+        ("credential", "did you mean: rolecall credentials"),
+        ("frobnicate", "see them all with: rolecall --help"),
+        ("--frobnicate", "see them all with: rolecall --help"),
+    ],
+)
+def test_a_misspelt_verb_is_met_with_the_one_that_was_meant(
+    word: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == 2
+    assert capsys.readouterr() == ("", f"error: there is no command {word!r}\nhint: {hint}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c", "FILE", "env", "reports"],
+        ["--config", "FILE", "env", "reports"],
+        ["--config=FILE", "env", "reports"],
+        ["-cFILE", "env", "reports"],
+        ["env", "-c", "FILE", "reports"],
+        ["env", "reports", "--config=FILE"],
+    ],
+    ids=" ".join,
+)
+def test_the_configuration_may_be_named_before_the_verb_or_after_it(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(write_configuration(tmp_path).config)
+    assert main([word.replace("FILE", config) for word in words]) == 0
+    assert "/v1/credentials/reports" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-c"],
+        ["-c", "FILE"],
+        ["env"],
+        ["env", "--nonsense"],
+        ["env", "reports", "--form", "sh"],  # no abbreviations: they end when a second such option comes
+        ["env", "reports", "--format", "csh"],
+        ["wait", "--timeout", "soon"],
+        ["wait", "--json"],
+        ["status", "--", "ls"],
+        ["env", "reports", "-c", "/nonexistent/rolecall.toml"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2_and_never_a_traceback(words: list[str], tmp_path: Path) -> None:
+    done = rolecall(*words, ROLECALL_CONFIG=str(write_configuration(tmp_path).config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    assert done.stderr
+
+
+def run_into(target: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run with stdout going where a shell would send it."""
+    script = f'"$@" {target}'
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script, "-", *ROLECALL, *words],
+        env=clean(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("env", "--help")], ids=" ".join)
+def test_whoever_reads_may_leave(words: tuple[str, ...]) -> None:
+    assert run_into("| true", *words).stderr == ""
+
+
+@pytest.mark.parametrize("words", [("--version",), ("env", "--help")], ids=" ".join)
+def test_a_full_disk_is_said_to_be_one(words: tuple[str, ...]) -> None:
+    done = run_into("> /dev/full", *words)
+    assert (done.returncode, done.stderr) == (1, "error: the output cannot be written: no space left on device\n")
+
+
+def test_a_closed_stdout_is_nobody_s_crash() -> None:
+    done = run_into(">&-", "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_does_not_know_our_letters_gets_others(tmp_path: Path) -> None:
+    with answering(http(200, status_json(role_status("backup")))) as agent:
+        config = write_configuration(tmp_path, admin=agent.port).config
+        done = rolecall("status", "-c", config, PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u20260001" in done.stdout
+
+
+def test_a_path_that_is_no_text_is_printed_byte_for_byte(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    write_configuration(home)
+    odd = os.fsencode(tmp_path) + b"/\xff"
+    os.symlink(home / "backup.token", odd)
+    done = subprocess.run(
+        [*ROLECALL, "env", "backup", "-c", str(home / "rolecall.toml"), b"--token-file", odd],
+        env=clean(),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert odd in done.stdout
+
+
+HEAVY = {"aiohttp", "aiobotocore", "botocore", "cryptography", "prometheus_client", "asyncio", "yarl", "uvloop"}
+
+LOADED = """
+import json, sys
+from agent.cli import main
+sys.stdout = open("/dev/null", "w")
+code = main(sys.argv[1:])
+print(json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("verb", ["credentials", "env", "wait", "status", "exec"])
+def test_a_small_verb_loads_nothing_large(verb: str, tmp_path: Path) -> None:
+    with answering(http(200, SET)) as agent, answering(http(200, status_json(role_status("reports")))) as admin:
+        config = str(write_configuration(tmp_path, credentials=agent.port, admin=admin.port).config)
+        words = {"status": [], "exec": ["reports", "--", "/nonexistent"]}.get(verb, ["reports"])
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED, verb, "-c", config, *words],
+            env=clean(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    code, modules = json.loads(done.stderr.splitlines()[-1])
+    assert code == (127 if verb == "exec" else 0)
+    assert HEAVY & set(modules) == set()
