@@ -81,6 +81,12 @@ async def test_a_redirect_does_not_carry_the_token_elsewhere(bench_for: BenchFor
     assert elsewhere.server.requests == []
 
 
+async def test_sts_alone_judges_a_token_that_is_too_short(bench_for: BenchFor) -> None:
+    bench = await bench_for(granted())
+    await bench.source._sts.assume_role_with_web_identity(ROLE, Secret("abc"))
+    assert bench.server.requests[0].form["WebIdentityToken"] == "abc"
+
+
 async def test_nobody_listening_is_said(bench_for: BenchFor) -> None:
     bench = await bench_for(granted())
     bench.server._server.close()
