@@ -17,7 +17,8 @@ FROM python:${PYTHON}
 # No shell script starts us and nothing is installed later, so the image needs no installer either.
 RUN python -m pip uninstall --yes --root-user-action=ignore pip \
  && rm -rf /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/idlelib \
- && useradd --system --uid 65532 --user-group --no-create-home --home-dir /var/lib/rolecall rolecall \
+ && groupadd --system --gid 65532 rolecall \
+ && useradd --system --uid 65532 --gid 65532 --no-create-home --home-dir /var/lib/rolecall rolecall \
  && install -d -o rolecall -g rolecall -m 0700 /var/lib/rolecall /run/rolecall
 COPY --from=build /opt/rolecall /opt/rolecall
 ENV PATH=/opt/rolecall/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
