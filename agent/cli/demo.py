@@ -96,25 +96,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _swept() -> Iterator[Path]:
-    """A directory that is gone afterwards, even if a signal comes before there is a loop, or during the sweeping."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
+    """A directory that is gone afterwards: signals that would end us wait, but while `_interruptible` runs."""
     before = {number: signal.getsignal(number) for number in _ENDING}
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         with TemporaryDirectory(prefix="rolecall-demo-") as home:
-            try:
-                for number in _ENDING:
-                    signal.signal(number, interrupt)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
-                yield Path(home)
-            finally:
-                signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            yield Path(home)
     finally:
         for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)  # forgets those that came meanwhile
+            signal.signal(number, signal.SIG_IGN)  # forgets those that came during the sweeping
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for number, action in before.items():
             signal.signal(number, action)
@@ -125,7 +115,9 @@ async def _interruptible(main: Coroutine[Any, Any, None]) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(main)
     for number in _ENDING:
-        loop.add_signal_handler(number, task.cancel)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            loop.add_signal_handler(number, task.cancel)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     try:
         await task
     except asyncio.CancelledError:
