@@ -154,7 +154,7 @@ def test_a_path_that_is_no_text_is_printed_byte_for_byte(tmp_path: Path) -> None
     home = tmp_path / "home"
     write_configuration(home)
     odd = os.fsencode(tmp_path) + b"/\xff"
-    os.symlink(home / "backup.token", odd)
+    Path(os.fsdecode(odd)).symlink_to(home / "backup.token")
     done = subprocess.run(
         [*ROLECALL, "env", "backup", "-c", str(home / "rolecall.toml"), b"--token-file", odd],
         env=clean(),

@@ -30,7 +30,7 @@ AWKWARD = {
     "letters": "/srv/Zürich",
     "everything": "/srv/ '\"$%\\`#;&|<>*?~!{}[]()=\t",
 }
-STALE = {name: "stale" for name in UNSET}
+STALE = dict.fromkeys(UNSET, "stale")
 
 
 def env_of(value: str) -> Environment:

@@ -85,7 +85,7 @@ def test_what_waiting_does_not_change_comes_out_at_once() -> None:
 
 @pytest.mark.parametrize(("seconds", "told"), [(0.9, False), (2.0, True)])
 def test_who_waits_longer_than_a_second_is_told_for_whom_and_why(
-    seconds: float, told: bool, monkeypatch: pytest.MonkeyPatch
+    seconds: float, *, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()

@@ -126,7 +126,7 @@ def test_what_closes_without_a_word_is_an_agent_that_is_away() -> None:
 
 
 def test_what_says_nothing_is_not_waited_for_for_ever() -> None:
-    with answering(None) as silent, pytest.raises(AgentUnreachable, match="nothing came from .* within 1 s"):
+    with answering(None) as silent, pytest.raises(AgentUnreachable, match=r"nothing came from .* within 1 s"):
         here(silent.port).fetch_patiently(0)
 
 

@@ -1,6 +1,7 @@
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from agent.cli import main
 from agent.cli.status import lines
 from tests.fakes.answering import answering, http
-from tests.fakes.commands import ROLECALL, clean
+from tests.fakes.commands import clean
 from tests.fakes.written import role_status, status_json, write_configuration
 
 GOOD = status_json(role_status("backup"), role_status("reports-of-the-week"))
@@ -79,8 +80,9 @@ def test_without_an_agent_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def watching(home: Path, port: int, *words: str) -> subprocess.Popen[str]:
     config = str(write_configuration(home, admin=port).config)
-    return subprocess.Popen(
-        [*ROLECALL, "status", "--watch", "-c", config, *words],
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import agent.__main__ as us; "
+    return subprocess.Popen(  # from a script that runs behind others, SIGINT would be ignored
+        [sys.executable, "-c", begin + "us.sys.exit(us.main())", "status", "--watch", "-c", config, *words],
         env=clean(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

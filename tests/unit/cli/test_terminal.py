@@ -27,7 +27,9 @@ def test_a_terminal_is_painted_and_a_pipe_is_not() -> None:
     ("name", "value", "painted"),
     [("NO_COLOR", "1", False), ("NO_COLOR", "", True), ("TERM", "dumb", False), ("TERM", "", True)],
 )
-def test_who_wants_no_colour_gets_none(name: str, value: str, painted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_wants_no_colour_gets_none(
+    name: str, value: str, *, painted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     assert ("\x1b" in paint("on call", "red", Screen())) is painted
 
