@@ -1,6 +1,7 @@
 """Where does each role's credentials come from, and how is STS opened?"""
 
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,9 @@ from agent.settings.credentials import Role as RoleSettings
 from agent.settings.credentials import Sts as StsSettings
 from agent.tokens import TokenSource
 
+#: Time for what has no time limit of its own: the name look-up, and an answer that trickles.
+_LOOKING_UP = timedelta(seconds=5)
+
 
 class OpenedSts:
     """STS behind one client that all roles share; open between entering and leaving."""
@@ -23,6 +27,11 @@ class OpenedSts:
         self._settings = settings
         self._stack = AsyncExitStack()
         self._sts: Sts | None = None
+
+    @property
+    def patience(self) -> timedelta:
+        """How long one request may take in all: what connecting and answering may, and looking up the name."""
+        return self._settings.connect_timeout + self._settings.read_timeout + _LOOKING_UP
 
     async def __aenter__(self) -> Self:
         """Open the client. Raises ConfigurationError."""
@@ -56,7 +65,7 @@ class OpenedSts:
 
 
 def credential_source(
-    name: str, settings: RoleSettings, sts: Sts, tokens: TokenSource, *, clock: RemoteClock, report: Report
+    name: str, settings: RoleSettings, sts: OpenedSts, tokens: TokenSource, *, clock: RemoteClock, report: Report
 ) -> CredentialSource:
     """The source of one role. Raises ConfigurationError if the role cannot be what it claims."""
     role = Role(
@@ -67,4 +76,4 @@ def credential_source(
         policy_arns=settings.policy_arns,
         setting=f"roles.{name}",
     )
-    return StsWebIdentity(sts, role, tokens, clock, report)
+    return StsWebIdentity(sts, role, tokens, clock, report, patience=sts.patience)

@@ -31,7 +31,7 @@ class CredentialSource(Protocol):
     async def fetch(self) -> Credentials:
         """Ask for new credentials, now; nothing is cached here.
 
-        Raises CredentialsRefused (the same until somebody changes something), CredentialsUnavailable,
-        TokenUnavailable or KeyUnavailable (worth another try).
+        Raises CredentialsUnavailable or TokenUnavailable (worth another try soon), CredentialsRefused or
+        KeyUnavailable (the same until somebody changes something).
         """
         ...
