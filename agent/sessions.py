@@ -27,7 +27,7 @@ NAP = 10.0
 
 #: How long a source may take, in seconds. Sources have time limits of their own, so this ends only what is stuck:
 #: without it a role whose source hangs would never be asked for again, and nobody would be told.
-STUCK = 60.0
+STUCK = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,8 @@ class Sts(Section):
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/ca-certificates.crt"'])
     proxy: Annotated[str, text(_proxy)] | None = Field(None, examples=['"http://proxy.example.com:3128"'])
     concurrency: Annotated[int, whole(1, 64)] = 8
-    connect_timeout: Annotated[timedelta, span("1s", "1m")] = timedelta(seconds=5)
-    read_timeout: Annotated[timedelta, span("1s", "2m")] = timedelta(seconds=10)
+    connect_timeout: Annotated[timedelta, span("1s", "20s")] = timedelta(seconds=5)
+    read_timeout: Annotated[timedelta, span("1s", "30s")] = timedelta(seconds=10)
 
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
