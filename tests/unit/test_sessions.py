@@ -307,7 +307,7 @@ async def test_a_source_that_hangs_is_told_of_and_asked_again() -> None:
         await stage.clock.advance(minutes(28.5))
         assert stage.source.under_way == 1
         await stage.clock.advance(seconds(STUCK))
-        assert "came to nothing in 60 s" in stage.reported.of(RenewalFailed)[0].error.what
+        assert "came to nothing in 120 s" in stage.reported.of(RenewalFailed)[0].error.what
         assert await stage.key_id() == FIRST
         stage.source.hangs = False
         await stage.clock.advance(seconds(1))

@@ -47,10 +47,10 @@ def test_an_endpoint_that_cannot_be_used_is_refused(url: str, mistakes: Mistakes
 
 def test_how_sts_is_reached_can_be_said(read: Read, tmp_path: Path) -> None:
     new = f'{REGION}\nfips = true\ndualstack = true\nca_bundle = "ca.pem"\nproxy = "http://proxy.example.com:3128"'
-    sts = read((REGION, f'{new}\nconcurrency = 2\nconnect_timeout = "2s"\nread_timeout = "1m"')).sts
+    sts = read((REGION, f'{new}\nconcurrency = 2\nconnect_timeout = "2s"\nread_timeout = "20s"')).sts
     assert (sts.fips, sts.dualstack, sts.ca_bundle) == (True, True, tmp_path / "ca.pem")
     assert (sts.proxy, sts.concurrency) == ("http://proxy.example.com:3128", 2)
-    assert (sts.connect_timeout, sts.read_timeout) == (timedelta(seconds=2), timedelta(minutes=1))
+    assert (sts.connect_timeout, sts.read_timeout) == (timedelta(seconds=2), timedelta(seconds=20))
 
 
 @pytest.mark.parametrize(
