@@ -5,7 +5,7 @@ a limit to the whole head, errors in JSON, clients that have stopped sending but
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
@@ -23,8 +23,8 @@ from agent.web.stats import RequestStats
 #: The most that the line and the headers of one request may come to, in bytes.
 LARGEST_HEAD = 16_384
 
-#: So many requests of one chunk are fed to the parser one by one (see `_pieces`); SDKs never pipeline.
-_APART = 64
+#: How many bytes of requests may wait for their turn on one connection before no more are read; SDKs never pipeline.
+_MOST_WAITING = 65_536
 
 
 class OrdinaryRoute:
@@ -99,7 +99,18 @@ def _asked(request: web.BaseRequest, path: str) -> Asked:
 class OrdinaryConnection(web.RequestHandler):
     """aiohttp's side of one connection, from the first request that was not ready-made to its end."""
 
-    __slots__ = ("_answered", "_before", "_ended", "_linger", "_route", "_unfinished", "begun", "ends")
+    __slots__ = (
+        "_answered",
+        "_before",
+        "_ended",
+        "_held",
+        "_linger",
+        "_route",
+        "_unfinished",
+        "_waiting",
+        "begun",
+        "ends",
+    )
 
     def __init__(self, server: web.Server, route: OrdinaryRoute, ends: Ends, linger: Callable[[], None]) -> None:
         """`linger` is called instead of closing the transport, once the last answer has been written."""
@@ -117,38 +128,61 @@ class OrdinaryConnection(web.RequestHandler):
         self._route = route
         self._linger = linger
         self._answered = 0
-        self._before = b""
+        self._before = b""  # the last three bytes fed: a head may end across two pieces
         self._ended = False
+        self._held = False
         self._unfinished = 0
+        self._waiting = bytearray()
         self.ends = ends
         self.begun = False
 
     @property
     def busy(self) -> bool:
-        """Whether a request is waiting for its answer."""
+        """Whether a request is waiting for its answer, or for its turn."""
+        return self._answering or bool(self._waiting)
+
+    @property
+    def _answering(self) -> bool:
         return self._request_count > self._answered
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser; a head that grows too large ends in a 431."""
-        before, self._before = self._before, (self._before + data[-3:])[-3:]
-        for piece in _pieces(data, before):
-            counted = self._request_count
-            super().data_received(piece)
-            if self._request_count != counted:
-                self._unfinished = 0
-                continue
-            self._unfinished += len(piece)
-            if self._unfinished > LARGEST_HEAD:
-                # A byte that no head may hold: the parser fails here and now, and the error takes its place in
-                # the queue like any other. `handle_error` says what it is about.
-                super().data_received(b"\0")
-                return
-        self.begun = self._unfinished > 0
+        """Take what has come, and read no more of it while too much of it waits."""
+        self._waiting += data
+        if len(self._waiting) > _MOST_WAITING and not self._held and self.transport is not None:
+            self._held = True
+            self.transport.pause_reading()
+        self._feed()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp says None, asyncio.Protocol bool | None
         """Keep the connection open while requests wait for answers: their sender may still listen."""
         self._ended = True
         return self.busy
+
+    def resume_writing(self) -> None:
+        """The client has read its answers: go on."""
+        super().resume_writing()
+        self._feed()
+
+    def _feed(self) -> None:
+        """Give the parser one request at a time, the next when that has been answered and the client reads answers.
+
+        Given more, aiohttp would parse and answer on for a client that reads nothing, and would forget the good
+        requests that it has parsed out of a chunk when a bad one follows in it.
+        """
+        while self._waiting and not self._answering and not self.writing_paused:
+            end = (self._before + self._waiting).find(b"\r\n\r\n") + 4 - len(self._before)
+            piece = bytes(self._waiting[:end] if end > 0 else self._waiting)
+            del self._waiting[: len(piece)]
+            self._before = (self._before + piece)[-3:]
+            super().data_received(piece)
+            self._unfinished = 0 if self._answering else self._unfinished + len(piece)
+            if self._unfinished > LARGEST_HEAD:
+                # A byte that no head may hold: the parser fails here and now. `handle_error` says what it is about.
+                super().data_received(b"\0")
+        self.begun = self._unfinished > 0
+        if self._held and len(self._waiting) <= _MOST_WAITING // 2 and self.transport is not None:
+            self._held = False
+            self.transport.resume_reading()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -156,6 +190,8 @@ class OrdinaryConnection(web.RequestHandler):
         """Write the response; after the last one, let the client read it before the connection goes."""
         finished, reset = await super().finish_response(request, resp, start_time)
         self._answered += 1
+        if finished.keep_alive:
+            self._feed()
         if (self._ended and not self.busy) or not finished.keep_alive:
             self.close()
             if self.transport is not None:
@@ -182,19 +218,3 @@ def as_http_1_1(message: RawRequestMessage) -> RawRequestMessage:
     if message.method != "UNKNOWN" and message.version in (HttpVersion10, HttpVersion11):
         return message
     return message._replace(version=HttpVersion11, path="")
-
-
-def _pieces(data: bytes, before: bytes) -> Iterator[bytes]:
-    """Cut behind each head, of which `before` may hold the beginning of the end.
-
-    When a chunk holds a bad request, aiohttp forgets the good ones that it has parsed out of it.
-    """
-    joined = before + data
-    start, offset = 0, len(before)
-    for _ in range(_APART):
-        end = joined.find(b"\r\n\r\n", start) + 4
-        if end in (3, len(joined)):
-            break
-        yield joined[max(start, offset) : end]
-        start = end
-    yield joined[max(start, offset) :]

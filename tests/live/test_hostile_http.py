@@ -137,21 +137,15 @@ def test_slow_senders_are_cut_off_while_others_are_served(address: Address) -> N
         assert slow == []
 
 
-def test_more_connections_than_there_are_places_are_refused_until_some_are_free(address: Address) -> None:
+def test_a_flood_of_connections_keeps_nobody_out(address: Address) -> None:
     with ExitStack() as open_ones:
-        floods = [open_ones.enter_context(socket.create_connection(address, timeout=2)) for _ in range(300)]
-        for one in floods:
+        for number in range(3 * LIMITS.connections):
+            one = open_ones.enter_context(socket.create_connection(address, timeout=2))
             with suppress(ConnectionError):
                 one.sendall(b"GET /v1/")
-        time.sleep(0.1)
-        with socket.create_connection(address, timeout=2) as late:
-            late.sendall(request())
-            (told,) = answers(late.recv(65536))
-            assert (told.status, told.headers["Connection"]) == (503, "close")
-            assert b"Overloaded" in told.body
-        time.sleep(0.6)  # longer than a head may take: all those places are free again
-        with healthy(address) as client:
-            client.asks()
+            if number % 20 == 0:
+                with healthy(address) as client:
+                    client.asks()
 
 
 def test_who_asks_without_end_and_reads_nothing_costs_little(address: Address) -> None:
