@@ -44,7 +44,7 @@ clean:  ## Take away what was made here
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=…") if sys.version_info < (3, 11) else None'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/runtime.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Setting up .venv, once …"

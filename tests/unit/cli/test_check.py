@@ -1,7 +1,10 @@
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -28,14 +31,18 @@ directory = "site"
 Check = Callable[..., tuple[int, str, str]]
 
 
+def furnished(place: Path) -> Path:
+    """Make everything in a directory that GOOD names, as it should be."""
+    for name, mode in {"key.pem": 0o600, "token": 0o640, "ca.pem": 0o644}.items():
+        (place / name).touch()
+        (place / name).chmod(mode)
+    (place / "site").mkdir()
+    return place
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A directory in which everything that GOOD names is as it should be."""
-    for name, mode in {"key.pem": 0o600, "token": 0o640, "ca.pem": 0o644}.items():
-        (tmp_path / name).touch()
-        (tmp_path / name).chmod(mode)
-    (tmp_path / "site").mkdir()
-    return tmp_path
+    return furnished(tmp_path)
 
 
 @pytest.fixture
@@ -132,11 +139,29 @@ def test_files_that_are_directories_and_the_other_way_round_are_doubts(check: Ch
     ]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_files_that_this_user_cannot_read_are_doubts(check: Check, place: Path) -> None:
-    (place / "key.pem").chmod(0o200)
-    _, _, err = check()
-    assert "cannot be read by this user" in err
+AS_NOBODY = """
+import os, sys
+import agent.cli.check
+from agent.cli import main
+if os.getuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(main(["check", "-c", sys.argv[1]]))
+"""
+
+
+def test_files_that_this_user_cannot_read_are_doubts() -> None:
+    """As nobody; without root to give up, it is our own file that we may not read."""
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        config = furnished(home) / "rolecall.toml"
+        config.write_text(GOOD.replace("{directory}", str(home)), encoding="utf-8")
+        (home / "key.pem").chmod(0o200)
+        words = [sys.executable, "-c", AS_NOBODY, str(config)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    name = f'warning: key.file: "{home}/key.pem" cannot be read by this user; the agent\'s user must be able to'
+    assert name in done.stderr.splitlines()
 
 
 def test_outside_the_unit_its_credentials_are_taken_on_trust(check: Check) -> None:
