@@ -1,7 +1,6 @@
 """Does the sandbox misbehave exactly as it is told to?"""
 
 import asyncio
-import xml.etree.ElementTree as ET
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.sandbox import Fault
-from agent.sandbox.faults import Faults, Garbage, fault_as_json, fault_from_json
+from agent.sandbox.faults import Faults, fault_as_json, fault_from_json
 from tests.fakes.clock import FakeClock, settle
 from tests.unit.sandbox.scene import ROLE, scene
 
@@ -18,10 +17,14 @@ NO_KEY = (
     "Couldn't retrieve verification key from your identity provider,  "
     "please reference AssumeRoleWithWebIdentity documentation for requirements"
 )
+
+
 NOT_REACHED = (
     "The request could not be fulfilled because the identity provider (IDP) that was asked to verify the "
     "incoming identity token could not be reached."
 )
+
+
 OTHER = "arn:aws:iam::123456789012:role/other"
 
 
@@ -113,42 +116,6 @@ async def test_the_line_may_drop_and_the_credentials_be_lost(tmp_path: Path) -> 
             await here.assume()
         assert [(call.code, call.status) for call in here.sandbox.requests] == [("(dropped)", 0)]
         assert (await here.assume()).status == 200
-
-
-@pytest.mark.parametrize("kind", ["not_xml", "empty", "html", "truncated"])
-async def test_garbage_is_no_xml(kind: Garbage, tmp_path: Path) -> None:
-    async with scene(tmp_path) as here:
-        here.sandbox.faults.add(Fault("garbage", garbage=kind))
-        answer = await here.assume()
-        assert answer.status == 200
-        with pytest.raises(ET.ParseError):
-            _ = answer.root
-        assert answer.headers["Content-Type"] == ("text/html" if kind == "html" else "text/xml")
-        assert here.sandbox.requests[-1].code == f"(garbage: {kind})"
-
-
-@pytest.mark.parametrize(
-    ("kind", "member", "text"),
-    [
-        ("empty_members", "SecretAccessKey", ""),
-        ("empty_members", "Audience", "sts.amazonaws.com"),
-        ("expired", "Expiration", "2001-01-01T00:00:00Z"),
-    ],
-)
-async def test_garbage_may_look_like_an_answer(kind: Garbage, member: str, text: str, tmp_path: Path) -> None:
-    async with scene(tmp_path) as here:
-        here.sandbox.faults.add(Fault("garbage", garbage=kind))
-        assert (await here.assume()).text(member) == text
-
-
-async def test_members_may_be_missing_and_the_root_wrong(tmp_path: Path) -> None:
-    async with scene(tmp_path) as here:
-        here.sandbox.faults.replace([Fault("garbage", garbage="missing_members")])
-        body = (await here.assume()).body
-        assert b"AccessKeyId" in body
-        assert b"SecretAccessKey" not in body
-        here.sandbox.faults.replace([Fault("garbage", garbage="wrong_root")])
-        assert (await here.assume()).root.tag == "{urn:example}Greeting"
 
 
 async def test_credentials_may_be_short_lived_for_one_role(tmp_path: Path) -> None:

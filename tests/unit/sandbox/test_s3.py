@@ -3,19 +3,11 @@
 import base64
 import io
 import threading
-import urllib.request
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from urllib.error import HTTPError
 
 import pytest
-from botocore.config import Config
 
-from agent.sandbox import practice_world
-from tests.unit.sandbox.desk import BUCKET, MISMATCH, desk, may, permitted, refused
-from tests.unit.sandbox.scene import ISSUER
+from tests.unit.sandbox.desk import BUCKET, desk, may, permitted, refused
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
@@ -80,28 +72,6 @@ def test_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
         assert "k" not in at.sandbox.world.objects
 
 
-def test_listings_have_prefixes_groups_and_pages(tmp_path: Path) -> None:
-    objects = dict.fromkeys(("a/1", "a/2", "b/1", "c", "d"), b"")
-    with desk(tmp_path, replace(practice_world(ISSUER), objects=objects)) as at:
-        s3 = at.s3()
-        grouped = s3.list_objects_v2(Bucket=BUCKET, Delimiter="/")
-        assert [one["Prefix"] for one in grouped["CommonPrefixes"]] == ["a/", "b/"]
-        assert [one["Key"] for one in grouped["Contents"]] == ["c", "d"]
-        inside = s3.list_objects_v2(Bucket=BUCKET, Prefix="a/", Delimiter="/")
-        assert [one["Key"] for one in inside["Contents"]] == ["a/1", "a/2"]
-        assert [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET, StartAfter="b/1")["Contents"]] == ["c", "d"]
-        for size in (1, 2, 3):
-            pages = s3.get_paginator("list_objects_v2").paginate(
-                Bucket=BUCKET, Delimiter="/", PaginationConfig={"PageSize": size}
-            )
-            seen: list[str] = []
-            for page in pages:
-                seen += [one["Prefix"] for one in page.get("CommonPrefixes", [])]
-                seen += [one["Key"] for one in page.get("Contents", [])]
-                assert page["KeyCount"] <= size
-            assert sorted(seen) == ["a/", "b/", "c", "d"]
-
-
 def test_parts_and_conditions(tmp_path: Path) -> None:
     with desk(tmp_path) as at:
         s3 = at.s3()
@@ -133,92 +103,6 @@ def test_what_the_sandbox_does_not_have_is_said_to_be_missing(tmp_path: Path) ->
             lambda: s3.copy_object(Bucket=BUCKET, Key="k", CopySource=f"{BUCKET}/hello.txt"),
         ):
             assert refused(call)[:2] == (501, "NotImplemented")
-
-
-@pytest.mark.parametrize(
-    ("changed", "refusal"),
-    [
-        (
-            {"AccessKeyId": "ASIAAAAAAAAAAAAAAAAA"},
-            (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."),
-        ),
-        (
-            {"SecretAccessKey": "A" * 40},
-            (
-                403,
-                "SignatureDoesNotMatch",
-                MISMATCH,
-            ),
-        ),
-        (
-            {"SessionToken": "another"},
-            (400, "InvalidToken", "The provided token is malformed or otherwise invalid."),
-        ),
-        (
-            {"SessionToken": ""},
-            (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."),
-        ),
-    ],
-    ids=["key", "secret", "token", "no token"],
-)
-def test_wrong_credentials_are_refused(changed: dict[str, str], refusal: tuple[int, str, str], tmp_path: Path) -> None:
-    with desk(tmp_path) as at:
-        s3 = at.s3({**at.credentials(), **changed})
-        assert refused(lambda: s3.list_objects_v2(Bucket=BUCKET)) == refusal
-
-
-def test_expired_credentials_and_wrong_clocks_are_refused(tmp_path: Path) -> None:
-    with desk(tmp_path) as at:
-        at.clock.step(timedelta(minutes=-10))
-        s3 = at.s3(DurationSeconds=900)
-        at.clock.step(timedelta(minutes=14, seconds=59))
-        s3.list_objects_v2(Bucket=BUCKET)
-        at.clock.step(timedelta(seconds=1))
-        assert refused(lambda: s3.list_objects_v2(Bucket=BUCKET)) == (
-            400,
-            "ExpiredToken",
-            "The provided token has expired.",
-        )
-        fresh = at.s3(at.credentials())
-        at.clock.step(timedelta(minutes=16))
-        assert refused(lambda: fresh.list_objects_v2(Bucket=BUCKET)) == (
-            403,
-            "RequestTimeTooSkewed",
-            "The difference between the request time and the current time is too large.",
-        )
-
-
-def read(url: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method=method, headers=dict(headers or {}))) as answer:
-            return answer.status, answer.read()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
-def test_presigned_urls_work_until_they_expire(tmp_path: Path) -> None:
-    config = Config(signature_version="s3v4")
-    with desk(tmp_path) as at:
-        s3 = at.s3(config=config)
-        where = {"Bucket": BUCKET, "Key": "hello.txt"}
-        url = s3.generate_presigned_url("get_object", Params=where, ExpiresIn=60)
-        assert read(url) == (200, b"Hello from the sandbox.\n")
-        assert read(url.replace("hello.txt", "other.txt"))[0] == 403
-        at.clock.step(timedelta(seconds=62))
-        status, body = read(url)
-        assert status == 403
-        assert b"<Code>AccessDenied</Code><Message>Request has expired</Message>" in body
-
-
-def test_unsigned_requests_are_refused(tmp_path: Path) -> None:
-    with desk(tmp_path) as at:
-        for path in ("/", f"/{BUCKET}", f"/{BUCKET}/hello.txt"):
-            status, body = read(at.sandbox.endpoint_url + path)
-            assert status == 403
-            assert b"<Code>AccessDenied</Code><Message>Access Denied</Message>" in body
-            assert f"<Resource>{path}</Resource>".encode() in body
-        assert read(f"{at.sandbox.endpoint_url}/{BUCKET}/hello.txt", "HEAD") == (403, b"")
 
 
 def test_many_threads_at_once(tmp_path: Path) -> None:

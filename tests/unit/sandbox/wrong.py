@@ -4,12 +4,13 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import jwt
 
-from agent.sandbox import PracticeIssuer, World
+from agent.sandbox import PracticeIssuer, World, practice_world
 from tests.fakes.clock import START
-from tests.unit.sandbox.scene import ISSUER, Scene, rsa_key
+from tests.unit.sandbox.scene import ISSUER, Scene, rsa_key, scene
 
 NOW = int(START.timestamp())
 NOT_A_JWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
@@ -115,7 +116,6 @@ def jwks(*keys: object) -> dict[str, Mapping[str, object] | bytes | None]:
 
 OUR_KEY = PracticeIssuer(ISSUER, rsa_key()).jwk
 OTHER_KEY = PracticeIssuer(ISSUER, rsa_key(1)).jwk
-PUBLIC_PEM = b"-----BEGIN PUBLIC KEY----- is no secret, and yet somebody signs with it"
 FIFTY_ONE = {f"k{number}": ["v"] for number in range(51)}
 ARN_PATTERN = r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+"
 
@@ -123,3 +123,22 @@ ARN_PATTERN = r"[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD
 def at(place: str, said: str, value: str | None = None) -> str:
     quoted = "" if value is None else f" '{value}'"
     return f"Value{quoted} at '{place}' failed to satisfy constraint: Member must {said}"
+
+
+async def is_refused(wrong: Wrong, home: Path) -> None:
+    """Make the call, and see that the answer is AWS's to the letter."""
+    async with scene(home, world=wrong.world or practice_world(ISSUER)) as here:
+        for path, document in wrong.publish.items():
+            (here.site / path).unlink()
+            if document is not None:
+                content = document if isinstance(document, bytes) else json.dumps(document).encode()
+                (here.site / path).write_bytes(content)
+        token = wrong.mangle(wrong.token(here) if wrong.token else here.token(**wrong.claims))
+        parameters = {"WebIdentityToken": token, **wrong.parameters}
+        answer = await here.assume(headers=wrong.headers, **parameters)
+        assert answer.refusal == wrong.answer
+        assert answer.text("Type") == "Sender"
+        assert answer.headers["Content-Type"] == "text/xml"
+        assert answer.headers["x-amzn-requestid"] == answer.text("RequestId")
+        assert answer.headers["Date"] == "Fri, 20 Nov 2026 12:00:00 GMT"
+        assert [call.code for call in here.sandbox.requests] == [wrong.answer[1]]

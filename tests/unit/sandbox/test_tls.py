@@ -1,0 +1,45 @@
+"""Is the right certificate shown, and the wrong one when that is asked for?"""
+
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from agent.clock import SystemClock
+from agent.sandbox import Fault
+from agent.sandbox.tls import new_authority, server_context
+from tests.fakes.clock import FakeClock
+from tests.unit.sandbox.scene import ISSUER, scene
+
+
+async def test_the_sites_own_certificate_is_verified(tmp_path: Path) -> None:
+    async with scene(tmp_path, tls=True, clock=FakeClock(SystemClock().now())) as here:
+        assert here.sandbox.ca_file
+        assert here.sandbox.endpoint_url.startswith("https://127.0.0.1:")
+        assert here.sandbox.site_urls[ISSUER].startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=here.sandbox.ca_file)
+        async with here.http.post(here.sandbox.endpoint_url, data=here.parameters(), ssl=trusting) as answer:
+            assert answer.status == 200
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await here.assume()
+
+
+async def test_the_endpoint_can_show_a_wrong_certificate_and_a_right_one_again(tmp_path: Path) -> None:
+    async with scene(tmp_path, tls=True, clock=FakeClock(SystemClock().now())) as here:
+        trusting = ssl.create_default_context(cafile=here.sandbox.ca_file)
+        for wrong in (False, True, False):
+            here.sandbox.faults.replace([Fault("certificate")] if wrong else [])
+            connector = aiohttp.TCPConnector(ssl=trusting)
+            async with aiohttp.ClientSession(connector=connector) as fresh:
+                call = fresh.post(here.sandbox.endpoint_url, data={"Action": "x"})
+                if wrong:
+                    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+                        await call
+                else:
+                    (await call).release()
+
+
+async def test_no_key_is_left_on_disk(tmp_path: Path) -> None:
+    server_context(new_authority("a", SystemClock().now()), ["x"], SystemClock().now(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
