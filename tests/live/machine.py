@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +123,7 @@ def machine(home: Path) -> Iterator[Machine]:
             settings = root / "etc/rolecall/rolecall.toml"
             settings.write_text(settings.read_text().replace("[sts]\n", f'[sts]\nendpoint_url = "{SANDBOX}"\n'))
             booted.run("systemctl", "start", "sandbox.service")
-            _until(lambda: bool(booted.get(f"{SANDBOX}/", "") or _listening(booted)), "the sandbox does not listen")
+            _until(lambda: _listening(booted), "the sandbox does not listen")
             yield booted
 
 
@@ -193,11 +193,11 @@ def _booted(root: Path, console: Path) -> Iterator[int]:
             nspawn.wait(5)
 
 
-def _listening(machine: Machine) -> bool:
-    return "sandbox AWS is up" in machine.run("journalctl", "-u", "sandbox.service", "-o", "cat", "--no-pager")
+def _listening(booted: Machine) -> bool:
+    return "sandbox AWS is up" in booted.run("journalctl", "-u", "sandbox.service", "-o", "cat", "--no-pager")
 
 
-def _until(condition: Any, otherwise: str) -> None:
+def _until(condition: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline, otherwise
