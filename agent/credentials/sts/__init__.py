@@ -61,7 +61,10 @@ class StsWebIdentity:
                 answer, _ = await self._ask(fresh.value)
         if not answer.granted:
             raise apology(answer, self._role, self._clock.offset)
-        return believe(answer.result, self._role, self._clock.now())
+        try:
+            return believe(answer.result, self._role, self._clock.now())
+        except CredentialsUnavailable as error:
+            raise error.with_traceback(None)  # noqa: B904 - itself, without the frames that hold the answer
 
     async def _ask(self, token: Secret) -> tuple[Answer, timedelta]:
         """Ask once; give the answer, and by how much it corrected the clock."""
