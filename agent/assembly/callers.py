@@ -24,6 +24,8 @@ def grants(settings: Sequence[GrantSettings]) -> list[Grant]:
     """One grant for each role and each way to be recognised."""
     found = []
     for grant in settings:
-        facts = [frozenset({("token.file", str(path))}) for path in grant.token_file]
-        found += [Grant(role, when) for role in grant.roles for when in (facts or [frozenset()])]
+        known = [frozenset({("token.file", str(path))}) for path in grant.token_file]
+        if grant.anyone:  # only where it is spelt out: a grant that names nobody is nobody's
+            known = [frozenset()]
+        found += [Grant(role, when) for role in grant.roles for when in known]
     return found
