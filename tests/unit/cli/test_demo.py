@@ -41,7 +41,7 @@ def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 def screen_of(process: subprocess.Popen[str]) -> list[str]:
     """All that it prints before it waits."""
     assert process.stdout is not None
-    lines = []
+    lines: list[str] = []
     while not lines or not lines[-1].startswith("Ctrl-C"):
         line = process.stdout.readline()
         assert line, "it ended"

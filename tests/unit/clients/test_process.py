@@ -35,8 +35,42 @@ sys.exit(7)
 """
 
 
-def run(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+UNALTERABLE = """
+import os, resource
+from agent.clients.process import forbid_dumps
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+if os.getuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+forbid_dumps()
+print(resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+READ = """
+import ctypes, os, signal, sys
+from agent.clients.process import forbid_dumps
+if os.getuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # giving up root takes this away, and it is what is to be seen
+readable, writable = os.pipe()
+child = os.fork()
+if child == 0:
+    if sys.argv[1] == "forbidding":
+        forbid_dumps()
+    os.write(writable, b"x")
+    signal.pause()
+os.read(readable, 1)
+try:
+    open(f"/proc/{child}/mem", "rb").close()
+    print("readable")
+except PermissionError:
+    print("refused")
+os.kill(child, 9)
+os.waitpid(child, 0)
+"""
+
+
+def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(("soft", "hard", "expected"), [(64, 512, 512), (200, 200, 200)])
@@ -52,3 +86,12 @@ def test_closed_standard_streams_are_filled_with_nothing(closed: tuple[int, ...]
     assert done.returncode == 7
     assert done.stdout == ("" if 1 in closed else "to stdout\n")
     assert done.stderr == ("" if 2 in closed else "to stderr\n")
+
+
+def test_a_limit_that_cannot_be_changed_is_no_reason_not_to_start() -> None:
+    assert run(UNALTERABLE).stdout == "(0, 0)\n"
+
+
+@pytest.mark.parametrize(("how", "found"), [("forbidding", "refused\n"), ("as it is", "readable\n")])
+def test_another_process_of_the_same_user_cannot_read_our_memory(how: str, found: str) -> None:
+    assert run(READ, how).stdout == found

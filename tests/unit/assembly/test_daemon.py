@@ -1,0 +1,93 @@
+"""The object graph, put together and alive in this process, against an AWS that verifies."""
+
+import asyncio
+import json
+import logging
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.assembly.daemon import assemble
+from agent.clients.systemd import ServiceManager
+from agent.clock import SystemClock
+from agent.errors import ConfigurationError
+from agent.sandbox import Fault
+from agent.service import Address, Service, run
+from agent.settings import load
+from tests.live.host import Host, fetch, sandboxed
+
+
+async def built(host: Host) -> Service:
+    return await assemble(
+        load(host.config, environ={}, host=socket.gethostname()),
+        clock=SystemClock(),
+        chance=random.Random(1),
+        logger=logging.getLogger("tests.assembly"),
+        manager=ServiceManager({}, 1),
+        credentials_directory=None,
+    )
+
+
+@asynccontextmanager
+async def alive(service: Service) -> AsyncIterator[dict[str, Address]]:
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    living = asyncio.ensure_future(
+        run(service, until=stop.wait, ready=ready.set_result, stopping=lambda: None, clock=SystemClock())
+    )
+    try:
+        await asyncio.wait({living, ready}, return_when=asyncio.FIRST_COMPLETED)
+        yield await ready
+    finally:
+        stop.set()
+        await living
+
+
+async def test_it_serves_what_it_fetched_and_tells_how_it_is(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path, roles=("backup", "reports")) as (host, sandbox):
+        service = await built(host)
+        assert sandbox.requests == []  # nothing starts by being built
+        async with alive(service) as addresses:
+            assert addresses == {"credentials": ("127.0.0.1", host.ports[0]), "admin": ("127.0.0.1", host.ports[1])}
+            for role in ("backup", "reports"):
+                status, document, _ = await fetch(host, role)
+                assert (status, document["RoleArn"]) == (200, f"arn:aws:iam::123456789012:role/{role}")
+            assert service.state().startswith("all 2 roles ready; the first set ends at 20")
+        assert len(sandbox.requests) == 2
+
+
+async def test_it_names_the_roles_that_are_not_ready_and_tries_again_when_nudged(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, sandbox):
+        sandbox.faults.add(Fault("status", status=503))
+        service = await built(host)
+        async with alive(service):
+            assert service.state() == "0 of 1 roles ready; not ready: backup"
+            sandbox.faults.clear()
+            service.nudge()
+            async with asyncio.timeout(5):
+                while (await fetch(host))[0] != 200:  # which waits a little itself
+                    assert service.state() == "0 of 1 roles ready; not ready: backup"
+            assert service.state().startswith("all 1 roles ready")
+
+
+async def test_the_status_shows_the_key_that_signs_and_the_listeners_that_are_open(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _), alive(await built(host)):
+        code, out, _ = await host.rolecall("status", "-c", str(host.config), "--json")
+        status = json.loads(out)
+        kid = next((tmp_path / "keys").glob("*.pem")).stem
+        assert code == 0
+        assert [(key["kid"], key["state"]) for key in status["keys"]] == [(kid, "signing")]
+        assert {one["name"]: one["address"] for one in status["listeners"]} == {
+            "credentials": host.url,
+            "admin": host.admin,
+        }
+
+
+async def test_without_its_key_it_is_not_even_built(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _):
+        next((tmp_path / "keys").glob("*.pem")).unlink()
+        with pytest.raises(ConfigurationError, match="there is no key in"):
+            await built(host)

@@ -1,0 +1,66 @@
+import logging
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agent.assembly.outputs import Doors
+from agent.clock import RemoteClock, SystemClock
+from agent.errors import ListenerUnavailable
+from agent.service import Listener
+from agent.sessions import Keeper
+from agent.settings import load
+from agent.status.snapshot import ListenerStatus, Overview
+from agent.telemetry.metrics import Metrics
+from agent.vending import Vendor
+from agent.web.stats import RequestStats
+from tests.fakes.report import Reported
+from tests.fakes.written import write_configuration
+
+
+def doors_on(home: Path, credentials: str, admin: str) -> Doors:
+    return Doors(
+        load(write_configuration(home, credentials=credentials, admin=admin).config, environ={}, host="h").listen
+    )
+
+
+def listeners(doors: Doors) -> dict[str, Listener]:
+    clock, stats = RemoteClock(SystemClock()), RequestStats()
+    overview = Overview({}, clock=clock, version="1", keys=list, listeners=doors.open_now)
+    keeper = Keeper([], clock=clock, concurrency=1, spread=lambda: 0.5)
+    metrics = Metrics(CollectorRegistry(), overview, stats)
+    vendor = Vendor({}, [], [], Reported())
+    return dict(
+        [
+            doors.credentials(vendor, (), clock, stats, logging.getLogger("tests")),
+            doors.admin(overview, metrics, keeper),
+        ]
+    )
+
+
+async def test_a_door_counts_as_open_only_while_it_is(tmp_path: Path) -> None:
+    doors = doors_on(tmp_path, "127.0.0.1:0", "[::1]:0")
+    built = listeners(doors)
+    assert doors.open_now() == []
+    async with built["credentials"]() as first, built["admin"]() as second:
+        assert doors.open_now() == [
+            ListenerStatus("credentials", f"http://127.0.0.1:{first[1]}"),
+            ListenerStatus("admin", f"http://[::1]:{second[1]}"),
+        ]
+        async with aiohttp.ClientSession() as session:
+            for listener in doors.open_now():
+                async with session.get(f"{listener.address}/nowhere") as answer:
+                    assert answer.status in {401, 403, 404}
+                    assert "code" in await answer.json()
+    assert doors.open_now() == []
+
+
+async def test_a_door_that_does_not_open_is_not_open(tmp_path: Path) -> None:
+    doors = doors_on(tmp_path, "127.0.0.1:0", "127.0.0.1:0")
+    async with listeners(doors)["credentials"]() as (_, port):
+        taken = doors_on(tmp_path, f"127.0.0.1:{port}", "127.0.0.1:0")
+        with pytest.raises(ListenerUnavailable):
+            async with listeners(taken)["credentials"]():
+                pass
+        assert taken.open_now() == []
