@@ -1,0 +1,120 @@
+"""The daemon's start and end, as the service manager and the person who started it see them."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvloop
+
+from agent.cli.run import in_loop
+from agent.sandbox import Fault
+from tests.live.host import Host, agent_on, fetch, sandboxed
+
+
+@asynccontextmanager
+async def notified() -> AsyncIterator[tuple[str, socket.socket]]:
+    """A socket as systemd has it, and where it is."""
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(f"{folder}/notify")
+        heard.setblocking(False)
+        yield f"{folder}/notify", heard
+
+
+async def hear(heard: socket.socket) -> list[str]:
+    message = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), 20)
+    return message.decode().splitlines()
+
+
+async def test_the_service_manager_hears_that_it_is_ready_how_it_is_and_that_it_stops(tmp_path: Path) -> None:
+    async with (
+        notified() as (address, heard),
+        sandboxed(tmp_path) as (host, _),
+        agent_on(host, NOTIFY_SOCKET=address) as agent,
+    ):
+        ready, status = await hear(heard)
+        assert ready == "READY=1"
+        assert status.startswith("STATUS=all 1 roles ready; the first set ends at ")
+        assert (await fetch(host))[0] == 200  # ready means that it serves
+        assert await agent.stop() == 0
+        assert await hear(heard) == ["STOPPING=1", "STATUS=stopping"]
+
+
+async def test_a_watchdog_is_told_that_it_lives(tmp_path: Path) -> None:
+    async with (
+        notified() as (address, heard),
+        sandboxed(tmp_path) as (host, _),
+        agent_on(host, NOTIFY_SOCKET=address, WATCHDOG_USEC="600000"),
+    ):
+        said = [(await hear(heard))[-1] for _ in range(3)]
+        assert said[1:] == ["WATCHDOG=1", "WATCHDOG=1"] or said[:2] == ["WATCHDOG=1", "WATCHDOG=1"]
+
+
+async def test_sighup_tries_again_at_once_whatever_waits_after_a_failure(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, sandbox):
+        sandbox.faults.add(Fault("status", status=503))
+        async with agent_on(host) as agent:
+            await agent.ready()
+            sandbox.faults.clear()
+            agent.process.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(5):
+                while (await fetch(host))[0] != 200:
+                    assert agent.process.returncode is None
+
+
+def test_it_runs_on_the_fastest_loop_there_is() -> None:
+    found: list[asyncio.AbstractEventLoop] = []
+
+    async def look() -> None:
+        found.append(asyncio.get_running_loop())
+
+    in_loop(look())
+    assert isinstance(found[0], uvloop.Loop)
+
+
+LIVE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from agent.cli.run import daemon
+from agent.settings import load
+
+async def main():
+    heard = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, heard.set)
+
+    def ready(addresses):
+        print(sorted(addresses), flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    await daemon(load(Path(sys.argv[1]), environ={}, host=sys.argv[2]), ready=ready, until=heard.wait)
+    print("ended by whoever called")
+
+asyncio.run(main())
+"""
+
+
+async def test_whoever_says_until_when_keeps_the_signals(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _):
+        out = await _output_of(host)
+        assert out == "['admin', 'credentials']\nended by whoever called\n"
+
+
+async def _output_of(host: Host) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        LIVE,
+        host.config,
+        socket.gethostname(),
+        env=host.environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
