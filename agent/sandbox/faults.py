@@ -32,6 +32,7 @@ class Fault:
             (refuse AssumeRoleWithWebIdentity in these words), lifetime (credentials live for `seconds`), clock
             (the service's clock is `seconds` ahead, or behind if negative), certificate (TLS shows a certificate
             for another host).
+        code, message: what `status` says, where it is not to be what AWS says with that status.
         times: for the next so many requests; None for all, until removed.
         role: only for calls that name this role ARN; None for all calls.
     """
@@ -39,6 +40,8 @@ class Fault:
     kind: Kind
     seconds: float = 0.0
     status: int = 503
+    code: str | None = None
+    message: str = ""
     garbage: Garbage = "not_xml"
     times: int | None = None
     role: str | None = None
@@ -125,7 +128,7 @@ def fault_from_json(document: object) -> Fault:
         raise ConfigurationError("a fault is a JSON object with a kind", hint='Such as {"kind": "slow", "seconds": 2}.')
     kinds: Mapping[str, tuple[type, ...]] = {
         "kind": (str,), "seconds": (int, float), "status": (int,), "garbage": (str,), "times": (int, type(None)),
-        "role": (str, type(None)),
+        "role": (str, type(None)), "code": (str, type(None)), "message": (str,),
     }  # fmt: skip
     for name, value in document.items():
         if name not in kinds:
@@ -140,5 +143,6 @@ def fault_as_json(fault: Fault) -> dict[str, object]:
     wanted = {"kind", "times", "role"}
     wanted |= {"seconds"} if fault.kind in ("slow", "lifetime", "clock") else set()
     wanted |= {"status"} if fault.kind == "status" else set()
+    wanted |= {"code", "message"} if fault.code is not None else set()
     wanted |= {"garbage"} if fault.kind == "garbage" else set()
     return {name: value for name, value in asdict(fault).items() if name in wanted}

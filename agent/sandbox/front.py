@@ -76,6 +76,8 @@ def _refuse(faults: tuple[Fault, ...]) -> None:
     """Refuse as the first fault that refuses says."""
     for fault in faults:
         match fault.kind:
+            case "status" if fault.code is not None:
+                raise Refusal(fault.code, fault.message, fault.status)
             case "status" if fault.status == 503:
                 raise Refusal(
                     "ServiceUnavailable", "The request has failed due to a temporary failure of the server.", 503

@@ -26,14 +26,15 @@ from agent.sandbox.refusals import (
 )
 from agent.secret import Secret
 
-#: Algorithm to the key type and curve that may sign so. Nothing else is taken: no PS256, EdDSA, HS256, none.
+#: Algorithm to the type of key that may sign so. Nothing else is taken: no PS256, EdDSA, HS256, none. That the curve
+#: of an EC key is the one of its algorithm is for PyJWT to see.
 _ALGORITHMS: Final = {
-    "RS256": ("RSA", None),
-    "RS384": ("RSA", None),
-    "RS512": ("RSA", None),
-    "ES256": ("EC", "P-256"),
-    "ES384": ("EC", "P-384"),
-    "ES512": ("EC", "P-521"),
+    "RS256": "RSA",
+    "RS384": "RSA",
+    "RS512": "RSA",
+    "ES256": "EC",
+    "ES384": "EC",
+    "ES512": "EC",
 }
 #: How far clocks may differ: an expired token is taken for five minutes more, one from the future as much earlier.
 LEEWAY: Final = timedelta(minutes=5)
@@ -125,8 +126,7 @@ def check_signature(presented: Presented, keys: Sequence[Jwk]) -> None:
 
 def _signed_by(presented: Presented, jwk: Jwk) -> bool:
     """Whether this published key made the signature; a key for another purpose or algorithm did not."""
-    kind, curve = _ALGORITHMS[presented.algorithm]
-    if jwk.get("kty") != kind or (curve and jwk.get("crv") != curve):
+    if jwk.get("kty") != _ALGORITHMS[presented.algorithm]:
         return False
     if jwk.get("use", "sig") != "sig" or jwk.get("alg", presented.algorithm) != presented.algorithm:
         return False

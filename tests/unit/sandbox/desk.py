@@ -62,7 +62,7 @@ class Desk:
 def desk(home: Path, world: World | None = None, *, tls: bool = False) -> Iterator[Desk]:
     issuer = PracticeIssuer(ISSUER, rsa_key())
     issuer.publish(home)
-    clock = FakeClock(SystemClock().now())
+    clock = FakeClock(SystemClock().now().replace(microsecond=0))
     sandbox = Sandbox(world or practice_world(ISSUER), clock=clock, sites={ISSUER: home}, tls=tls)
     with in_thread(sandbox):
         yield Desk(sandbox, issuer, clock)

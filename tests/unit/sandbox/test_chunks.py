@@ -109,6 +109,7 @@ async def test_a_streamed_upload_arrives(mode: str, tmp_path: Path) -> None:
         (Upload(UNSIGNED, tamper=(b"d\r\nfirst", b"ffff\r\nfirst")), (400, "IncompleteBody")),
         (Upload(UNSIGNED, tamper=(b"d\r\nfirst", b"c\r\nfirst")), (400, "IncompleteBody")),
         (Upload(UNSIGNED, tamper=(b"d\r\nfirst", b"x\r\nfirst")), (400, "IncompleteBody")),
+        (Upload(UNSIGNED, tamper=(b"chunk, \r\n", b"chunk, x\r\n")), (400, "IncompleteBody")),
         (Upload(UNSIGNED, tamper=(b"\r\n", b"\n")), (400, "IncompleteBody")),
         (Upload(UNSIGNED, tamper=(b"x-amz-checksum-crc32:", b"x-amz-checksum-crc32")), (400, "MalformedTrailerError")),
     ],

@@ -40,6 +40,7 @@ WRONG: dict[str, Wrong] = {
     "51 tags": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": FIFTY_ONE}}),
     "long tag key": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"k" * 129: ["v"]}}}),
     "long tag value": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"k": ["v" * 257]}}}),
+    "empty tag key": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"": ["v"]}}}),
     "reserved tag key": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"aws:k": ["v"]}}}),
     "strange tag value": Wrong(invalid(BAD_TAGS), claims={TAGS: {"principal_tags": {"k": ["a*b"]}}}),
     "tags that differ in case alone": Wrong(

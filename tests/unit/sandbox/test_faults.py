@@ -57,6 +57,10 @@ class Sleepy(FakeClock):
             (502, "InternalFailure", "The request processing has failed because of an unknown error."),
         ),
         (Fault("status", status=429), (429, "RequestRefused", "The sandbox was told to answer so.")),
+        (
+            Fault("status", status=403, code="RegionDisabledException", message="STS is not activated <here>"),
+            (403, "RegionDisabledException", "STS is not activated <here>"),
+        ),
         (Fault("throttled"), (400, "Throttling", "Rate exceeded")),
         (Fault("verification_key"), (400, "InvalidIdentityToken", NO_KEY)),
         (
@@ -186,6 +190,7 @@ def test_a_fault_that_means_nothing_is_refused(written: object, what: str) -> No
     [
         Fault("slow", seconds=2.5, times=3),
         Fault("status", status=500, role=ROLE),
+        Fault("status", status=400, code="RequestLimitExceeded", message="Request limit exceeded."),
         Fault("garbage", garbage="html"),
         Fault("clock", seconds=-60),
         Fault("certificate"),

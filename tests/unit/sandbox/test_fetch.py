@@ -29,16 +29,24 @@ async def test_only_a_200_will_do(status: int, tmp_path: Path) -> None:
 async def test_a_redirect_is_followed_over_https_alone(tmp_path: Path) -> None:
     async with visited(tmp_path, Site({"/keys.json": "https://keys.example.com/moved"})) as here:
         assert (await here.assume()).status == 400  # there is nothing at /moved
-    for target, status in (
-        ("https://keys.example.com/moved", 200),
-        ("/moved", 200),
-        ("http://keys.example.com/moved", 400),
-        ("https://elsewhere.example.com/moved", 400),
-        ("/keys.json", 400),
+    for target, why in (
+        ("https://keys.example.com/moved", ""),
+        ("/moved", ""),
+        ("http://keys.example.com/moved", "http://keys.example.com/moved is not an https URL"),
+        (
+            "https://elsewhere.example.com/moved",
+            "https://elsewhere.example.com/moved is under none of the sandbox's sites",
+        ),
+        (
+            "https://keys.example.com.evil.example/moved",
+            "https://keys.example.com.evil.example/moved is under none of the sandbox's sites",
+        ),
+        ("/keys.json", "https://oidc.example.com/keys.json redirects too often"),
     ):
         moved = web.json_response({"keys": [OURS.jwk]})
         async with visited(tmp_path, Site({"/keys.json": target, "/moved": moved})) as here:
-            assert (await here.assume()).status == status, target
+            assert (await here.assume()).status == (400 if why else 200), target
+            assert here.sandbox.requests[-1].why == why
 
 
 async def test_an_issuer_gets_five_seconds(tmp_path: Path) -> None:

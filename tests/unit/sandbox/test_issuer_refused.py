@@ -1,5 +1,6 @@
 """Are issuers refused that AWS would not find, or not believe?"""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.unit.sandbox.wrong import (
     signed,
 )
 
+HUGE = json.dumps({"keys": [OUR_KEY]}).encode() + b" " * (1024 * 1024)
 WRONG: dict[str, Wrong] = {
     # the issuer
     "no issuer": Wrong(invalid("Missing a required claim: iss"), claims={"iss": None}),
@@ -49,7 +51,7 @@ WRONG: dict[str, Wrong] = {
     "jwks is no JSON": Wrong(invalid(NO_KEY), publish={"keys.json": b"keys"}),
     "jwks without keys": Wrong(invalid(NO_KEY), publish=jwks()),
     "keys that are no keys": Wrong(invalid(NO_KEY), publish=jwks("key")),
-    "huge jwks": Wrong(invalid(NO_KEY), publish={"keys.json": b" " * (1024 * 1024 + 1)}),
+    "huge jwks": Wrong(invalid(NO_KEY), publish={"keys.json": HUGE}),
     "101 RSA keys": Wrong(
         invalid(NO_KEY), publish=jwks(OUR_KEY, *({**OTHER_KEY, "kid": f"k{number}"} for number in range(100)))
     ),

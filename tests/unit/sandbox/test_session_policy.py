@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.sandbox.scene import scene
+from agent.sandbox import practice_world
+from tests.unit.sandbox.scene import ISSUER, scene
 from tests.unit.sandbox.wrong import (
     Wrong,
     is_refused,
@@ -105,6 +107,31 @@ async def test_a_policy_of_many_actions_is_about_as_large_as_users_have_seen(
         found = re.fullmatch(r"Packed policy consumes (\d+)% of allotted space", message)
         assert found
         assert abs(int(found[1]) - seen) <= 10
+
+
+async def test_a_managed_policy_of_another_account_is_not_there(tmp_path: Path) -> None:
+    arn = "arn:aws:iam::210987654321:policy/look"
+    document = json.loads(many_actions(2))
+    world = replace(
+        practice_world(ISSUER), managed_policies={arn: document, arn.replace("210987654321", "aws"): document}
+    )
+    async with scene(tmp_path, world=world) as here:
+        answer = await here.post(here.parameters(**{"PolicyArns.member.1.arn": arn}))
+        assert answer.refusal == (400, "ValidationError", f"Policy {arn} does not exist or is not attachable.")
+        assert (
+            await here.post(here.parameters(**{"PolicyArns.member.1.arn": arn.replace("210987654321", "aws")}))
+        ).status == 200
+
+
+async def test_inline_and_managed_policies_share_2048_characters(tmp_path: Path) -> None:
+    arn = "arn:aws:iam::123456789012:policy/look"
+    world = replace(practice_world(ISSUER), managed_policies={arn: json.loads(many_actions(2))})
+    async with scene(tmp_path, world=world) as here:
+        for size, status in ((2048 - len(arn), 200), (2049 - len(arn), 400)):
+            answer = await here.post(
+                here.parameters(Policy=many_actions(2).ljust(size), **{"PolicyArns.member.1.arn": arn})
+            )
+            assert answer.status == status
 
 
 async def test_a_policy_of_few_actions_fits(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ MISMATCH = (
 
 def now() -> FakeClock:
     """A clock that stands at the present: botocore signs by the machine's own."""
-    return FakeClock(SystemClock().now())
+    return FakeClock(SystemClock().now().replace(microsecond=0))
 
 
 async def credentials(here: Scene, **parameters: Any) -> Credentials:

@@ -1,14 +1,18 @@
 """Are tokens refused that are not signed by their issuer, for us and for now, in AWS's words?"""
 
+import base64
 import json
 from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from agent.sandbox import PracticeIssuer
 from tests.fakes.clock import START
-from tests.unit.sandbox.scene import ISSUER, ROLE, ec_key, provided, rsa_key, scene
+from tests.unit.sandbox.scene import ISSUER, ROLE, Scene, ec_key, provided, rsa_key, scene
 from tests.unit.sandbox.wrong import (
     NO_KEY,
     NOT_A_JWT,
@@ -27,6 +31,21 @@ from tests.unit.sandbox.wrong import (
     signed,
     with_claim_changed,
 )
+
+P384 = PracticeIssuer(ISSUER, ec_key(384))
+
+
+def on_another_curve(at: Scene) -> str:
+    """A token that says ES256 and was signed so, only on the wrong curve."""
+    head = f"{encoded({'alg': 'ES256', 'kid': at.issuer.kid})}.{encoded(at.issuer.claims(START))}"
+    r, s = decode_dss_signature(ec_key(384).sign(head.encode(), ECDSA(SHA256())))
+    signature = r.to_bytes(48, "big") + s.to_bytes(48, "big")
+    return f"{head}.{base64.urlsafe_b64encode(signature).decode()}"
+
+
+def encoded(part: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+
 
 WRONG: dict[str, Wrong] = {
     # the shape of the token
@@ -66,6 +85,7 @@ WRONG: dict[str, Wrong] = {
     "audience is a number": Wrong(invalid(NOT_A_JWT), claims={"aud": 7}),
     "audiences that are numbers": Wrong(invalid(NOT_A_JWT), claims={"aud": [7]}),
     "authorized party unknown": Wrong(invalid("Incorrect token audience"), claims={"azp": "somebody"}),
+    "authorized party empty": Wrong(invalid("Incorrect token audience"), claims={"azp": ""}),
     "authorized party no text": Wrong(invalid("Incorrect token audience"), claims={"azp": ["sts.amazonaws.com"]}),
     "audience not in the provider": Wrong(invalid("Incorrect token audience"), world=provided(client_ids=("other",))),
     "audience comes before keys": Wrong(
@@ -77,6 +97,11 @@ WRONG: dict[str, Wrong] = {
     "another's claims": Wrong(invalid(NOT_VALIDATED), mangle=with_claim_changed),
     "an empty-looking signature": Wrong(invalid(NOT_VALIDATED), mangle=lambda token: token.rpartition(".")[0] + ".AA"),
     "EC signature for an RSA key": Wrong(invalid(NOT_VALIDATED), token=signed("ES256", ec_key(256))),
+    "ES256 by a key on P-384": Wrong(
+        invalid(NOT_VALIDATED),
+        token=on_another_curve,
+        publish=jwks({**P384.jwk, "kid": OUR_KEY["kid"], "alg": "ES256"}),
+    ),
     "another RSA algorithm": Wrong(invalid(NOT_VALIDATED), token=signed("RS512", rsa_key())),
     "key for encryption": Wrong(invalid(NOT_VALIDATED), publish=jwks({**OUR_KEY, "use": "enc"})),
     "key without modulus": Wrong(invalid(NOT_VALIDATED), publish=jwks({**OUR_KEY, "n": None})),
