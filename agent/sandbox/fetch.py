@@ -10,7 +10,7 @@ import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -21,6 +21,8 @@ from agent.clock import Clock, within
 PATIENCE: Final = 5.0
 _LARGEST: Final = 1024 * 1024
 _MOST_HOPS: Final = 3
+#: Whom to trust: these authorities, these certificates, or, by True, whom the machine trusts.
+_Trust = ssl.SSLContext | aiohttp.Fingerprint | Literal[True]
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
@@ -46,7 +48,7 @@ class Fetcher:
     Args:
         session: the HTTP client; it neither follows redirects nor reads proxies from the environment.
         addresses: issuer URL to base URL.
-        trust: the authorities that TLS sites are verified against; None trusts what the machine trusts.
+        trust: the authorities that TLS sites are verified against; None is what aiohttp trusts, the machine's.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Fetcher:
         self._session = session
         self._addresses = addresses
         self._clock = clock
-        self._trust = trust or ssl.create_default_context()
+        self._trust: _Trust = trust or True
 
     async def get(self, url: str, thumbprints: tuple[str, ...]) -> Fetched:
         """Fetch an https URL of a known issuer, within five seconds. Raises Unreachable or Untrusted."""
@@ -100,7 +102,7 @@ class Fetcher:
         except aiohttp.ServerFingerprintMismatch as mismatch:
             raise Untrusted(f"the certificate of {host} has none of the provider's thumbprints") from mismatch
 
-    async def _get(self, address: str, host: str, trust: ssl.SSLContext | aiohttp.Fingerprint) -> Fetched | str:
+    async def _get(self, address: str, host: str, trust: _Trust) -> Fetched | str:
         """One request: the document, or where it redirects to."""
         secure = urlsplit(address).scheme == "https"
         async with self._session.get(

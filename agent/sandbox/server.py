@@ -68,7 +68,7 @@ class Sandbox:
         keys_kept: timedelta = timedelta(0),
     ) -> None:
         self._cloud = Cloud(world, clock or SystemClock(), rng or random.SystemRandom())
-        self._sites = {issuer.rstrip("/"): site for issuer, site in (sites or {}).items()}
+        self._sites = dict(sites or {})
         for issuer in self._sites:
             if urlsplit(issuer).scheme != "https":
                 raise ConfigurationError(f"{issuer} is not an issuer's URL", hint="It begins with https://.")
@@ -133,14 +133,13 @@ class Sandbox:
 
     def _contexts(self, directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         """The TLS context of our listeners, and that of the client that visits the issuers' sites."""
-        now = self._cloud.clock.now()
-        authority = new_authority("rolecall sandbox authority", now)
+        authority = new_authority("rolecall sandbox authority")
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(authority.pem)
         hosts = [*_LOOPBACK, self._address[0], *(urlsplit(issuer).netloc for issuer in self._sites)]
-        right = server_context(authority, hosts, now, directory)
-        stranger = new_authority("an authority nobody trusts", now)
-        wrong = server_context(stranger, ["elsewhere.example.com"], now, directory)
+        right = server_context(authority, hosts, directory)
+        stranger = new_authority("an authority nobody trusts")
+        wrong = server_context(stranger, ["elsewhere.example.com"], directory)
         with_wrong_certificate(right, wrong, lambda: self.faults.wrong_certificate)
         return right, ssl.create_default_context(cafile=self.ca_file)
 

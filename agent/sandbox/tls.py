@@ -7,7 +7,7 @@ A second authority, which nobody trusts, signs the wrong certificates.
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-#: Long enough for any sandbox, and for clocks that are a little wrong.
-_LIFE: Final = timedelta(days=30)
+#: Certificates are good at any time: whoever looks at them goes by a clock that may be wrong, or not be ours.
+_FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_UNTIL: Final = datetime(2099, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,12 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def new_authority(name: str, now: datetime) -> Authority:
+def new_authority(name: str) -> Authority:
     """Make an authority that signs server certificates and nothing else."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     builder = (
-        _dated(now)
+        _dated()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
@@ -50,7 +51,7 @@ def new_authority(name: str, now: datetime) -> Authority:
     return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
-def server_context(authority: Authority, hosts: Iterable[str], now: datetime, directory: Path) -> ssl.SSLContext:
+def server_context(authority: Authority, hosts: Iterable[str], directory: Path) -> ssl.SSLContext:
     """A server's TLS context with a fresh certificate for these names and addresses.
 
     Certificate and key pass through `directory` on their way into the context; nobody else may read it.
@@ -59,7 +60,7 @@ def server_context(authority: Authority, hosts: Iterable[str], now: datetime, di
     names = list(dict.fromkeys(hosts))
     public = authority.key.public_key()
     certificate = (
-        _dated(now)
+        _dated()
         .subject_name(_name(names[0][:64]))
         .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
@@ -93,12 +94,12 @@ def with_wrong_certificate(right: ssl.SSLContext, wrong: ssl.SSLContext, is_wron
     right.sni_callback = choose
 
 
-def _dated(now: datetime) -> x509.CertificateBuilder:
+def _dated() -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + _LIFE)
+        .not_valid_before(_FROM)
+        .not_valid_after(_UNTIL)
     )
 
 

@@ -87,8 +87,8 @@ def leaf_thumbprint(url: str) -> str:
 @pytest.mark.parametrize("named", ["right", "another", "none"])
 async def test_an_unknown_authority_needs_a_thumbprint(named: str, tmp_path: Path) -> None:
     now = SystemClock().now()
-    stranger = new_authority("somebody else's", now)
-    context = server_context(stranger, ["oidc.example.com"], now, tmp_path)
+    stranger = new_authority("somebody else's")
+    context = server_context(stranger, ["oidc.example.com"], tmp_path)
     site = Site()
     async with listening(site.serve, "127.0.0.1", 0, context) as url:
         leaf = await asyncio.to_thread(leaf_thumbprint, url)
@@ -107,6 +107,6 @@ async def test_an_unknown_authority_needs_a_thumbprint(named: str, tmp_path: Pat
 
 async def test_a_certificate_for_another_host_is_no_certificate(tmp_path: Path) -> None:
     now = SystemClock().now()
-    context = server_context(new_authority("somebody", now), ["elsewhere.example.com"], now, tmp_path)
+    context = server_context(new_authority("somebody"), ["elsewhere.example.com"], tmp_path)
     async with visited(tmp_path, Site(), tls=context, clock=FakeClock(now)) as here:
         assert (await here.assume()).refusal == (400, "InvalidIdentityToken", WRONG_CERTIFICATE)

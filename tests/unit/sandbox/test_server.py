@@ -81,3 +81,8 @@ async def test_hundreds_at_once_are_all_answered(tmp_path: Path) -> None:
 
             assert set(await asyncio.gather(*(ask() for _ in range(500)))) == {403}
         assert len(here.sandbox.requests) == 500
+
+
+async def test_a_site_is_called_as_it_was_named(tmp_path: Path) -> None:
+    async with Sandbox(practice_world(), sites={f"{ISSUER}/": tmp_path}) as sandbox:
+        assert set(sandbox.site_urls) == {f"{ISSUER}/"}

@@ -1,6 +1,7 @@
 """Is the right certificate shown, and the wrong one when that is asked for?"""
 
 import ssl
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -9,7 +10,7 @@ import pytest
 from agent.clock import SystemClock
 from agent.sandbox import Fault
 from agent.sandbox.tls import new_authority, server_context
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import START, FakeClock
 from tests.unit.sandbox.scene import ISSUER, scene
 
 
@@ -41,5 +42,13 @@ async def test_the_endpoint_can_show_a_wrong_certificate_and_a_right_one_again(t
 
 
 async def test_no_key_is_left_on_disk(tmp_path: Path) -> None:
-    server_context(new_authority("a", SystemClock().now()), ["x"], SystemClock().now(), tmp_path)
+    server_context(new_authority("a"), ["x"], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_certificates_are_good_whatever_the_sandbox_takes_the_time_for(tmp_path: Path) -> None:
+    longago = FakeClock(START - timedelta(days=3650))
+    async with scene(tmp_path, tls=True, clock=longago) as here:
+        trusting = ssl.create_default_context(cafile=here.sandbox.ca_file)
+        async with here.http.post(here.sandbox.endpoint_url, data=here.parameters(), ssl=trusting) as answer:
+            assert answer.status == 200
