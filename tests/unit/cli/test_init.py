@@ -222,12 +222,6 @@ def test_where_the_services_group_is_missing_tokens_are_for_their_owner(
     assert f"chgrp rolecall {place}/tokens/*" in capsys.readouterr().out
 
 
-def test_a_service_lives_in_etc_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("agent.cli.init.SERVICE_DIRECTORY", tmp_path / "etc")
-    assert main(["init", "--service", *QUICK, *FLAGS]) == 0
-    assert (tmp_path / "etc" / "rolecall.toml").exists()
-
-
 # --- what is never overwritten
 
 
@@ -372,6 +366,12 @@ def test_who_says_no_gets_nothing(place: Path, typing: Callable[[str], None]) ->
     typing("n\n")
     assert init(place, *FLAGS) == 1
     assert not place.exists()
+
+
+def test_a_service_would_live_in_etc(typing: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    typing("n\n")
+    assert main(["init", "--service", *FLAGS]) != 0
+    assert "in /etc/rolecall:" in capsys.readouterr().err
 
 
 def test_yes_asks_nothing_even_at_a_terminal(place: Path, typing: Callable[[str], None]) -> None:
