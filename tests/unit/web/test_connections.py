@@ -1,7 +1,9 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -161,7 +163,43 @@ def test_the_limits_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("sent", [request(), request("/nothing"), b"nonsense\r\n\r\n", b"GET"], ids=repr)
 async def test_nothing_is_left_of_a_client_that_has_gone(world: World, sent: bytes) -> None:
-    async with world.listening(limits=Limits(connections=1, sweep=60)) as address:
-        for _ in range(3):
-            assert b"Overloaded" not in await say(address, sent)
-            await asyncio.sleep(0.02)
+    async with world.listening(limits=Limits(sweep=60)) as address:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            await say(address, sent)
+        await asyncio.sleep(0.05)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@contextlib.contextmanager
+def stingy() -> Iterator[socket.socket]:
+    """A socket to listen on, for whose connections the kernel keeps next to nothing that has not been read."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        yield listening
+
+
+@pytest.mark.parametrize("path", ["/v1/credentials/web", "/nothing"])
+@pytest.mark.parametrize("together", [1, 50])
+async def test_nothing_more_is_answered_while_answers_are_not_read(world: World, path: str, together: int) -> None:
+    loop = asyncio.get_running_loop()
+    with stingy() as where, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+
+        async def ask_a_thousand_times() -> None:
+            for _ in range(1000 // together):
+                await loop.sock_sendall(client, request(path) * together)
+                await asyncio.sleep(0)
+            client.shutdown(socket.SHUT_WR)
+
+        async with world.listening(where=where) as address:
+            await loop.sock_connect(client, address)
+            asking = asyncio.ensure_future(ask_a_thousand_times())
+            await asyncio.sleep(0.3)
+            assert 0 < sum(world.stats.requests().values()) < 500
+            received = bytearray()
+            while more := await loop.sock_recv(client, 65536):
+                received += more
+            assert len(answers(bytes(received))) == 1000
+            await asking

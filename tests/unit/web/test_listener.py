@@ -61,6 +61,19 @@ async def test_an_open_socket_is_taken_over(world: World) -> None:
             assert (await ask(address, request())).status == 200
 
 
+async def test_a_connection_on_which_nothing_is_said_yet_is_taken_too(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        async with world.listening(where=given) as address:
+            if hasattr(socket, "TCP_DEFER_ACCEPT"):
+                given.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 0)
+            reader, writer = await asyncio.open_connection(*address)
+            await asyncio.sleep(0.05)
+            writer.write(request())
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+    assert world.bugs == []
+
+
 async def test_the_address_that_a_client_used_counts_when_listening_anywhere(world: World) -> None:
     async with world.listening(where=("0.0.0.0", 0)) as (_, port):
         address = ("127.0.0.2", port)

@@ -64,6 +64,8 @@ TABLE = [
     (request("/v1/credentials/web", WEB, b"X-Long: " + b"x" * 17_000), 431, "HeadTooLarge"),
     (request("/v1/credentials/web", WEB, *[b"X-%d: " % n + b"x" * 900 for n in range(20)]), 431, "HeadTooLarge"),
     (request("/v1/credentials/" + "w" * 17_000), 431, "HeadTooLarge"),
+    (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 3000, 431, "HeadTooLarge"),
+    (b"\r\n" * 9000, 431, "HeadTooLarge"),
     (b"nonsense\r\n\r\n", 400, "BadRequest"),
     (b"GET /v1/credentials/web HTTP/2.0\r\nHost: 127.0.0.1\r\n\r\n", 400, "BadRequest"),
     (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "BadRequest"),
@@ -93,6 +95,21 @@ async def test_head_is_not_allowed_and_its_answer_has_no_body(world: World) -> N
     assert received.startswith(b"HTTP/1.1 405 ")
     assert b"\r\nAllow: GET\r\n" in received
     assert received.endswith(b"\r\n\r\n")
+
+
+async def test_the_connection_ends_with_a_request_that_has_a_body(world: World) -> None:
+    sent = request("/v1/credentials/web", WEB, b"Content-Length: 1000000", method="POST") + b"x" * 1000
+    async with world.listening() as address:
+        (told,) = answers(await say(address, sent))
+    assert (told.status, told.headers["Connection"]) == (405, "close")
+
+
+async def test_a_good_request_is_answered_whatever_bad_one_comes_in_the_same_chunk(world: World) -> None:
+    good = request("/v1/credentials/web?x", WEB, b"Connection: close")
+    for at in range(1, 5):  # the head ends across two chunks
+        async with world.listening() as address:
+            received = await say(address, good[:-at], good[-at:] + request() + b"nonsense\r\n\r\n", pause=0.01)
+        assert [told.status for told in answers(received)] == [200]
 
 
 async def test_http_1_0_is_answered_and_the_connection_closed(world: World) -> None:
