@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli.configuration import settings_of
-from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment
-from agent.cli.reach import Access, access
-from agent.cli.terminal import say
+from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment, trouble_with_file
+from agent.cli.reach import access
+from agent.cli.terminal import warn
 from agent.errors import ConfigurationError
 
 HELP = "print the environment an SDK needs to have a role"
@@ -32,19 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the environment. It holds the token: that is what was asked for."""
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
     name = "json" if arguments.json else arguments.format
-    if not reach.bare:
-        _mind_the_newline(reach, name)
+    if (trouble := trouble_with_file(reach)) is not None:
+        if name == "systemd":  # there it is the file or nothing
+            raise trouble
+        warn(trouble)
     print(_FORMATS[name](environment(reach, os.environ)))
     return 0
-
-
-def _mind_the_newline(reach: Access, name: str) -> None:
-    said = f"the token file {reach.token_file} holds more than one bare token, which most SDKs refuse to send"
-    path = shlex.quote(str(reach.token_file))
-    hint = f'take the newline away: printf %s "$(head -n 1 {path})" | install -m 600 /dev/stdin {path}'
-    if name == "systemd":
-        raise ConfigurationError(said, hint=hint)  # there it is the file or nothing
-    say(f"warning: {said}: only the value is passed on, which some SDKs do not know\nhint: {hint}")
 
 
 def as_shell(env: Environment) -> str:

@@ -1,9 +1,11 @@
 """Which environment makes an unmodified SDK fetch a role from here, and nothing get in its way?"""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.cli.reach import Access
+from agent.errors import ConfigurationError
 
 #: What would be asked before our endpoint, or instead of it; empty is not enough, several SDKs mind the name.
 UNSET: tuple[str, ...] = (
@@ -51,6 +53,18 @@ def environment(access: Access, present: Mapping[str, str]) -> Environment:
     listed = ",".join(filter(None, (present.get(name, "") for name in ("NO_PROXY", "no_proxy"))))
     settings["NO_PROXY"] = settings["no_proxy"] = _with_loopback(listed, access.address.host)
     return Environment(settings, unset)
+
+
+def trouble_with_file(access: Access) -> ConfigurationError | None:
+    """What is wrong with the token file, if SDKs cannot use it as it is; a warning, where its value is enough."""
+    if access.bare:
+        return None
+    path = shlex.quote(str(access.token_file))
+    return ConfigurationError(
+        f"the token file {access.token_file} holds more than one bare token, which most SDKs refuse to send; "
+        "those that know only the file, and not its value, get no token",
+        hint=f'take the newline away: printf %s "$(head -n 1 {path})" | install -m 600 /dev/stdin {path}',
+    )
 
 
 def _with_loopback(listed: str, host: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
-from agent.cli.environment import environment
+from agent.cli.environment import environment, trouble_with_file
 from agent.cli.reach import access
-from agent.cli.terminal import say
+from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError
 
 HELP = "wait for a role, then run a command with it"
@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not command:
         raise ConfigurationError("there is no command after --", hint=f"for example: {EXAMPLE}")
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
+    if (trouble := trouble_with_file(reach)) is not None:
+        warn(trouble)
     # SDKs that ask once only must find the role there, so we ask before they do.
     reach.fetch_patiently(arguments.timeout)
     env = environment(reach, os.environ)

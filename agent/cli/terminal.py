@@ -7,6 +7,8 @@ import sys
 from types import TracebackType
 from typing import Self, TextIO
 
+from agent.errors import AgentError
+
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36"}
 
 #: Back to the start of the line, and clear it (ECMA-48).
@@ -24,6 +26,11 @@ def paint(text: str, style: str, stream: TextIO | None = None) -> str:
 def say(text: str) -> None:
     """Tell the person something that is not a result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def warn(trouble: AgentError) -> None:
+    """Tell the person of something that is wrong, but not so wrong that nothing can be done."""
+    say(f"warning: {trouble.what}\nhint: {trouble.hint}")
 
 
 def show_json(value: object) -> None:

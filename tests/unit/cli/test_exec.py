@@ -103,3 +103,13 @@ def test_a_command_and_a_role_are_needed(place: Written, words: tuple[str, ...])
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert "usage: " in done.stderr or "hint: for example: " in done.stderr
+
+
+def test_a_token_file_that_sdks_cannot_use_is_warned_of_and_not_handed_on(tmp_path: Path) -> None:
+    with answering(http(200, SET)) as agent:
+        written = write_configuration(tmp_path, credentials=agent.port, token=f"{TOKEN}\n")
+        done = rolecall("exec", "backup", "-c", written.config, "--", sys.executable, "-c", SHOW)
+    found = json.loads(done.stdout)
+    assert found["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == TOKEN
+    assert "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" not in found
+    assert done.stderr.startswith(f"warning: the token file {written.token} holds more than one bare token")
