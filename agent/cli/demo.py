@@ -26,7 +26,7 @@ from agent.cli.reach import Access, Reply, access
 from agent.cli.run import daemon, in_loop
 from agent.cli.sandbox import world_of
 from agent.cli.terminal import Progress, paint, show_json
-from agent.errors import AgentError, ListenerUnavailable
+from agent.errors import AgentError, ConfigurationError, CredentialsUnavailable, ListenerUnavailable
 from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
 from agent.settings import Settings, load
@@ -100,7 +100,7 @@ def _swept() -> Iterator[Path]:
     before = {number: signal.getsignal(number) for number in _ENDING}
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
-        with TemporaryDirectory(prefix="rolecall-demo-") as home:
+        with _folder() as home:
             yield Path(home)
     finally:
         for number in _ENDING:
@@ -108,6 +108,16 @@ def _swept() -> Iterator[Path]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         for number, action in before.items():
             signal.signal(number, action)
+
+
+def _folder() -> "TemporaryDirectory[str]":
+    try:
+        return TemporaryDirectory(prefix="rolecall-demo-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"no folder can be made for the demo: {(error.strerror or str(error)).lower()}",
+            hint="name a place to write to: TMPDIR=/var/tmp rolecall demo",
+        ) from error
 
 
 async def _interruptible(main: Coroutine[Any, Any, None]) -> None:
@@ -127,29 +137,42 @@ async def _interruptible(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
-    progress = Progress()
-    progress.show("starting: a key, its issuer's site, a sandbox AWS, the agent …")
+    world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": GREETING})
+    with Progress() as progress:
+        progress.show("starting: a key, its issuer's site, a sandbox AWS, the agent …")
+        await _furnish(home)
+        async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
+            settings = _settings(home, sandbox.endpoint_url)
+            sandbox.world = _with_permissions(world_of(settings), world)
+            await _publish(settings)
+            stage = _Stage(home, settings, sandbox)
+
+            async def trip() -> None:
+                found = await _round_trip(stage)
+                progress.clear()
+                if as_json:
+                    show_json(found)
+                else:
+                    print(found["arn"])
+
+            def show(_: object) -> None:
+                progress.clear()
+                print("\n".join(_screen(stage)), flush=True)
+
+            if once:
+                await daemon(settings, until=trip)
+            else:
+                await daemon(settings, ready=show, until=asyncio.Event().wait)
+
+
+async def _furnish(home: Path) -> None:
+    """Make the key and the token, which are all the secrets there are."""
     (home / "keys").mkdir(mode=0o700)
     (home / "site").mkdir()
     await asyncio.to_thread(make_key, home / "keys", "rsa-2048")
     token = os.open(home / "backup.token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     os.write(token, secrets.token_urlsafe(32).encode())
     os.close(token)
-    world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": GREETING})
-    async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
-        settings = _settings(home, sandbox.endpoint_url)
-        sandbox.world = _with_permissions(world_of(settings), world)
-        await _publish(settings)
-        stage = _Stage(home, settings, sandbox)
-        if once:
-            await daemon(settings, ready=lambda _: progress.clear(), until=lambda: _round_trip(stage, as_json=as_json))
-        else:
-
-            def show(_: object) -> None:
-                progress.clear()
-                print("\n".join(_screen(stage)), flush=True)
-
-            await daemon(settings, ready=show, until=asyncio.Event().wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,25 +252,35 @@ async def _fetched(reach: Access) -> Reply:
     return await asyncio.to_thread(reach.fetch)
 
 
-async def _round_trip(stage: _Stage, *, as_json: bool) -> None:
-    """Fetch over the real endpoint, ask AWS who we are, and say it."""
-    from aiobotocore.session import get_session
+async def _round_trip(stage: _Stage) -> dict[str, str]:
+    """Fetch over the real endpoint, and ask AWS who we are. Raises CredentialsUnavailable."""
+    from aiobotocore.config import AioConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.handlers import disable_signing
+
+    from agent.clients.aws import SealedSession
 
     fetched = (await _fetched(access(stage.settings, "backup", None))).document
-    client = get_session().create_client(
+    # What lies around in the environment must not be able to break it: profiles, proxies, certificates.
+    session = SealedSession()
+    session.unregister("choose-signer.sts", disable_signing)  # that is for the exchange, which needs no credentials
+    client = session.create_client(
         "sts",
         region_name=stage.settings.sts.region,
         endpoint_url=stage.sandbox.endpoint_url,
         aws_access_key_id=fetched["AccessKeyId"],
         aws_secret_access_key=fetched["SecretAccessKey"],
         aws_session_token=fetched["Token"],
+        config=AioConfig(proxies={}),
     )
-    async with client as sts:
-        identity = await sts.get_caller_identity()
-    if as_json:
-        show_json({"arn": identity["Arn"], "account": identity["Account"], "expiration": fetched["Expiration"]})
-    else:
-        print(identity["Arn"])
+    try:
+        async with client as sts:
+            identity = await sts.get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        raise CredentialsUnavailable(
+            f"the sandbox AWS did not say who we are: {type(error).__name__}", hint="try it again: rolecall demo --once"
+        ) from error
+    return {"arn": identity["Arn"], "account": identity["Account"], "expiration": fetched["Expiration"]}
 
 
 def _screen(stage: _Stage) -> list[str]:

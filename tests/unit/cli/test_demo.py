@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.commands import ROLECALL, clean
+from tests.fakes.written import closed_port
 
 ARN = re.compile(r"arn:aws:sts::123456789012:assumed-role/backup/[\w+=,.@-]+")
 
 
 @contextmanager
-def demo(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path, *words: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [*ROLECALL, "demo", *words],
-        env=clean(TMPDIR=str(folder)),
+        env=clean(TMPDIR=str(folder), **environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,6 +80,24 @@ def test_once_can_be_read_by_programs(tmp_path: Path) -> None:
     assert document.keys() == {"arn", "account", "expiration"}
     assert ARN.fullmatch(document["arn"])
     assert document["account"] == "123456789012"
+
+
+def test_nothing_that_lies_around_can_break_it(tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{closed_port()}"
+    around = {
+        "AWS_PROFILE": "missing",
+        "AWS_CA_BUNDLE": "/nonexistent",
+        "AWS_ENDPOINT_URL": nowhere,
+        "AWS_STS_REGIONAL_ENDPOINTS": "nonsense",
+        "HTTP_PROXY": nowhere,
+        "http_proxy": nowhere,
+        "ROLECALL_CONFIG": "/nonexistent",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/nonexistent",
+    }
+    with demo(tmp_path, "--once", **around) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert ARN.fullmatch(out.removesuffix("\n"))
 
 
 @pytest.fixture(scope="module")
