@@ -165,7 +165,7 @@ def _booted(root: Path, console: Path) -> Iterator[int]:
     binds = {"/opt/python": sys.base_prefix, "/opt/rolecall/source": ROOT}
     binds["/opt/rolecall/packages"] = sysconfig.get_path("purelib")
     words = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", f"--directory={root}"]
-    words += [f"--machine=rolecall-test-{os.getpid()}", "--link-journal=no"]
+    words += [f"--machine=rolecall-test-{os.getpid()}", "--link-journal=no", "--resolv-conf=off"]
     words += [f"--bind-ro={source}:{place}" for place, source in binds.items()]
     with console.open("wb") as out:
         boot = ["--boot", "systemd.unit=basic.target", "systemd.mask=dev-hugepages.mount"]

@@ -18,6 +18,20 @@ UNIT = Path(__file__).parents[2] / "systemd" / "rolecall.service"
 TOKEN = "/etc/rolecall/tokens/backup"
 URL = "http://127.0.0.1:9170/v1/credentials/backup"
 METRICS = "http://127.0.0.1:9171/metrics"
+#: Says of every name that its address is 127.1.2.3, and that it has none of IPv6 (RFC 1035 §4.1).
+NAME_SERVER = r"""
+import os, socket
+
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while True:
+    asked, client = server.recvfrom(512)
+    end = asked.index(0, 12) + 5
+    known = asked[end - 4 : end - 2] == b"\0\1"
+    answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\1\2\3" if known else b""
+    server.sendto(asked[:2] + b"\x81\x80\0\1\0" + bytes([known, 0, 0, 0, 0]) + asked[12:end] + answer, client)
+"""
 #: Runs within the unit's sandbox; what it prints is in the journal.
 ASK = "ExecStartPre=/usr/bin/agent-python -c "
 
@@ -142,10 +156,16 @@ def test_it_may_listen_on_ipv6(booted: Machine) -> None:
 
 
 def test_names_are_resolved_in_there(booted: Machine) -> None:
-    names = "import socket; print('found', socket.getaddrinfo('localhost', 443, type=socket.SOCK_STREAM)[0][4])"
-    booted.start(f'{ASK}"{names}"')
+    booted.write("/opt/rolecall/names.py", NAME_SERVER)
+    unit = "[Service]\nType=notify\nExecStart=/usr/bin/agent-python -W ignore /opt/rolecall/names.py\n"
+    booted.write("/etc/systemd/system/names.service", unit)
+    booted.run("sh", "-c", "rm -f /etc/resolv.conf && echo nameserver 127.0.0.1 >/etc/resolv.conf")
+    booted.run("systemctl", "daemon-reload")
+    booted.run("systemctl", "start", "names.service")
+    asked = "socket.getaddrinfo('sts.example.com', 443, type=socket.SOCK_STREAM)"
+    booted.start(f"{ASK}\"import socket; print('found', {asked}[0][4])\"\nExecStartPre=/bin/sleep 0")
     booted.wait_for(ActiveState="active")
-    assert "found ('127.0.0.1', 443)" in booted.logged() or "found ('::1', 443, 0, 0)" in booted.logged()
+    assert "found ('127.1.2.3', 443)" in booted.logged()
 
 
 def test_it_could_write_to_its_state_and_nowhere_else(booted: Machine) -> None:
