@@ -260,17 +260,27 @@ class _Plan:
         return public
 
     def _write(self, path: Path, body: str, mode: int) -> None:
-        """Write where there is nothing; should something have come there meanwhile, leave it alone."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        """Write where there is nothing, whole or not at all; should something have come there, leave it alone."""
+        draft = path.with_name(f".{path.name}.new")
+        draft.unlink(missing_ok=True)  # left by one that was killed
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(draft, flags, mode)
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                if self.answers.service:  # the same, whatever root's umask is
+                    if self.group is not None and mode == _SHARED:
+                        os.fchown(descriptor, -1, self.group)
+                    os.fchmod(descriptor, mode)
+                file.write(body)
+                file.flush()
+                os.fsync(descriptor)
+            os.link(draft, path)  # not renamed: that would replace what is there
+        except OSError as error:
+            error.filename, error.filename2 = str(path), None  # the draft is nobody's business
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
         self.done.append(path)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            if self.answers.service:  # the same, whatever root's umask is
-                if self.group is not None and mode == _SHARED:
-                    os.fchown(descriptor, -1, self.group)
-                os.fchmod(descriptor, mode)
-            file.write(body)
-            file.flush()
-            os.fsync(descriptor)
 
     @contextmanager
     def _accounting_for_failure(self) -> Iterator[None]:
