@@ -158,18 +158,13 @@ class OrdinaryConnection(web.RequestHandler):
         self._ended = True
         return self.busy
 
-    def resume_writing(self) -> None:
-        """The client has read its answers: go on."""
-        super().resume_writing()
-        self._feed()
-
     def _feed(self) -> None:
-        """Give the parser one request at a time, the next when that has been answered and the client reads answers.
+        """Give the parser one request at a time, the next when that has been answered and the answer is being read.
 
-        Given more, aiohttp would parse and answer on for a client that reads nothing, and would forget the good
-        requests that it has parsed out of a chunk when a bad one follows in it.
+        Given a long pipeline at once, aiohttp goes over all the rest of it again for every few requests, and forgets
+        the good ones that it has parsed out of a chunk when a bad one follows in it.
         """
-        while self._waiting and not self._answering and not self.writing_paused:
+        while self._waiting and not self._answering:
             end = (self._before + self._waiting).find(b"\r\n\r\n") + 4 - len(self._before)
             piece = bytes(self._waiting[:end] if end > 0 else self._waiting)
             del self._waiting[: len(piece)]
