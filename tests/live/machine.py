@@ -7,6 +7,7 @@ loopback, so the real ports are free, and its AWS is a sandbox inside.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -123,7 +124,7 @@ def machine(home: Path) -> Iterator[Machine]:
             settings = root / "etc/rolecall/rolecall.toml"
             settings.write_text(settings.read_text().replace("[sts]\n", f'[sts]\nendpoint_url = "{SANDBOX}"\n'))
             booted.run("systemctl", "start", "sandbox.service")
-            _until(lambda: _listening(booted), "the sandbox does not listen")
+            _until(lambda: _listening(booted), lambda: "the sandbox does not listen")
             yield booted
 
 
@@ -175,12 +176,12 @@ def _booted(root: Path, console: Path) -> Iterator[int]:
             [*words, *boot], env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
         )
     try:
-        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
-        _until(lambda: nspawn.poll() is not None or bool(children.read_text()), "nspawn has no child")
+        _until(lambda: nspawn.poll() is not None or _first_of(nspawn.pid) != 0, lambda: "there is no first process")
         assert nspawn.poll() is None, console.read_text()
-        found = Machine(root, int(children.read_text().split()[0]))
+        found = Machine(root, _first_of(nspawn.pid))
         _until(
-            lambda: found.run("systemctl", "is-active", "basic.target", check=False) == "active\n", console.read_text()
+            lambda: found.run("systemctl", "is-active", "basic.target", check=False) == "active\n",
+            lambda: f"it does not boot:\n{console.read_text()}",
         )
         yield found.first
     finally:
@@ -197,8 +198,24 @@ def _listening(booted: Machine) -> bool:
     return "sandbox AWS is up" in booted.run("journalctl", "-u", "sandbox.service", "-o", "cat", "--no-pager")
 
 
-def _until(condition: Callable[[], bool], otherwise: str) -> None:
+def _first_of(nspawn: int) -> int:
+    """The id that the first process in there has out here; 0 while there is none.
+
+    nspawn has other children before that one, and they are still out here with us: nothing may be run beside those.
+    """
+    children = Path(f"/proc/{nspawn}/task/{nspawn}/children")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for child in children.read_text().split():
+            status = Path(f"/proc/{child}/status").read_text()
+            if re.search(r"^Name:\tsystemd$", status, re.MULTILINE) and re.search(
+                r"^NSpid:.*\t1$", status, re.MULTILINE
+            ):
+                return int(child)
+    return 0
+
+
+def _until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
-        assert time.monotonic() < deadline, otherwise
+        assert time.monotonic() < deadline, otherwise()
         time.sleep(0.05)
