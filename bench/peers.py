@@ -76,7 +76,7 @@ def running(folder: Path) -> Iterator[list[Peer]]:
 @contextlib.contextmanager
 def _server(name: str, command: list[str]) -> Iterator[Peer]:
     """A server that prints its port when it listens."""
-    with subprocess.Popen(pinned(0, command), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(pinned(0, command), stdout=subprocess.PIPE, text=True, cwd=_HERE.parent) as process:
         assert process.stdout is not None
         try:
             yield Peer(name, int(process.stdout.readline()), process.pid)

@@ -1,7 +1,7 @@
 """Does the agent keep its promises of speed? Prints every figure beside what it is held to.
 
-    python -m bench.run                     everything, a few minutes
-    python -m bench.run --seconds 1 rates   one part, quickly
+    python bench/run.py                     everything, a few minutes
+    python bench/run.py --seconds 1 rates   one part, quickly
 
 Ratios carry over from one machine to the next, absolute figures do not. On a machine that is busy with other things,
 look at the requests for each second of the server's CPU.
@@ -11,13 +11,17 @@ import argparse
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import idle, imports, whole
-from bench.load import Run, herd, medians
-from bench.peers import Peer, running
+if not __package__:  # started as a file: its neighbours are found from the folder above
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench import idle, imports, whole  # noqa: E402 - see above
+from bench.load import Run, herd, medians  # noqa: E402
+from bench.peers import Peer, running  # noqa: E402
 
 OURS, GO, NGINX = "rolecall", "Go net/http", "nginx, static"
 
