@@ -128,7 +128,7 @@ def test_a_reload_leaves_the_process_and_what_it_serves(service: Machine) -> Non
 
 
 def test_after_a_crash_it_is_back(service: Machine) -> None:
-    service.run("systemctl", "kill", "--signal=SIGKILL", "rolecall.service")
+    service.run("kill", "-KILL", service.show("MainPID")["MainPID"])
     service.wait_for(NRestarts="1", ActiveState="active", SubState="running")
     assert json.loads(service.get(URL, TOKEN))["Code"] == "Success"
 
