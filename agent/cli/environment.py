@@ -63,7 +63,7 @@ def trouble_with_file(access: Access) -> ConfigurationError | None:
     return ConfigurationError(
         f"the token file {access.token_file} holds more than one bare token, which most SDKs refuse to send; "
         "those that know only the file, and not its value, get no token",
-        hint=f'take the newline away: printf %s "$(head -n 1 {path})" | install -m 600 /dev/stdin {path}',
+        hint=f'take the newline away: token=$(head -n 1 {path}) && printf %s "$token" > {path}',
     )
 
 
