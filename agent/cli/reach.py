@@ -23,6 +23,9 @@ _PATIENCE, _LEAST = 5.0, 1.0
 #: More than this is no answer of ours: the status of a thousand roles comes to half of it, in bytes.
 _LARGEST = 2_000_000
 
+#: More than this is no token file, in characters.
+_LARGEST_TOKENS = 65_536
+
 #: A token as a header can carry it.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -155,7 +158,7 @@ def get(address: Address, path: str, headers: dict[str, str], patience: float = 
         connection.request("GET", path, headers={"Accept": "application/json", **headers})
         answer = connection.getresponse()
         body = answer.read(_LARGEST)
-        document = json.loads(body)
+        document = _harmless(json.loads(body))
     except TimeoutError as error:
         raise AgentUnreachable(f"nothing came from {address} within {seconds:g} s", hint=_LOOK) from error
     except OSError as error:
@@ -172,10 +175,23 @@ def get(address: Address, path: str, headers: dict[str, str], patience: float = 
     return Reply(answer.status, body, document)
 
 
+def _harmless(value: Any) -> Any:
+    """Take what steers a terminal out of all texts: anybody may listen where the agent should, and much is shown."""
+    match value:
+        case str():
+            return "".join(one if one.isprintable() else "�" for one in value)
+        case list():
+            return [_harmless(one) for one in value]
+        case dict():
+            return {_harmless(name): _harmless(one) for name, one in value.items()}
+    return value
+
+
 def _with_token(role: str, address: Address, path: Path) -> Access:
     """Show the first token of a file: what a client shows while two are accepted. Raises ConfigurationError."""
     try:
-        whole = path.read_text(encoding="ascii", errors="replace")
+        with path.open(encoding="ascii", errors="replace") as file:
+            whole = file.read(_LARGEST_TOKENS)
     except OSError as error:
         raise ConfigurationError(
             f"the token file {path} cannot be read: {(error.strerror or str(error)).lower()}",

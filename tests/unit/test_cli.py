@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,27 @@ def test_a_small_verb_loads_nothing_large(verb: str, tmp_path: Path) -> None:
     code, modules = json.loads(done.stderr.splitlines()[-1])
     assert code == (127 if verb == "exec" else 0)
     assert HEAVY & set(modules) == set()
+
+
+@pytest.mark.parametrize(
+    "words", [("wait",), ("credentials", "backup"), ("exec", "backup", "--", "true")], ids=" ".join
+)
+def test_ctrl_c_ends_the_waiting_without_a_word(words: tuple[str, ...], tmp_path: Path) -> None:
+    with answering(None) as silent, answering(None) as admin:
+        config = str(write_configuration(tmp_path, credentials=silent.port, admin=admin.port).config)
+        begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import agent.__main__ as us; "
+        process = subprocess.Popen(
+            [sys.executable, "-c", begin + "us.sys.exit(us.main())", *words],
+            env=clean(ROLECALL_CONFIG=config),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 20
+        while not silent.requests + admin.requests:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (130, "", "")

@@ -135,6 +135,17 @@ def test_an_endless_answer_is_cut_off() -> None:
         get(Address("127.0.0.1", stranger.port), "/", {})
 
 
+def test_nobody_who_listens_there_can_steer_the_terminal() -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\r\nerror: pay"
+    with answering(http(403, {"code": "AccessDenied", "message": evil, evil: [{"a": evil}]})) as stranger:
+        with pytest.raises(CallerDenied) as caught:
+            here(stranger.port).fetch()
+        shown = str(get(Address("127.0.0.1", stranger.port), "/", {}).document) + caught.value.what
+    assert not set("\x1b\x07\r\n") & set(shown)
+    assert "\\x1b" not in shown
+    assert "owned" in shown
+
+
 def test_a_port_that_the_system_chooses_cannot_be_found(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="leaves the port to the system"):
         status_of(settings(tmp_path, credentials="127.0.0.1:0", admin="127.0.0.1:0"))
@@ -198,6 +209,10 @@ class TestTheTokenShown:
         with pytest.raises(ConfigurationError, match=said) as caught:
             access(known, "backup", None)
         assert "0123456789" not in caught.value.what + caught.value.hint
+
+    def test_is_not_looked_for_in_a_file_without_end(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="no header can carry"):
+            access(settings(tmp_path), "backup", Path("/dev/zero"))
 
     @pytest.mark.parametrize(("name", "said"), [("missing", "no such file"), ("", "is a directory")])
     def test_must_be_in_a_file(self, name: str, said: str, tmp_path: Path) -> None:
