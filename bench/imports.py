@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from bench import ROOT
+
 #: In the order in which the daemon meets them; each is charged with what those before it have not loaded.
 STEPS = (
     ("Python itself", "sys"),
@@ -52,6 +54,7 @@ def costs(rounds: int) -> list[Cost]:
 
 
 def _probe(modules: list[str]) -> tuple[float, int]:
-    said = subprocess.run([sys.executable, "-c", _PROBE, *modules], capture_output=True, text=True, check=True).stdout
+    command = [sys.executable, "-c", _PROBE, *modules]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     took, kilobytes = said.split()
     return float(took), int(kilobytes) * 1024

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import ROOT
+
 TOKEN = "bench-token-0123456789abcdef"  # noqa: S105 - good for nothing else
 PATH = "/v1/credentials/web"
-_HERE = Path(__file__).parent
 
 _NGINX = """
 worker_processes 1;
@@ -64,7 +65,7 @@ def running(folder: Path) -> Iterator[list[Peer]]:
             print("no Go compiler here: not compared with Go's net/http")
         else:
             binary = folder / "gopeer"
-            subprocess.run(["go", "build", "-o", str(binary), str(_HERE / "go" / "main.go")], check=True)
+            subprocess.run(["go", "build", "-o", str(binary), str(ROOT / "bench" / "go" / "main.go")], check=True)
             peers.append(stack.enter_context(_server("Go net/http", [str(binary), str(body_file), TOKEN])))
         if shutil.which("nginx") is None:
             print("no nginx here: not compared with it")
@@ -76,7 +77,7 @@ def running(folder: Path) -> Iterator[list[Peer]]:
 @contextlib.contextmanager
 def _server(name: str, command: list[str]) -> Iterator[Peer]:
     """A server that prints its port when it listens."""
-    with subprocess.Popen(pinned(0, command), stdout=subprocess.PIPE, text=True, cwd=_HERE.parent) as process:
+    with subprocess.Popen(pinned(0, command), stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
             yield Peer(name, int(process.stdout.readline()), process.pid)

@@ -19,9 +19,9 @@ from pathlib import Path
 if not __package__:  # started as a file: its neighbours are found from the folder above
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import idle, imports, whole  # noqa: E402 - see above
-from bench.load import Run, herd, medians  # noqa: E402
-from bench.peers import Peer, running  # noqa: E402
+from bench import idle, imports, whole
+from bench.load import Run, herd, medians
+from bench.peers import Peer, running
 
 OURS, GO, NGINX = "rolecall", "Go net/http", "nginx, static"
 

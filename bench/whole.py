@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import ROOT
 from bench.load import cpu_seconds
 from bench.peers import TOKEN
 
@@ -68,9 +69,9 @@ def furnished(home: Path) -> Iterator[tuple[Path, int, int]]:
         )
     )
     for words in (["keys", "new"], ["publish"]):
-        subprocess.run([*_AGENT, *words, "-c", str(configuration)], check=True, capture_output=True)
+        subprocess.run([*_AGENT, *words, "-c", str(configuration)], check=True, capture_output=True, cwd=ROOT)
     command = [*_AGENT, "sandbox", "--json", "-c", str(configuration), "--listen", f"127.0.0.1:{sandbox}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -83,7 +84,7 @@ def measure(configuration: Path, credentials: int, admin: int) -> Whole:
     """Start the daemon, ask until it serves, let all roles be fetched, weigh it, stop it."""
     began = time.perf_counter()
     command = [*_AGENT, "run", "-c", str(configuration)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
         try:
             with ThreadPoolExecutor(len(ROLES)) as callers:  # the first fetches are spread: each role has its caller
                 served = [callers.submit(_until_served, credentials, role) for role in ROLES]
