@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.cli.configuration import settings_of
@@ -36,7 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
         if name == "systemd":  # there it is the file or nothing
             raise trouble
         warn(trouble)
-    print(_FORMATS[name](environment(reach, os.environ)))
+    env = environment(reach, os.environ)
+    if name in {"sh", "fish"}:  # meant for here and now, so what lies around here counts
+        env = replace(env, settings=env.settings | over_default_profile(os.environ))
+    print(_FORMATS[name](env))
     return 0
 
 

@@ -1,8 +1,12 @@
 """Which environment makes an unmodified SDK fetch a role from here, and nothing get in its way?"""
 
+import configparser
+import contextlib
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.cli.reach import Access
 from agent.errors import ConfigurationError
@@ -23,6 +27,9 @@ UNSET: tuple[str, ...] = (
 
 #: The token, as its value and as a file.
 TOKEN, TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+
+#: Where profiles with keys may be: the variable that names the file, and where it usually is below HOME.
+_PROFILE_FILES = (("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), ("AWS_CONFIG_FILE", ".aws/config"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,22 @@ def environment(access: Access, present: Mapping[str, str]) -> Environment:
     listed = ",".join(filter(None, (present.get(name, "") for name in ("NO_PROXY", "no_proxy"))))
     settings["NO_PROXY"] = settings["no_proxy"] = _with_loopback(listed, access.address.host)
     return Environment(settings, unset)
+
+
+def over_default_profile(present: Mapping[str, str]) -> dict[str, str]:
+    """What hides the keys of a [default] profile from SDKs, which would take them before they ask us; mostly nothing.
+
+    No variable switches that profile off. Where it holds keys, the file that holds them is replaced by an empty one.
+    """
+    hidden = {}
+    for variable, usual in _PROFILE_FILES:
+        parser = configparser.RawConfigParser(strict=False)
+        # A file that cannot be read or understood gives no keys to an SDK either.
+        with contextlib.suppress(OSError, ValueError, configparser.Error):
+            parser.read(Path(present.get(variable) or Path(present.get("HOME") or "/") / usual), encoding="utf-8")
+        if parser.has_option("default", "aws_access_key_id"):
+            hidden[variable] = os.devnull
+    return hidden
 
 
 def trouble_with_file(access: Access) -> ConfigurationError | None:

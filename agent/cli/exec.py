@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
-from agent.cli.environment import environment, trouble_with_file
+from agent.cli.environment import environment, over_default_profile, trouble_with_file
 from agent.cli.reach import access
 from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     # SDKs that ask once only must find the role there, so we ask before they do.
     reach.fetch_patiently(arguments.timeout)
     env = environment(reach, os.environ)
-    merged = {name: value for name, value in os.environ.items() if name not in env.unset} | env.settings
+    kept = {name: value for name, value in os.environ.items() if name not in env.unset}
+    merged = kept | env.settings | over_default_profile(os.environ)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)  # Python ignores these two, and what is ignored stays so in the command
     try:

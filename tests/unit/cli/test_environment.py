@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from agent.cli.environment import TOKEN, TOKEN_FILE, UNSET, environment
+from agent.cli.environment import TOKEN, TOKEN_FILE, UNSET, environment, over_default_profile
 from agent.cli.reach import Access
 from agent.secret import Secret
 from agent.settings import Address
@@ -78,3 +79,35 @@ def test_an_ipv6_address_stands_in_no_proxy_as_programs_write_it() -> None:
     settings = environment(Access("backup", Address("::1", 9170)), {}).settings
     assert settings["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == "http://[::1]:9170/v1/credentials/backup"
     assert settings["NO_PROXY"] == "::1,[::1],127.0.0.1,localhost"
+
+
+KEYS = "aws_access_key_id = x\naws_secret_access_key = y\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "hidden"),
+    [
+        ("credentials", f"[default]\n{KEYS}", {"AWS_SHARED_CREDENTIALS_FILE"}),
+        ("credentials", f"[default]\nregion = x\n[other]\n{KEYS}", set()),
+        ("config", f"[default]\n{KEYS}", {"AWS_CONFIG_FILE"}),
+        ("config", "[default]\nregion = eu-central-1\n", set()),
+        ("credentials", "no ini at all\0\xff", set()),
+    ],
+)
+def test_keys_of_a_default_profile_are_hidden_and_nothing_else_is(
+    file: str, content: str, hidden: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / file).write_text(content, encoding="latin-1")
+    assert over_default_profile({"HOME": str(tmp_path)}) == dict.fromkeys(hidden, os.devnull)
+
+
+def test_the_file_that_a_variable_names_is_the_one_that_counts(tmp_path: Path) -> None:
+    named = tmp_path / "keys"
+    named.write_text(f"[default]\n{KEYS}")
+    present = {"HOME": str(tmp_path), "AWS_SHARED_CREDENTIALS_FILE": str(named)}
+    assert over_default_profile(present) == {"AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+
+def test_without_a_home_there_is_nothing_to_hide() -> None:
+    assert over_default_profile({}) == {}

@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # cfn-lint brings it, without its stubs
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 

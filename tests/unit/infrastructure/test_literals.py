@@ -1,6 +1,6 @@
 import hcl2
 import pytest
-import yaml as pyyaml  # type: ignore[import-untyped]  # cfn-lint brings it, without its stubs
+import yaml as pyyaml
 from hypothesis import given
 from hypothesis import strategies as st
 
