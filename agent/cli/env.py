@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.cli.configuration import settings_of
-from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment, trouble_with_file
+from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment, over_default_profile, trouble_with_file
 from agent.cli.reach import access
 from agent.cli.terminal import warn
 from agent.errors import ConfigurationError
