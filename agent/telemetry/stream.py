@@ -76,11 +76,13 @@ class Outlet(logging.Handler):
                 self._busy = True
             if lost:
                 lines += self._line(_loss_of(lost))
-            _write_all(self._descriptor, lines)
+            if not _write_all(self._descriptor, lines):
+                with self._changed:
+                    self._lost += lines.count(b"\n")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it, however long that takes. What can never be written is forgotten: there is no other log."""
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Write all of it, however long that takes; whether it could be written."""
     left = memoryview(data)
     while left:
         try:
@@ -90,8 +92,9 @@ def _write_all(descriptor: int, data: bytes) -> None:
             poll = select.poll()
             poll.register(descriptor, select.POLLOUT)
             poll.poll()
-        except OSError:
-            return
+        except OSError:  # a full disk, or a reader that has gone: there is no other log to tell it to
+            return False
+    return True
 
 
 def _loss_of(lines: int) -> logging.LogRecord:

@@ -137,8 +137,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether it can be ended and nobody loses an answer."""
-        return self._transport is not None and not self.busy
+        """Whether it can be ended and nobody loses an answer that he waits for: who does not read, does not wait."""
+        if self._transport is None:
+            return False
+        return self._writing_paused or self._ordinary is None or not self._ordinary.busy
 
     def close(self) -> None:
         """End it as soon as what has been written is on its way."""

@@ -93,6 +93,21 @@ def test_a_reader_who_has_gone_is_no_trouble(pipe: Pipe) -> None:
     os.close(spare)
 
 
+def test_what_a_full_disk_did_not_take_is_counted_and_told_when_there_is_room_again(pipe: Pipe) -> None:
+    kept = os.dup(pipe.write_end)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, pipe.write_end)
+    for number in range(3):
+        pipe.say(number)
+    pipe.outlet.flush()
+    os.dup2(kept, pipe.write_end)
+    os.close(full)
+    os.close(kept)
+    pipe.say(3)
+    facts = pipe.drain(b"log_lines_lost")
+    assert [fact.get("number", fact.get("lines")) for fact in facts] == [3, 3]
+
+
 def test_a_descriptor_that_somebody_made_not_wait_loses_nothing(pipe: Pipe) -> None:
     flags = fcntl.fcntl(pipe.write_end, fcntl.F_GETFL)
     fcntl.fcntl(pipe.write_end, fcntl.F_SETFL, flags | os.O_NONBLOCK)

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 from agent.errors import ListenerUnavailable
 from agent.web.connections import Limits
 from agent.web.listener import serving
+from agent.web.sockets import Address
 from tests.unit.web.world import OnlyOrdinary, World, answers, ask, request, say
 
 
@@ -162,6 +163,38 @@ async def test_who_takes_all_places_and_says_nothing_keeps_nobody_out(world: Wor
             assert not writer.is_closing()
         for _, writer in (*silent, (guest, to_guest)):
             writer.close()
+
+
+async def test_who_takes_all_places_and_reads_nothing_keeps_nobody_out(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that little is enough
+        given.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with world.listening(where=given, limits=Limits(connections=2)) as address:
+            await _served_beside_two_who_read_nothing(address)
+
+
+async def _served_beside_two_who_read_nothing(address: Address) -> None:
+    deaf = []
+    for _ in range(2):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        client.connect(address)
+        client.setblocking(False)
+        deaf.append(client)
+    for client in deaf:
+        left, refused = memoryview(request(token=None) * 50_000), 0
+        while refused < 10:  # until it is clear that the agent does not read either
+            try:
+                left = left[client.send(left) :]
+                refused = 0
+                await asyncio.sleep(0)
+            except BlockingIOError:
+                refused += 1
+                await asyncio.sleep(0.01)
+    assert (await ask(address, request())).status == 200
+    for client in deaf:
+        client.close()
 
 
 async def test_who_takes_all_places_of_an_application_keeps_nobody_out() -> None:
