@@ -70,15 +70,14 @@ class Outlet(logging.Handler):
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
-                lines = b"".join(self._waiting)
+                lines, lost = list(self._waiting), self._lost
                 self._waiting.clear()
-                lost, self._lost = self._lost, 0
+                self._lost = 0
                 self._busy = True
-            if lost:
-                lines += self._line(_loss_of(lost))
-            if not _write_all(self._descriptor, lines):
+            loss = [self._line(_loss_of(lost))] if lost else []
+            if not _write_all(self._descriptor, b"".join(lines + loss)):
                 with self._changed:
-                    self._lost += lines.count(b"\n")
+                    self._lost += lost + len(lines)
 
 
 def _write_all(descriptor: int, data: bytes) -> bool:

@@ -70,7 +70,7 @@ def test_whoever_logs_is_not_held_up_by_a_reader_who_sleeps_and_is_told_what_was
         told = len([fact for fact in facts if fact["event"] == "said"])
     assert told + lost == 1000
     assert lost > 0
-    assert told >= PIPE // 1200 + 50 - 1
+    assert told > 50
     pipe.say(1000)
     assert pipe.drain(b'"number": 1000')[-1]["number"] == 1000
     pipe.close()
