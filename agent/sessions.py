@@ -95,7 +95,7 @@ class RoleSession:
         if self._problem is not None:
             raise _anew(self._problem)
         raise CredentialsNotReady(
-            f"The credentials of role {self.role} are still on their way.", hint="Ask again in a second."
+            f"the credentials of role {self.role} are still on their way", hint="ask again in a second"
         )
 
     async def renew(self) -> timedelta:
@@ -161,8 +161,8 @@ class RoleSession:
             return await within(self._clock, STUCK, self._source.fetch())
         except TimeoutError as error:
             raise CredentialsUnavailable(
-                f"Asking for credentials of role {self.role} came to nothing in {STUCK:.0f} s.",
-                hint="Look for what hangs: the network, a proxy, the device that holds the key, a file system.",
+                f"asking for credentials of role {self.role} came to nothing in {STUCK:.0f} s",
+                hint="look for what hangs: the network, a proxy, the device that holds the key, a file system",
             ) from error
 
     def _since(self, moment: float) -> timedelta:
@@ -172,13 +172,13 @@ class RoleSession:
         left = fresh.lifetime - took  # at least: they were issued at some moment since we asked
         if left <= self._policy.margin:
             raise CredentialsUnavailable(
-                f"The new credentials of role {self.role} are good for {left.total_seconds():.0f} s only.",
-                hint="Is something between this machine and STS answering in its place, or with an old answer?",
+                f"the new credentials of role {self.role} are good for {left.total_seconds():.0f} s only",
+                hint="is something between this machine and STS answering in its place, or with an old answer?",
             )
         if self._clock.steady() + (left - self._policy.margin).total_seconds() < self._ends:
             raise CredentialsUnavailable(
-                f"The new credentials of role {self.role} would end before those that are held.",
-                hint="These stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
+                f"the new credentials of role {self.role} would end before those that are held",
+                hint="these stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
             )
 
     def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:

@@ -60,8 +60,8 @@ class Vendor:
                 raise self._told_of(caller, "", _nobody(caller))
             case several:
                 raise RoleAmbiguous(
-                    f"This caller is granted several roles: {', '.join(several)}.",
-                    hint="Ask for one of them by name: /v1/credentials/ROLE.",
+                    f"this caller is granted several roles: {', '.join(several)}",
+                    hint="ask for one of them by name: /v1/credentials/ROLE",
                 )
 
     def _admit(self, peer: Peer, role: str) -> Caller:
@@ -86,7 +86,7 @@ class Vendor:
         if role in granted and role in self._sessions:
             return None
         if granted and role not in self._sessions:
-            return RoleUnknown("There is no such role here.", hint="Compare the name with the configuration.")
+            return RoleUnknown("there is no such role here", hint="compare the name with the configuration")
         return _nobody(caller)
 
     def _told_of(self, caller: Caller, role: str, error: AgentError) -> AgentError:
@@ -118,12 +118,12 @@ _REASONS: Mapping[type[AgentError], str] = {
 def _nobody(caller: Caller) -> AgentError:
     if caller.facts:
         return CallerDenied(
-            "This caller is not granted this role.", hint="The administrator of this machine grants roles."
+            "this caller is not granted this role", hint="the administrator of this machine grants roles"
         )
     if caller.peer.presented is None:
         return CallerUnknown(
-            "This caller showed no token.", hint="Set AWS_CONTAINER_AUTHORIZATION_TOKEN or _TOKEN_FILE as given."
+            "this caller showed no token", hint="set AWS_CONTAINER_AUTHORIZATION_TOKEN or _TOKEN_FILE as given"
         )
     return CallerUnknown(
-        "The token that this caller showed is not known here.", hint="It may have been replaced: read it again."
+        "the token that this caller showed is not known here", hint="it may have been replaced: read it again"
     )

@@ -120,16 +120,16 @@ def _read(path: Path, unless: tuple[int, ...]) -> tuple[tuple[int, ...], bytes |
         with open(path, "rb", opener=_without_waiting) as opened:
             found = os.fstat(opened.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise ConfigurationError(f"{path} is not a file.", hint="Name a file that holds one token a line.")
+                raise ConfigurationError(f"{path} is not a file", hint="name a file that holds one token a line")
             if found.st_mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise ConfigurationError(
-                    f"{path} can be read or written by everybody on this machine.",
-                    hint=f"Take that away: chmod o= {path}",
+                    f"{path} can be read or written by everybody on this machine",
+                    hint=f"take that away: chmod o= {path}",
                 )
             return _seen(found), opened.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be read: {error.strerror}.", hint="Its callers are unknown until it can be."
+            f"{path} cannot be read: {error.strerror}", hint="its callers are unknown until it can be"
         ) from error
 
 
@@ -145,10 +145,10 @@ def _without_waiting(path: str, flags: int) -> int:
 def _digests(path: Path, content: bytes) -> tuple[bytes, ...]:
     tokens = [line.strip() for line in content.splitlines() if line.strip()]
     if not tokens:
-        raise ConfigurationError(f"{path} holds no token.", hint="Write one of 16 or more random characters into it.")
+        raise ConfigurationError(f"{path} holds no token", hint="write one of 16 or more random characters into it")
     if len(content) > _LARGEST or not all(_TOKEN.fullmatch(token) for token in tokens):
         raise ConfigurationError(
-            f"{path} holds something that is not a token.",
-            hint="A token is 16 to 1024 visible ASCII characters with no blank between them, one a line.",
+            f"{path} holds something that is not a token",
+            hint="a token is 16 to 1024 visible ASCII characters with no blank between them, one a line",
         )
     return tuple(hashlib.sha256(token).digest() for token in tokens)

@@ -94,8 +94,8 @@ async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> StsClient:
         return client  # type: ignore[no-any-return]  # its methods are made at run time
     # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
     raise ConfigurationError(
-        f"No client for STS can be made of [sts] ({problem}).",
-        hint="Correct sts.region, sts.endpoint_url and sts.proxy.",
+        f"no client for STS can be made of [sts] ({problem})",
+        hint="correct sts.region, sts.endpoint_url and sts.proxy",
     )
 
 
@@ -120,8 +120,8 @@ def _check_ca_bundle(path: Path | None) -> None:
         _tls().load_verify_locations(path)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"The CA bundle {path} cannot be used: {getattr(error, 'strerror', None) or 'it holds no certificates'}.",
-            hint="Point sts.ca_bundle at a readable file of PEM certificates.",
+            f"the CA bundle {path} cannot be used: {getattr(error, 'strerror', None) or 'it holds no certificates'}",
+            hint="point sts.ca_bundle at a readable file of PEM certificates",
         ) from error
 
 
@@ -135,7 +135,7 @@ def _check_proxy(proxy: Secret | None) -> None:
         sound = False
     if not sound:
         raise ConfigurationError(
-            "The URL of the proxy is none.", hint="Give sts.proxy a URL such as http://proxy.example.com:3128."
+            "the URL of the proxy is none", hint="give sts.proxy a URL such as http://proxy.example.com:3128"
         )
 
 

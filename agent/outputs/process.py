@@ -26,7 +26,7 @@ def from_ecs(body: bytes) -> bytes:
     members = {name: answered.get(theirs) for name, theirs in _FROM_ECS.items()} if isinstance(answered, dict) else {}
     if not members or not all(isinstance(value, str) and value for value in members.values()):
         raise AgentUnreachable(
-            "Something else than the agent answered, or not with credentials.",
-            hint="Compare the address under [listen] with that of the running agent.",
+            "something else than the agent answered, or not with credentials",
+            hint="compare the address under [listen] with that of the running agent",
         ) from None
     return json.dumps({"Version": 1, **members}, separators=(",", ":")).encode("ascii")

@@ -86,7 +86,7 @@ async def _document(request: web.Request) -> object:
     try:
         return json.loads(await request.read())
     except (ValueError, RecursionError) as failure:
-        raise ConfigurationError("the body is not JSON", hint="Send a JSON document.") from failure
+        raise ConfigurationError("the body is not JSON", hint="send a JSON document") from failure
 
 
 def _error(status: int, what: str, hint: str) -> web.Response:

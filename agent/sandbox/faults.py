@@ -55,21 +55,21 @@ class Fault:
         if self.kind in _AMBIENT and (self.times is not None or self.role is not None):
             raise ConfigurationError(
                 f"the fault {self.kind} is the same for every request",
-                hint="Leave out times and role, and remove the fault when it has served.",
+                hint="leave out times and role, and remove the fault when it has served",
             )
         least = -_LONGEST if self.kind == "clock" else 0
         if not least <= self.seconds <= _LONGEST:
             raise ConfigurationError(
-                f"the fault {self.kind} cannot be of {self.seconds} seconds", hint=f"Give {least} to {_LONGEST}."
+                f"the fault {self.kind} cannot be of {self.seconds} seconds", hint=f"give {least} to {_LONGEST}"
             )
         if not 400 <= self.status <= 599:
-            raise ConfigurationError(f"{self.status} is no error status", hint="Give one from 400 to 599.")
+            raise ConfigurationError(f"{self.status} is no error status", hint="give one from 400 to 599")
         if self.times is not None and self.times < 1:
-            raise ConfigurationError(f"a fault cannot strike {self.times} times", hint="Give 1 or more, or none.")
+            raise ConfigurationError(f"a fault cannot strike {self.times} times", hint="give 1 or more, or none")
 
 
 def _unknown(what: str, value: object, known: Iterable[str]) -> ConfigurationError:
-    return ConfigurationError(f"there is no {what} of fault {value!r}", hint=f"There are: {', '.join(known)}.")
+    return ConfigurationError(f"there is no {what} of fault {value!r}", hint=f"there are: {', '.join(known)}")
 
 
 class Faults:
@@ -125,16 +125,16 @@ class Faults:
 def fault_from_json(document: object) -> Fault:
     """Read a fault from parsed JSON: the fields of Fault. Raises ConfigurationError."""
     if not isinstance(document, Mapping) or "kind" not in document:
-        raise ConfigurationError("a fault is a JSON object with a kind", hint='Such as {"kind": "slow", "seconds": 2}.')
+        raise ConfigurationError("a fault is a JSON object with a kind", hint='such as {"kind": "slow", "seconds": 2}')
     kinds: Mapping[str, tuple[type, ...]] = {
         "kind": (str,), "seconds": (int, float), "status": (int,), "garbage": (str,), "times": (int, type(None)),
         "role": (str, type(None)), "code": (str, type(None)), "message": (str,),
     }  # fmt: skip
     for name, value in document.items():
         if name not in kinds:
-            raise ConfigurationError(f"a fault has no {name!r}", hint=f"It has: {', '.join(kinds)}.")
+            raise ConfigurationError(f"a fault has no {name!r}", hint=f"it has: {', '.join(kinds)}")
         if isinstance(value, bool) or not isinstance(value, kinds[name]):
-            raise ConfigurationError(f"{name} of a fault cannot be {value!r}", hint="See the sandbox's documentation.")
+            raise ConfigurationError(f"{name} of a fault cannot be {value!r}", hint="see the sandbox's documentation")
     return Fault(**document)
 
 

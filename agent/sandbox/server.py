@@ -71,7 +71,7 @@ class Sandbox:
         self._sites = dict(sites or {})
         for issuer in self._sites:
             if urlsplit(issuer).scheme != "https":
-                raise ConfigurationError(f"{issuer} is not an issuer's URL", hint="It begins with https://.")
+                raise ConfigurationError(f"{issuer} is not an issuer's URL", hint="it begins with https://")
         self._tls = tls
         self._address = (host, port)
         self._keys_kept = keys_kept

@@ -45,17 +45,17 @@ class Provider:
         if not re.fullmatch(r"https://[^/:?#\s]+(/[^?#\s]*)?", self.url) or len(self.url) > 255:
             raise ConfigurationError(
                 f"IAM takes no identity provider of the URL {self.url!r}",
-                hint="Give an https:// URL without port or query, of at most 255 characters.",
+                hint="give an https:// URL without port or query, of at most 255 characters",
             )
         if len(self.client_ids) > 100 or not all(0 < len(one) <= 255 for one in self.client_ids):
             raise ConfigurationError(
                 f"the provider {self.url} has client ids that IAM does not take",
-                hint="Give at most 100 client ids of 1 to 255 characters.",
+                hint="give at most 100 client ids of 1 to 255 characters",
             )
         if len(self.thumbprints) > 5 or not all(re.fullmatch(r"[0-9a-fA-F]{40}", one) for one in self.thumbprints):
             raise ConfigurationError(
                 f"the provider {self.url} has thumbprints that IAM does not take",
-                hint="Give at most 5 SHA-1 thumbprints of 40 hexadecimal digits.",
+                hint="give at most 5 SHA-1 thumbprints of 40 hexadecimal digits",
             )
 
     @property
@@ -87,19 +87,19 @@ class Role:
         if not _ROLE_ARN.fullmatch(self.arn):
             raise ConfigurationError(
                 f"{self.arn!r} is not the ARN of a role",
-                hint="It looks like arn:aws:iam::123456789012:role/name.",
+                hint="it looks like arn:aws:iam::123456789012:role/name",
             )
         if not _HOUR <= self.max_session <= 12 * _HOUR:
             raise ConfigurationError(
                 f"the longest session of {self.arn} is {self.max_session}",
-                hint="IAM takes MaxSessionDuration from 1 to 12 hours.",
+                hint="IAM takes MaxSessionDuration from 1 to 12 hours",
             )
         try:
             object.__setattr__(self, "trust", read_policy(self.trust_policy, Kind.TRUST))
             object.__setattr__(self, "identity", tuple(read_policy(one, Kind.IDENTITY) for one in self.policies))
         except Malformed as malformed:
             raise ConfigurationError(
-                f"IAM would refuse a policy of {self.arn}: {malformed}", hint="Correct the policy document."
+                f"IAM would refuse a policy of {self.arn}: {malformed}", hint="correct the policy document"
             ) from malformed
 
     @property
@@ -144,12 +144,12 @@ class World:
         """Refuse an account that cannot be. Raises ConfigurationError."""
         if not re.fullmatch(r"\d{12}", self.account_id):
             raise ConfigurationError(
-                f"{self.account_id!r} is not an AWS account id", hint="It has 12 digits, such as 123456789012."
+                f"{self.account_id!r} is not an AWS account id", hint="it has 12 digits, such as 123456789012"
             )
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.bucket):
             raise ConfigurationError(
                 f"S3 takes no bucket of the name {self.bucket!r}",
-                hint="Use 3 to 63 lower-case letters, digits, dots and hyphens.",
+                hint="use 3 to 63 lower-case letters, digits, dots and hyphens",
             )
         for what, names in (
             ("provider", [one.url for one in self.providers]),
@@ -157,7 +157,7 @@ class World:
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise ConfigurationError(f"the {what} {twice[0]} exists twice", hint="Remove one of the two.")
+                raise ConfigurationError(f"the {what} {twice[0]} exists twice", hint="remove one of the two")
         for role in self.roles:
             self._check_home(role)
         for arn, document in self.managed_policies.items():
@@ -165,7 +165,7 @@ class World:
                 read_policy(document, Kind.IDENTITY)
             except Malformed as malformed:
                 raise ConfigurationError(
-                    f"IAM would refuse the policy {arn}: {malformed}", hint="Correct the policy document."
+                    f"IAM would refuse the policy {arn}: {malformed}", hint="correct the policy document"
                 ) from malformed
 
     def _check_home(self, role: Role) -> None:
@@ -174,7 +174,7 @@ class World:
         if not role.arn.startswith(home):
             raise ConfigurationError(
                 f"the role {role.arn} is not of account {self.account_id} in partition {self.partition}",
-                hint=f"Its ARN should begin with {home}.",
+                hint=f"its ARN should begin with {home}",
             )
 
     def provider_of(self, issuer: str) -> Provider | None:

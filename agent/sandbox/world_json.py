@@ -73,17 +73,17 @@ def _role(document: object) -> Role:
 def _fields(document: object, known: Mapping[str, type], what: str, *needed: str) -> dict[str, Any]:
     """The members of an object, each known and of its type. Raises ConfigurationError."""
     if not isinstance(document, dict):
-        raise ConfigurationError(f"a {what} is a JSON object", hint=f"With the members {', '.join(known)}.")
+        raise ConfigurationError(f"a {what} is a JSON object", hint=f"with the members {', '.join(known)}")
     for name, value in document.items():
         if name not in known:
-            raise ConfigurationError(f"a {what} has no {name!r}", hint=f"It has: {', '.join(known)}.")
+            raise ConfigurationError(f"a {what} has no {name!r}", hint=f"it has: {', '.join(known)}")
         if not isinstance(value, known[name]) or isinstance(value, bool):
             raise ConfigurationError(
-                f"{name} of a {what} is of the type {type(value).__name__}", hint=f"Make it {known[name].__name__}."
+                f"{name} of a {what} is of the type {type(value).__name__}", hint=f"make it {known[name].__name__}"
             )
     for name in needed:
         if name not in document:
-            raise ConfigurationError(f"a {what} needs {name}", hint="Add it.")
+            raise ConfigurationError(f"a {what} needs {name}", hint="add it")
     return dict(document)
 
 
@@ -102,5 +102,5 @@ def _object(document: object, key: str) -> bytes:
         try:
             return base64.b64decode(encoded, validate=True)
         except binascii.Error as failure:
-            raise ConfigurationError(f"the object {key} is not base64", hint="Encode it again.") from failure
-    raise ConfigurationError(f"the object {key} is neither text nor base64", hint='Write "…" or {"base64": "…"}.')
+            raise ConfigurationError(f"the object {key} is not base64", hint="encode it again") from failure
+    raise ConfigurationError(f"the object {key} is neither text nor base64", hint='write "…" or {"base64": "…"}')

@@ -81,13 +81,13 @@ class RoleStatus:
         """Why it is not ready, in a sentence; empty if it is."""
         if self.ready_for is None:
             if self.problem:
-                return f"Nothing is held: {self.problem}"
-            return "The first credentials are still on their way."
+                return f"nothing is held: {self.problem}"
+            return "the first credentials are still on their way"
         if self.left is None or self.left < self.ready_for or not self.usable:
             left = max(self.left or timedelta(0), timedelta(0)).total_seconds()
             wanted = self.ready_for.total_seconds()
-            because = f" The latest attempt failed: {self.problem}" if self.problem else ""
-            return f"The credentials are good for {left:.0f} s only, wanted are {wanted:.0f} s.{because}"
+            because = f"; the latest attempt failed: {self.problem}" if self.problem else ""
+            return f"the credentials are good for {left:.0f} s only, wanted are {wanted:.0f} s{because}"
         return ""
 
     @property

@@ -63,15 +63,15 @@ def _tune(listening: socket.socket) -> None:
 _HINTS: Mapping[int, tuple[str, str]] = {
     errno.EADDRINUSE: (
         "something listens there already",
-        "Is another agent running? See: ss -ltnp. Or choose another port under [listen].",
+        "is another agent running? ss -ltnp tells; or choose another port under [listen]",
     ),
     errno.EADDRNOTAVAIL: (
         "that is no address of this machine",
-        "Name one of its addresses under [listen], such as 127.0.0.1.",
+        "name one of its addresses under [listen], such as 127.0.0.1",
     ),
     errno.EACCES: (
         "this user may not listen there",
-        "Choose a port of 1024 or more under [listen], or grant CAP_NET_BIND_SERVICE.",
+        "choose a port of 1024 or more under [listen], or grant CAP_NET_BIND_SERVICE",
     ),
 }
 
@@ -82,6 +82,6 @@ def _unavailable(address: Address, error: OSError | OverflowError) -> ListenerUn
     number = error.errno if isinstance(error, OSError) else None
     why, hint = _HINTS.get(
         number or 0,
-        (str(getattr(error, "strerror", None) or error), "Give a literal address and a port, as 127.0.0.1:9170."),
+        (str(getattr(error, "strerror", None) or error), "give a literal address and a port, as 127.0.0.1:9170"),
     )
-    return ListenerUnavailable(f"Cannot listen on {named}: {why}.", hint=hint)
+    return ListenerUnavailable(f"cannot listen on {named}: {why}", hint=hint)

@@ -74,8 +74,8 @@ class StsWebIdentity:
         except TimeoutError:
             self._report(StsAnswered("Unreachable"))
             raise CredentialsUnavailable(
-                f"STS gave no complete answer within {self._patience.total_seconds():g} s.",
-                hint="Check the way to STS: name resolution, firewall, sts.proxy and sts.endpoint_url.",
+                f"STS gave no complete answer within {self._patience.total_seconds():g} s",
+                hint="check the way to STS: name resolution, firewall, sts.proxy and sts.endpoint_url",
             ) from None
         except AgentError:
             self._report(StsAnswered("Unreachable"))

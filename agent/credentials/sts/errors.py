@@ -41,8 +41,8 @@ def _row(codes: str, turn: Turn, hint: str, *words: str) -> Row:
 
 _TOKEN = "InvalidIdentityToken"  # noqa: S105 - the name of an error
 _PARAMETER = "ValidationError Validation InvalidParameterValue InvalidParameterCombination MissingParameter"
-_SHOW = "`rolecall token mint | rolecall token show` tells what the token says."
-_SEEN = "`rolecall token mint | rolecall token verify --issuer URL` tells whether the world sees the issuer's key."
+_SHOW = "`rolecall token mint | rolecall token show` tells what the token says"
+_SEEN = "`rolecall token mint | rolecall token verify --issuer URL` tells whether the world sees the issuer's key"
 
 #: Codes without the `Exception` that some of them carry at their end, some of the time.
 TABLE: Final = (
@@ -51,13 +51,13 @@ TABLE: Final = (
         _TOKEN,
         Turn.SOON,
         "STS found no key for the token. If this lasts, run `rolecall publish`, and see that the issuer's site answers "
-        "within 5 s and that no firewall or bot rule keeps AWS out. " + _SEEN,
+        "within 5 s and that no firewall or bot rule keeps AWS out; " + _SEEN,
         "retrieve verification key",
     ),
     _row(
         _TOKEN,
         Turn.MINT_AGAIN,
-        "Check the clock of this machine, or of whoever issues the token: it came from STS's future.",
+        "check the clock of this machine, or of whoever issues the token: it came from STS's future",
         "in the future",
         "not yet valid",
         "not valid yet",
@@ -67,143 +67,143 @@ TABLE: Final = (
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Make identity.audience one of the client IDs of the IAM OIDC provider in account {account}, or add it there.",
+        "make identity.audience one of the client IDs of the IAM OIDC provider in account {account}, or add it there",
         "incorrect token audience",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "A token for AWS must have one audience alone: correct identity.audience, or whoever issues the token.",
+        "a token for AWS must have one audience alone: correct identity.audience, or whoever issues the token",
         "more than one audience",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Create the IAM OIDC provider for issuer.url in account {account}, or correct issuer.url: the two must be "
-        "equal to the letter, path and trailing slash included.",
+        "create the IAM OIDC provider for issuer.url in account {account}, or correct issuer.url: the two must be "
+        "equal to the letter, path and trailing slash included",
         "no openidconnect provider",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Put the SHA-1 thumbprint of the issuer's CA on the IAM OIDC provider in account {account}, or give the "
-        "issuer's site a certificate of a public CA.",
+        "put the SHA-1 thumbprint of the issuer's CA on the IAM OIDC provider in account {account}, or give the "
+        "issuer's site a certificate of a public CA",
         "thumbprint",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "The token's claim https://aws.amazon.com/roles names other roles: add {setting}.arn to it, or see "
+        "the token's claim https://aws.amazon.com/roles names other roles: add {setting}.arn to it, or see "
         "identity.pin_roles.",
         "roles claim",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Send an identity token in three parts, signed with RS256 or ES256: correct [identity]; " + _SHOW,
+        "send an identity token in three parts, signed with RS256 or ES256: correct [identity]; " + _SHOW,
         "not a valid jwt",
         "login with amazon token",
     ),
-    _row(_TOKEN, Turn.SOMEBODY, "AWS wants iss, sub, aud, exp and iat in the token. " + _SHOW, "missing a required"),
+    _row(_TOKEN, Turn.SOMEBODY, "AWS wants iss, sub, aud, exp and iat in the token; " + _SHOW, "missing a required"),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Session tags must be text, at most 50 of them: correct identity.tags and {setting}.tags, or the issuer.",
+        "session tags must be text, at most 50 of them: correct identity.tags and {setting}.tags, or the issuer",
         "tags",
     ),
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "Run `rolecall publish` if the key that signs is not among those the issuer shows. " + _SEEN,
+        "run `rolecall publish` if the key that signs is not among those the issuer shows; " + _SEEN,
     ),
     _row(
         "ExpiredToken",
         Turn.MINT_AGAIN,
-        'Check this machine\'s clock; with identity.source = "file", check that whoever writes the token renews it.',
+        'check this machine\'s clock; with identity.source = "file", check that whoever writes the token renews it',
     ),
     _row(
         "IDPCommunicationError",
         Turn.SOON,
-        "STS could not reach the issuer. If this lasts, see that its site is up and open to the world. " + _SEEN,
+        "STS could not reach the issuer; if this lasts, see that its site is up and open to the world; " + _SEEN,
     ),
     _row(
         "IDPRejectedClaim",
         Turn.SOMEBODY,
-        "The identity provider says that the token is revoked or no longer valid: correct [identity]. " + _SHOW,
+        "the identity provider says that the token is revoked or no longer valid: correct [identity]; " + _SHOW,
     ),
     # --- The role --------------------------------------------------------------------------------------------
     _row(
         "AccessDenied",
         Turn.SOMEBODY,
-        "Allow sts:TagSession beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no tags "
-        "(identity.tags, {setting}.tags).",
+        "allow sts:TagSession beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no tags "
+        "(identity.tags, {setting}.tags)",
         "sts:tagsession",
     ),
     _row(
         "AccessDenied",
         Turn.SOMEBODY,
-        "Allow sts:SetSourceIdentity beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no "
+        "allow sts:SetSourceIdentity beside sts:AssumeRoleWithWebIdentity in the role's trust policy, or send no "
         "identity.source_identity.",
         "sts:setsourceidentity",
     ),
     _row(
         "AccessDenied NotAuthorized",
         Turn.SOMEBODY,
-        "Check that {setting}.arn exists, path included, and that its trust policy names the issuer's OIDC provider "
-        "and the issuer, audience and subject of the token. " + _SHOW,
+        "check that {setting}.arn exists, path included, and that its trust policy names the issuer's OIDC provider "
+        "and the issuer, audience and subject of the token; " + _SHOW,
     ),
     _row(
         _PARAMETER,
         Turn.SOMEBODY,
-        "Lower {setting}.duration (now {seconds} s), or raise MaxSessionDuration of the role to {seconds}.",
+        "lower {setting}.duration (now {seconds} s), or raise MaxSessionDuration of the role to {seconds}",
         "maxsessionduration",
     ),
-    _row(_PARAMETER, Turn.SOMEBODY, "Give {setting}.duration (now {seconds} s) 15m to 12h.", "durationseconds"),
-    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.session_name: 2-64 of A-Z a-z 0-9 _+=,.@-", "rolesessionname"),
-    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.arn.", "rolearn"),
-    _row(_PARAMETER, Turn.SOMEBODY, "The token must have 4-20000 characters: correct [identity].", "webidentitytoken"),
-    _row(_PARAMETER, Turn.SOMEBODY, "Correct {setting}.policy and {setting}.policy_arns.", "policy"),
-    _row(_PARAMETER, Turn.SOMEBODY, "Correct what the message names, in {setting}."),
-    _row("MalformedPolicyDocument", Turn.SOMEBODY, "Correct {setting}.policy: it is no policy that IAM can read."),
+    _row(_PARAMETER, Turn.SOMEBODY, "give {setting}.duration (now {seconds} s) 15m to 12h", "durationseconds"),
+    _row(_PARAMETER, Turn.SOMEBODY, "correct {setting}.session_name: 2-64 of A-Z a-z 0-9 _+=,.@-", "rolesessionname"),
+    _row(_PARAMETER, Turn.SOMEBODY, "correct {setting}.arn", "rolearn"),
+    _row(_PARAMETER, Turn.SOMEBODY, "the token must have 4-20000 characters: correct [identity]", "webidentitytoken"),
+    _row(_PARAMETER, Turn.SOMEBODY, "correct {setting}.policy and {setting}.policy_arns", "policy"),
+    _row(_PARAMETER, Turn.SOMEBODY, "correct what the message names, in {setting}"),
+    _row("MalformedPolicyDocument", Turn.SOMEBODY, "correct {setting}.policy: it is no policy that IAM can read"),
     _row(
         "PackedPolicyTooLarge",
         Turn.SOMEBODY,
-        "Shorten {setting}.policy and {setting}.policy_arns, or send fewer tags (identity.tags, {setting}.tags).",
+        "shorten {setting}.policy and {setting}.policy_arns, or send fewer tags (identity.tags, {setting}.tags)",
     ),
     # --- The account and the way there -----------------------------------------------------------------------
     _row(
         "RegionDisabled",
         Turn.SOMEBODY,
-        "Activate STS in this region in the IAM console (Account settings) of account {account}, or change sts.region.",
+        "activate STS in this region in the IAM console (Account settings) of account {account}, or change sts.region",
     ),
-    _row("OptInRequired", Turn.SOMEBODY, "See that account {account} is active and subscribed, or change sts.region."),
+    _row("OptInRequired", Turn.SOMEBODY, "see that account {account} is active and subscribed, or change sts.region"),
     _row(
         "Throttling Throttled RequestThrottled RequestLimitExceeded TooManyRequests BandwidthLimitExceeded "
         "RequestThrottledByService SlowDown LimitExceeded",
         Turn.SOON,
-        "STS asks for patience. If this lasts, fewer or longer sessions help: {setting}.duration.",
+        "STS asks for patience; if this lasts, fewer or longer sessions help: {setting}.duration",
     ),
     _row(
         "InternalFailure InternalError InternalServerError ServiceUnavailable ServiceFailure RequestTimeout",
         Turn.SOON,
-        "AWS has trouble of its own; if this lasts, see health.aws.amazon.com or change sts.region.",
+        "AWS has trouble of its own; if this lasts, see health.aws.amazon.com or change sts.region",
     ),
     _row(
         "RequestExpired RequestTimeTooSkewed RequestInTheFuture",
         Turn.SOON,
-        "Check this machine's clock, and what stands between it and STS.",
+        "check this machine's clock, and what stands between it and STS",
     ),
     _row(
         "MissingAuthenticationToken MissingAuthenticationTokenException InvalidClientTokenId UnrecognizedClient "
         "SignatureDoesNotMatch IncompleteSignature InvalidSecurity AuthFailure",
         Turn.SOMEBODY,
-        "The request goes out unsigned, as it must: see that sts.endpoint_url is STS, and that no proxy adds headers.",
+        "the request goes out unsigned, as it must: see that sts.endpoint_url is STS, and that no proxy adds headers",
     ),
     _row(
         "InvalidAction MissingAction UnknownOperation InvalidQueryParameter MalformedQueryString MalformedInput "
         "NotImplemented UnsupportedOperation",
         Turn.SOMEBODY,
-        "What answers is not AWS STS, or not all of it: correct sts.endpoint_url.",
+        "what answers is not AWS STS, or not all of it: correct sts.endpoint_url",
     ),
 )
 
@@ -211,15 +211,15 @@ TABLE: Final = (
 _UNKNOWN: Final = Row(
     frozenset(),
     Turn.SOMEBODY,
-    "This error of STS is not known here; look its code up in the STS API reference, and check {setting} and [sts].",
+    "this error of STS is not known here; look its code up in the STS API reference, and check {setting} and [sts]",
 )
 _NOT_STS: Final = Row(
     frozenset(),
     Turn.SOMEBODY,
     "STS's errors have a code and this has none: see that sts.endpoint_url, if set, is really STS, and what proxy or "
-    "firewall answers instead.",
+    "firewall answers instead",
 )
-_TROUBLE: Final = Row(frozenset(), Turn.SOON, "STS, or what stands before it, has trouble of its own.")
+_TROUBLE: Final = Row(frozenset(), Turn.SOON, "STS, or what stands before it, has trouble of its own")
 
 _KNOWN: Final = frozenset(code for row in TABLE for code in row.codes)
 _TOLD: Final = re.compile(r"current date/time (\d{10})\b")
@@ -273,7 +273,7 @@ def apology(answer: Answer, role: Role, offset: timedelta | None) -> Credentials
     hint = row.hint.format(setting=role.setting, account=role.account_id, seconds=seconds)
     if row.turn is Turn.MINT_AGAIN and offset is not None and abs(offset) > _NOTABLE:
         way = "ahead of" if offset > timedelta(0) else "behind"
-        hint += f" STS is {abs(offset).total_seconds():.0f} s {way} this machine."
+        hint += f"; STS is {abs(offset).total_seconds():.0f} s {way} this machine"
     text = answer.message or f"HTTP {answer.status}, without a word"
     what = f"STS gave no credentials for {role.arn}: {answer.code}: {text}"
     return CredentialsRefused(what, hint=hint) if row.turn is Turn.SOMEBODY else CredentialsUnavailable(what, hint=hint)

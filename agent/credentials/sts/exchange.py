@@ -41,8 +41,8 @@ class Role:
     def __post_init__(self) -> None:
         if _ROLE_ARN.fullmatch(self.arn) is None:
             raise ConfigurationError(
-                f"{self.setting}.arn is not the ARN of a role: {self.arn!r}.",
-                hint="An ARN looks like arn:aws:iam::123456789012:role/backup.",
+                f"{self.setting}.arn is not the ARN of a role: {self.arn!r}",
+                hint="an ARN looks like arn:aws:iam::123456789012:role/backup",
             )
 
     @property

@@ -31,30 +31,30 @@ class Silence:
 SILENCES: Final = (
     Silence(
         (ssl.SSLCertVerificationError,),
-        "STS's certificate is not trusted: {said}.",
-        "If a private CA or an inspecting proxy signs it, name that CA's certificate in sts.ca_bundle.",
+        "STS's certificate is not trusted: {said}",
+        "if a private CA or an inspecting proxy signs it, name that CA's certificate in sts.ca_bundle",
     ),
     Silence(
         (ProxyConnectionError,),
-        "The proxy before STS did not let us through ({said}).",
-        "Correct sts.proxy, or the proxy.",
+        "the proxy before STS did not let us through ({said})",
+        "correct sts.proxy, or the proxy",
     ),
-    Silence((ssl.SSLError,), "TLS with STS failed: {said}.", "Correct sts.endpoint_url, sts.proxy and sts.ca_bundle."),
+    Silence((ssl.SSLError,), "TLS with STS failed: {said}", "correct sts.endpoint_url, sts.proxy and sts.ca_bundle"),
     Silence(
         (socket.gaierror,),
-        "STS's name does not resolve: {said}.",
-        "Check name resolution, sts.region and sts.endpoint_url.",
+        "STS's name does not resolve: {said}",
+        "check name resolution, sts.region and sts.endpoint_url",
     ),
     Silence(
         (ConnectTimeoutError, ReadTimeoutError, TimeoutError),
-        "STS did not answer in time.",
-        "Check the way to STS: firewall, sts.proxy and sts.endpoint_url.",
+        "STS did not answer in time",
+        "check the way to STS: firewall, sts.proxy and sts.endpoint_url",
     ),
-    Silence((OSError,), "STS cannot be reached: {said}.", "Check the network, sts.proxy and sts.endpoint_url."),
+    Silence((OSError,), "STS cannot be reached: {said}", "check the network, sts.proxy and sts.endpoint_url"),
     Silence(
         (ConnectionClosedError,),
-        "STS broke off before its answer was complete.",
-        "This should pass; if it does not, see to what stands between here and STS.",
+        "STS broke off before its answer was complete",
+        "this should pass; if it does not, see to what stands between here and STS",
     ),
 )
 
@@ -63,8 +63,8 @@ def silence(error: Exception) -> CredentialsRefused | CredentialsUnavailable:
     """Make our error of whatever kept STS's answer from us, quoting nothing of it but what the system said."""
     if isinstance(error, EndpointProviderError | EndpointResolutionError):
         return CredentialsRefused(
-            "There is no STS endpoint for what is configured.",
-            hint="Correct sts.region, and whether the region has sts.fips and sts.dualstack endpoints.",
+            "there is no STS endpoint for what is configured",
+            hint="correct sts.region, and whether the region has sts.fips and sts.dualstack endpoints",
         )
     causes = list(_causes(error))
     for kind in SILENCES:
@@ -72,8 +72,8 @@ def silence(error: Exception) -> CredentialsRefused | CredentialsUnavailable:
         if fitting:
             return CredentialsUnavailable(kind.what.format(said=_said(fitting[-1])), hint=kind.hint)
     return CredentialsUnavailable(
-        f"What came is no answer that STS would give ({type(error).__name__}).",
-        hint="See that sts.endpoint_url, if set, is really STS, and that no proxy or sign-in page answers instead.",
+        f"what came is no answer that STS would give ({type(error).__name__})",
+        hint="see that sts.endpoint_url, if set, is really STS, and that no proxy or sign-in page answers instead",
     )
 
 

@@ -74,18 +74,18 @@ def _expiry(of: Mapping[str, object], now: datetime, longest: timedelta) -> date
     left = value - now
     if left <= timedelta(0):
         raise _unbelievable(
-            f"Expiration lies {-left.total_seconds():.0f} s in the past", hint="Is this machine's clock right?"
+            f"Expiration lies {-left.total_seconds():.0f} s in the past", hint="is this machine's clock right?"
         )
     if left > longest:
         raise _unbelievable(
             f"Expiration lies {left.total_seconds():.0f} s ahead, more than was asked for",
-            hint="Is this machine's clock right?",
+            hint="is this machine's clock right?",
         )
     return value.astimezone(UTC)
 
 
 def _unbelievable(what: str, hint: str = "") -> CredentialsUnavailable:
     return CredentialsUnavailable(
-        f"STS granted the role, but its answer cannot be used: {what}.",
-        hint=hint or "See that sts.endpoint_url, if set, is really STS, and that nothing in between changes answers.",
+        f"STS granted the role, but its answer cannot be used: {what}",
+        hint=hint or "see that sts.endpoint_url, if set, is really STS, and that nothing in between changes answers",
     )

@@ -51,7 +51,7 @@ def test_a_key_without_a_name_will_do_where_there_is_but_one() -> None:
     ("token", "sentence"),
     [
         (a_token(exp=NOW - 60), "Signature has expired"),
-        (a_token(nbf=NOW + 60), "The token is not yet valid"),
+        (a_token(nbf=NOW + 3600), "The token is not yet valid"),
         (a_token(aud="vault"), "Audience doesn't match"),
         (a_token(iss="https://oidc.example.com/"), "Invalid issuer"),
         (a_token(sub=None), 'missing the "sub" claim'),

@@ -63,6 +63,6 @@ async def test_readiness_names_each_role_and_why_it_is_not() -> None:
         "ready": False,
         "roles": {
             "backup": {"ready": True, "reason": None},
-            "web": {"ready": False, "reason": "The first credentials are still on their way."},
+            "web": {"ready": False, "reason": "the first credentials are still on their way"},
         },
     }

@@ -98,7 +98,7 @@ async def test_a_role_is_ready_while_it_is_good_and_says_why_when_not() -> None:
     async with site.up() as client:
         async with client.get("/readyz/backup") as answer:
             assert answer.status == 503
-            assert (await answer.json())["reason"] == "The first credentials are still on their way."
+            assert (await answer.json())["reason"] == "the first credentials are still on their way"
         await site.inside.renew("backup")
         async with client.get("/readyz/backup") as answer:
             assert (answer.status, await answer.json()) == (200, {"role": "backup", "ready": True, "reason": None})

@@ -20,7 +20,7 @@ def minutes(number: float) -> timedelta:
 async def test_a_role_not_yet_tried_is_starting_and_not_ready() -> None:
     role = Inside().overview.role("backup")
     assert (role.state, role.ready) == ("starting", False)
-    assert role.unready == "The first credentials are still on their way."
+    assert role.unready == "the first credentials are still on their way"
 
 
 async def test_a_renewed_role_is_good_and_ready() -> None:
@@ -40,7 +40,7 @@ async def test_a_role_is_ready_until_less_than_fifteen_minutes_are_left() -> Non
     await inside.base.advance(timedelta(seconds=1))
     role = inside.overview.role("backup")
     assert not role.ready
-    assert role.unready == "The credentials are good for 899 s only, wanted are 900 s."
+    assert role.unready == "the credentials are good for 899 s only, wanted are 900 s"
 
 
 async def test_a_role_whose_sessions_last_a_quarter_of_an_hour_can_be_ready_too() -> None:
@@ -85,7 +85,7 @@ async def test_a_role_that_never_had_any_says_why() -> None:
     inside.sources["backup"].failure = REFUSED
     await inside.renew()
     role = inside.overview.role("backup")
-    assert (role.state, role.unready) == ("bare", "Nothing is held: STS refuses: AccessDenied.")
+    assert (role.state, role.unready) == ("bare", "nothing is held: STS refuses: AccessDenied.")
 
 
 async def test_a_failing_role_near_its_end_says_both_how_long_and_why() -> None:
@@ -95,7 +95,7 @@ async def test_a_failing_role_near_its_end_says_both_how_long_and_why() -> None:
     inside.sources["backup"].failure = DOWN
     await inside.renew()
     assert inside.overview.role("backup").unready == (
-        "The credentials are good for 600 s only, wanted are 900 s. The latest attempt failed: STS does not answer."
+        "the credentials are good for 600 s only, wanted are 900 s; the latest attempt failed: STS does not answer."
     )
 
 

@@ -38,17 +38,17 @@ def test_a_taken_port_is_refused_in_one_sentence_with_what_to_do() -> None:
         port = first.getsockname()[1]
         with pytest.raises(ListenerUnavailable) as refused:
             sockets.opened(("127.0.0.1", port))
-    assert refused.value.what == f"Cannot listen on 127.0.0.1:{port}: something listens there already."
+    assert refused.value.what == f"cannot listen on 127.0.0.1:{port}: something listens there already"
     assert "ss -ltnp" in refused.value.hint
 
 
 @pytest.mark.parametrize(
     ("address", "what"),
     [
-        (("192.0.2.1", 0), "Cannot listen on 192.0.2.1:0: that is no address of this machine."),
-        (("2001:db8::1", 9170), "Cannot listen on [2001:db8::1]:9170: "),
-        (("127.0.0.1", 70000), "Cannot listen on 127.0.0.1:70000: "),
-        (("no address", 9170), "Cannot listen on no address:9170: "),
+        (("192.0.2.1", 0), "cannot listen on 192.0.2.1:0: that is no address of this machine"),
+        (("2001:db8::1", 9170), "cannot listen on [2001:db8::1]:9170: "),
+        (("127.0.0.1", 70000), "cannot listen on 127.0.0.1:70000: "),
+        (("no address", 9170), "cannot listen on no address:9170: "),
     ],
 )
 def test_what_cannot_be_listened_on_is_named(address: tuple[str, int], what: str) -> None:
