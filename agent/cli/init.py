@@ -288,20 +288,18 @@ class _Plan:
         try:
             yield
         except OSError as error:
-            raise _Unfinished(self, f"{error.filename or self.answers.directory}: {error.strerror}", "") from error
+            raise _unfinished(self, f"{error.filename or self.answers.directory}: {error.strerror}", "") from error
         except AgentError as error:
-            raise _Unfinished(self, error.what, error.hint) from error
+            raise _unfinished(self, error.what, error.hint) from error
         except KeyboardInterrupt:
             say(f"\n{_remains(self)}")
             raise
 
 
-class _Unfinished(AgentError):
+def _unfinished(plan: _Plan, what: str, hint: str) -> AgentError:
     """The operator's turn: something was written, and then it could not go on."""
-
-    def __init__(self, plan: _Plan, what: str, hint: str) -> None:
-        first = f"{hint}; then " if hint else ""
-        super().__init__(f"this could not be finished: {what}", hint=f"{first}{_remains(plan)}")
+    first = f"{hint}; then " if hint else ""
+    return AgentError(f"this could not be finished: {what}", hint=f"{first}{_remains(plan)}")
 
 
 def _remains(plan: _Plan) -> str:
