@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
 
@@ -34,6 +35,9 @@ from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
 from agent.web.stats import RequestStats
+
+#: How many characters the names of the roles that are not ready may take in the one line on how we are.
+_ROOM = 150
 
 
 async def assemble(
@@ -132,10 +136,18 @@ def _shown(key: SigningKey | None) -> Sequence[KeyStatus]:
 
 
 def _state(overview: Overview) -> str:
-    """One line for `systemctl status`."""
+    """One line for `systemctl status`, and short however many roles there are."""
     roles = overview.snapshot().roles
     bad = [role.role for role in roles if not role.ready]
     if bad:
-        return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {', '.join(bad)}"
+        return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {_some(bad)}"
     ends = [role.expires_at for role in roles if role.expires_at is not None]
     return f"all {len(roles)} roles ready; the first set ends at {min(ends):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names that find room on the line, and how many are left out."""
+    ends = accumulate(len(name) + 2 for name in names)
+    shown = sum(end <= _ROOM for end in ends)
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f", … and {rest} more" if rest else "")

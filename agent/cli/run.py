@@ -96,11 +96,11 @@ async def daemon(
         gc.freeze()
         shown = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
         write(logger, 20, "ready", version=__version__, state=service.state(), **shown)
-        manager.tell(f"READY=1\nSTATUS={service.state()}")
+        manager.tell("READY=1", f"STATUS={service.state()}")
         ready(addresses)
 
     def tell_stopping() -> None:
         write(logger, 20, "stopping")
-        manager.tell("STOPPING=1\nSTATUS=stopping")
+        manager.tell("STOPPING=1", "STATUS=stopping")
 
     await live(service, until=until, ready=tell_ready, stopping=tell_stopping, clock=clock)

@@ -22,10 +22,17 @@ class ServiceManager:
         ours = not meant_for or meant_for == str(pid)
         self._watchdog = int(microseconds) / 1e6 if ours and microseconds.isdecimal() else None
 
-    def tell(self, state: str) -> None:
-        """Send one state, as in READY=1. A service manager that does not listen is no reason to fail."""
-        if not self._address:
-            return
+    def tell(self, *states: str) -> None:
+        """Send states, as in READY=1. A service manager that does not listen is no reason to fail.
+
+        Each goes in a datagram of its own: systemd throws away whole what is longer than 4096 bytes, and a status that
+        grew too long must not take the sign of life with it.
+        """
+        if self._address:
+            for state in states:
+                self._send(state)
+
+    def _send(self, state: str) -> None:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         # A process that has run out of file descriptors cannot even make the socket, and must live on all the same.
         with (
@@ -42,4 +49,4 @@ class ServiceManager:
         """
         while True:
             await clock.sleep(min(self._watchdog / 3, 60.0) if self._watchdog else 60.0)
-            self.tell(f"STATUS={state()}\nWATCHDOG=1" if self._watchdog else f"STATUS={state()}")
+            self.tell(*(["WATCHDOG=1"] if self._watchdog else []), f"STATUS={state()}")

@@ -181,14 +181,14 @@ async def test_systemd_is_told_when_it_is_ready_how_it_is_and_when_it_stops(tmp_
             manager.settimeout(20)
             environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "900000"}
             async with agent_on(host, **environ) as agent:
-                first = await asyncio.to_thread(manager.recv, 4096)
-                second = await asyncio.to_thread(manager.recv, 4096)
+                ready, status, alive = [await asyncio.to_thread(manager.recv, 4096) for _ in range(3)]
                 await agent.stop()
-                rest = second
-                while b"STOPPING=1" not in rest:
+                rest = alive
+                while rest != b"STOPPING=1":
                     rest = await asyncio.to_thread(manager.recv, 4096)
-        assert first.startswith(b"READY=1\nSTATUS=all 1 roles ready")
-        assert b"WATCHDOG=1" in second
+        assert ready == b"READY=1"
+        assert status.startswith(b"STATUS=all 1 roles ready")
+        assert alive == b"WATCHDOG=1"
 
 
 async def _listening(host: Host) -> None:

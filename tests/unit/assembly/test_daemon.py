@@ -73,6 +73,16 @@ async def test_it_names_the_roles_that_are_not_ready_and_tries_again_when_nudged
             assert service.state().startswith("all 1 roles ready")
 
 
+async def test_however_many_roles_are_not_ready_the_line_that_says_so_is_short(tmp_path: Path) -> None:
+    host = Host(tmp_path, "http://127.0.0.1:9", roles=[f"role-{number:04}" for number in range(1000)])
+    await host.furnish()
+    state = (await built(host)).state()
+    assert state.startswith("0 of 1000 roles ready; not ready: role-0000, role-0001, ")
+    assert len(state) < 220
+    named, rest = state.split(": ")[1].split(", … and ")
+    assert len(named.split(", ")) + int(rest.removesuffix(" more")) == 1000
+
+
 async def test_the_status_shows_the_key_that_signs_and_the_listeners_that_are_open(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, _), alive(await built(host)):
         code, out, _ = await host.rolecall("status", "-c", str(host.config), "--json")

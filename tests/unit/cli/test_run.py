@@ -25,9 +25,8 @@ async def notified() -> AsyncIterator[tuple[str, socket.socket]]:
         yield f"{folder}/notify", heard
 
 
-async def hear(heard: socket.socket) -> list[str]:
-    message = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), 20)
-    return message.decode().splitlines()
+async def hear(heard: socket.socket) -> str:
+    return (await asyncio.wait_for(asyncio.get_running_loop().sock_recv(heard, 4096), 20)).decode()
 
 
 async def test_the_service_manager_hears_that_it_is_ready_how_it_is_and_that_it_stops(tmp_path: Path) -> None:
@@ -36,12 +35,12 @@ async def test_the_service_manager_hears_that_it_is_ready_how_it_is_and_that_it_
         sandboxed(tmp_path) as (host, _),
         agent_on(host, NOTIFY_SOCKET=address) as agent,
     ):
-        ready, status = await hear(heard)
-        assert ready == "READY=1"
+        assert await hear(heard) == "READY=1"
+        status = await hear(heard)
         assert status.startswith("STATUS=all 1 roles ready; the first set ends at ")
         assert (await fetch(host))[0] == 200  # ready means that it serves
         assert await agent.stop() == 0
-        assert await hear(heard) == ["STOPPING=1", "STATUS=stopping"]
+        assert [await hear(heard), await hear(heard)] == ["STOPPING=1", "STATUS=stopping"]
 
 
 async def test_a_watchdog_is_told_that_it_lives(tmp_path: Path) -> None:
@@ -50,8 +49,8 @@ async def test_a_watchdog_is_told_that_it_lives(tmp_path: Path) -> None:
         sandboxed(tmp_path) as (host, _),
         agent_on(host, NOTIFY_SOCKET=address, WATCHDOG_USEC="600000"),
     ):
-        said = [(await hear(heard))[-1] for _ in range(3)]
-        assert said[1:] == ["WATCHDOG=1", "WATCHDOG=1"] or said[:2] == ["WATCHDOG=1", "WATCHDOG=1"]
+        said = [await hear(heard) for _ in range(8)]
+        assert said.count("WATCHDOG=1") >= 3
 
 
 async def test_sighup_tries_again_at_once_whatever_waits_after_a_failure(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def heard(request: pytest.FixtureRequest) -> Iterator[Heard]:
         heard.socket.close()
 
 
-def test_a_state_arrives_as_it_is(heard: Heard) -> None:
-    ServiceManager({"NOTIFY_SOCKET": heard.address}, 1).tell("READY=1\nSTATUS=all 2 roles ready")
-    assert heard.all() == ["READY=1\nSTATUS=all 2 roles ready"]
+def test_states_arrive_as_they_are_each_in_a_datagram_of_its_own(heard: Heard) -> None:
+    ServiceManager({"NOTIFY_SOCKET": heard.address}, 1).tell("READY=1", "STATUS=all 2 roles ready")
+    assert heard.all() == ["READY=1", "STATUS=all 2 roles ready"]
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ async def said_in(minutes: float, heard: Heard, **environ: str) -> list[str]:
 
 
 async def test_the_watchdog_is_told_three_times_as_often_as_it_asks(heard: Heard) -> None:
-    assert await said_in(1, heard, WATCHDOG_USEC="30000000") == ["STATUS=well\nWATCHDOG=1"] * 6
+    assert await said_in(0.5, heard, WATCHDOG_USEC="30000000") == ["WATCHDOG=1", "STATUS=well"] * 3
 
 
 async def test_a_patient_watchdog_does_not_make_the_status_stale(heard: Heard) -> None:
-    assert len(await said_in(3, heard, WATCHDOG_USEC=str(3600 * 1_000_000))) == 3
+    assert (await said_in(3, heard, WATCHDOG_USEC=str(3600 * 1_000_000))).count("STATUS=well") == 3
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ async def test_without_a_watchdog_of_ours_only_the_status_is_told(environ: dict[
 
 async def test_a_watchdog_meant_for_us_is_told(heard: Heard) -> None:
     said = await said_in(1, heard, WATCHDOG_USEC="30000000", WATCHDOG_PID="42")
-    assert said[0] == "STATUS=well\nWATCHDOG=1"
+    assert said[0] == "WATCHDOG=1"
