@@ -5,7 +5,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, show_json
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
@@ -30,7 +30,7 @@ from agent.sandbox import (
     use_of_bucket,
     world_from_json,
 )
-from agent.settings import SelfSigned, Settings, find, load
+from agent.settings import SelfSigned, Settings, find
 from agent.settings.mistakes import Wrong
 from agent.settings.outputs import Address, parse_address
 
@@ -106,7 +106,7 @@ def _plan(arguments: argparse.Namespace, home: Path) -> _Plan:
         if arguments.config is not None:
             raise
         return _practice(home)
-    settings = load(arguments.config, environ=os.environ, host=socket.gethostname())
+    settings = settings_of(arguments.config)
     published = settings.publishing.directory if settings.publishing else None
     sites = {settings.issuer.url: published} if settings.issuer and published else {}
     return _Plan(world_of(settings), sites, {})
