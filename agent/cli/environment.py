@@ -5,7 +5,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.cli.reach import Access
@@ -36,7 +36,7 @@ _PROFILE_FILES = (("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), ("AWS_CON
 class Environment:
     """Variables to set, and variables that must not be there. `settings` hold a token: they are a secret."""
 
-    settings: dict[str, str]
+    settings: dict[str, str] = field(repr=False)
     unset: tuple[str, ...]
 
 

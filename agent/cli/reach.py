@@ -8,7 +8,7 @@ import http.client
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,11 @@ class Stranger(AgentUnreachable):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the agent answered: the status, the body as it came, and the JSON object in it."""
+    """What the agent answered: the status, the body as it came, and the JSON object in it. Both may hold secrets."""
 
     status: int
-    body: bytes
-    document: dict[str, Any]  # whatever the other end says; each reader takes from it what it knows
+    body: bytes = field(repr=False)
+    document: dict[str, Any] = field(repr=False)  # whatever the other end says; each reader takes from it what it knows
 
 
 @dataclass(frozen=True, slots=True)

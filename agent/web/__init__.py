@@ -4,7 +4,7 @@ The plumbing that HTTP outputs share. It knows heads, connections and errors; wh
 output's business. No word of AWS here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.callers import Peer
@@ -24,7 +24,7 @@ class Answered:
     """The JSON of a 200, and the role that it is about, by its configured name."""
 
     role: str
-    body: bytes
+    body: bytes = field(repr=False)  # it holds the secrets that were asked for
 
 
 class Output(Protocol):

@@ -6,7 +6,7 @@ goes over to the ordinary route, and stays there to its end, so that answers kee
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from agent.web.fast import Ends, ReadyAnswers
@@ -27,10 +27,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """What happened on a connection before it had a transport."""
+    """What happened on a connection before it had a transport. Requests hold tokens, and answers secrets."""
 
-    received: bytes = b""  # for which, as a whole, there was no ready answer
-    unsent: bytes = b""  # the rest of an answer begun
+    received: bytes = field(default=b"", repr=False)  # for which, as a whole, there was no ready answer
+    unsent: bytes = field(default=b"", repr=False)  # the rest of an answer begun
     last: bool = False  # whether that answer ends the connection
 
 

@@ -79,6 +79,10 @@ class Ready(NamedTuple):
     last: bool
     counted: tuple[str, str, int]
 
+    def __repr__(self) -> str:
+        """Show all but the content, which holds secrets."""
+        return f"Ready(last={self.last}, counted={self.counted})"
+
 
 class ReadyAnswers:
     """Answers made in the current second, by the bytes of the request and both ends of its connection.

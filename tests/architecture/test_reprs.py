@@ -1,0 +1,113 @@
+"""No generated repr shows what may be a secret: a traceback with locals, or a stray %r, would print it."""
+
+import dataclasses
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.callers import Peer
+from agent.cli.environment import Environment
+from agent.cli.reach import Reply
+from agent.web import Answered, Asked
+from agent.web.connections import Beginning
+from agent.web.fast import Ready, Recognised
+
+AGENT = Path(__file__).parents[2] / "agent"
+
+#: Bytes, and containers of whatever somebody else said: where tokens, keys and credentials are on their way.
+MAY_HOLD = re.compile(r"\b(bytes|bytearray|memoryview|object|Any)\b|(dict|Mapping)\[")
+
+#: What is shown of these is no secret, and why.
+PUBLIC = {
+    "agent.callers.bearer._File.digests": "digests, not tokens",
+    "agent.callers.bearer._File.earlier": "digests, not tokens",
+    "agent.cli.first_configuration.Answers.roles": "ARNs, by name",
+    "agent.cli.init._Plan.accounts": "roles, by account",
+    "agent.cli.sandbox._Plan.sites": "folders, by URL",
+    "agent.cli.sandbox._Plan.variables": "addresses and names of files",
+    "agent.keys.PublicKey.jwk": "the public half, which the issuer shows to the world",
+    "agent.publishing.Document.body": "what the issuer shows to the world",
+    "agent.service.Service.clients": "open and shut, no contents",
+    "agent.service.Service.jobs": "functions",
+    "agent.settings.Settings.roles": "settings hold paths of secrets, never the secrets",
+    "agent.settings.agreement.Draft.grants": "settings hold paths of secrets, never the secrets",
+    "agent.settings.agreement.Draft.roles": "settings hold paths of secrets, never the secrets",
+    "agent.settings.section.Surroundings.names": "the names of the host and the role",
+    "agent.status.snapshot.IssuerStatus.published": "key ids",
+    "agent.tokens.self_signed.Identity.claims": "claims that others read, as written in the configuration",
+    "agent.tokens.self_signed.Identity.tags": "session tags, which CloudTrail shows",
+}
+
+#: What is still shown, and should not be.
+SHOWN = {
+    "agent.cli.init._Plan": "its files hold the callers' tokens",
+    "agent.settings.agreement.Draft": "its words are the configuration as written, secrets that are refused included",
+}
+
+
+def values() -> list[type[Any]]:
+    """Every dataclass and NamedTuple of ours; the sandbox has no secrets of anybody's."""
+    names = [
+        ".".join(path.relative_to(AGENT.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(AGENT.rglob("*.py"))
+        if path.name != "__main__.py" and "sandbox" not in path.parts
+    ]
+    found = {
+        one
+        for name in names
+        for one in vars(import_module(name)).values()
+        if isinstance(one, type) and one.__module__ == name
+    }
+    return sorted(
+        (one for one in found if dataclasses.is_dataclass(one) or hasattr(one, "_fields")),
+        key=lambda one: (one.__module__, one.__qualname__),
+    )
+
+
+def shown(value: type[Any]) -> list[tuple[str, str]]:
+    """The fields that the repr shows: name and type."""
+    if not dataclasses.is_dataclass(value):  # a NamedTuple, whose own repr shows everything
+        own = value.__repr__.__module__ == value.__module__
+        return [] if own else [(name, str(kind)) for name, kind in value.__annotations__.items()]
+    return [(field.name, str(field.type)) for field in dataclasses.fields(value) if field.repr]
+
+
+def named(value: type[Any]) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def judged(value: type[Any]) -> Any:
+    """What is still shown must be taken off the list when it is hidden."""
+    reason = SHOWN.get(named(value))
+    marks = [] if reason is None else [pytest.mark.xfail(strict=True, reason=reason)]
+    return pytest.param(value, id=named(value), marks=marks)
+
+
+def test_what_is_listed_as_public_is_there_and_shown() -> None:
+    there = {f"{named(value)}.{field}" for value in values() for field, kind in shown(value) if MAY_HOLD.search(kind)}
+    assert set(PUBLIC) <= there
+
+
+@pytest.mark.parametrize("value", [judged(value) for value in values()])
+def test_what_may_hold_a_secret_is_not_shown(value: type[Any]) -> None:
+    told = {f"{named(value)}.{field}" for field, kind in shown(value) if MAY_HOLD.search(kind)}
+    assert not told - set(PUBLIC), "hide it with field(repr=False) or a __repr__ of its own"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Answered("backup", b"canary"),
+        Ready(b"canary", last=True, counted=("ecs", "backup", 200)),
+        Beginning(received=b"canary", unsent=b"canary"),
+        Reply(200, b"canary", {"Token": "canary"}),
+        Environment({"AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary"}, ()),
+        Recognised(Asked("GET", "/", Peer("127.0.0.1", b"canary")), last=True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_those_that_do_hold_secrets_do_not_show_them(value: object) -> None:
+    assert "canary" not in repr(value)
