@@ -62,7 +62,7 @@ def values() -> list[type[Any]]:
         if isinstance(one, type) and one.__module__ == name
     }
     return sorted(
-        (one for one in found if dataclasses.is_dataclass(one) or hasattr(one, "_fields")),
+        (one for one in found if dataclasses.is_dataclass(one) or issubclass(one, tuple)),
         key=lambda one: (one.__module__, one.__qualname__),
     )
 
