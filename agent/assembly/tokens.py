@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.clock import Clock
+from agent.clock import Clock, RemoteClock
 from agent.errors import ConfigurationError
 from agent.events import Report
 from agent.keys import SigningKey
@@ -22,7 +22,7 @@ def token_source(
     role: Role,
     key: SigningKey | None,
     *,
-    clock: Clock,
+    clock: RemoteClock,
     token_id: Callable[[], str],
     report: Report,
 ) -> TokenSource:

@@ -3,6 +3,10 @@
 A kubelet projects one, for instance, and replaces it at four fifths of its life; so the file is read anew for every
 token. Unlike a private key it may be readable by others: the kubelet itself writes 0644 unless a pod names an
 fsGroup, the token lives for minutes, and refusing it would only make this useless.
+
+Whether a token has expired is for the clock of STS to say, not for ours: until STS has been heard, any token is shown
+to it. It refuses an old one, and its refusal tells the time; a host that judged by a clock of its own which is fast
+would never ask, and so never learn.
 """
 
 import asyncio
@@ -13,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import jose
-from agent.clock import Clock
+from agent.clock import RemoteClock
 from agent.errors import TokenUnavailable
 from agent.secret import Secret
 from agent.tokens import Token
@@ -26,8 +30,8 @@ _YEAR_10000 = 253_402_300_800  # seconds; the end of time, as datetime sees it
 class TokenFile:
     """The token that is in a file now."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        """Read `path` each time; `clock` tells whether what is there has expired."""
+    def __init__(self, path: Path, clock: RemoteClock) -> None:
+        """Read `path` each time; `clock` tells whether what is there has expired, once it has heard STS."""
         self._path = path
         self._clock = clock
 
@@ -35,7 +39,7 @@ class TokenFile:
         """Give what the file holds, without the newline that STS would stumble over. Raises TokenUnavailable."""
         value = await asyncio.to_thread(self._read)
         expires_at = self._expiry(value)
-        if expires_at <= self._clock.now():
+        if self._clock.offset is not None and expires_at <= self._clock.now():
             raise self._unavailable(
                 f"expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}", "see why whoever writes this file does not replace it"
             )

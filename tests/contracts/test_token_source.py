@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
-from agent.clock import Clock
+from agent.clock import Clock, RemoteClock
 from agent.errors import KeyUnavailable, TokenUnavailable
 from agent.keys import SigningKey
 from agent.keys.pem import PemKey
@@ -69,7 +69,9 @@ async def in_a_file(directory: Path, clock: Clock) -> Bench:
     path = directory / "token"
     token = await signed_by(key, clock).token()
     path.write_text(token.value.reveal() + "\n")
-    return Bench(TokenFile(path, clock), key, path.unlink)
+    aws_time = RemoteClock(clock)
+    aws_time.learn(clock.now())
+    return Bench(TokenFile(path, aws_time), key, path.unlink)
 
 
 SOURCES: dict[str, Callable[[Path, Clock], Coroutine[None, None, Bench]]] = {

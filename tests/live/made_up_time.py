@@ -3,9 +3,9 @@
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from agent.sessions import Keeper, RoleSession
 from agent.status.snapshot import Overview
 from agent.telemetry.log import LineFormatter, Log
 from agent.telemetry.metrics import Metrics
+from agent.tokens import TokenSource
+from agent.tokens.file import TokenFile
 from agent.tokens.self_signed import Identity, SelfSigned
 from agent.vending import Vendor
 from agent.web.stats import RequestStats
@@ -36,6 +38,7 @@ from tests.fakes.memory_key import MemoryKey
 
 ISSUER = "https://oidc.example.com"
 ARN = "arn:aws:iam::123456789012:role/backup"
+HOUR = timedelta(hours=1)
 STEP = timedelta(seconds=10)  # half of what STS is given for an answer
 
 
@@ -98,6 +101,7 @@ class Life:
     metrics: Metrics
     url: str
     log: io.StringIO
+    project: Callable[[timedelta], Awaitable[None]]
     events: list[Event] = field(default_factory=list)
 
     async def settle(self) -> None:
@@ -136,9 +140,26 @@ class Life:
         return float(line.split(" ")[1])
 
 
+def _projecting(path: Path, key: MemoryKey, identity: Identity, true: Clock) -> Callable[[timedelta], Awaitable[None]]:
+    """What puts a token into a file that was made so long ago."""
+
+    async def project(age: timedelta) -> None:
+        theirs, then = replace(identity, lifetime=HOUR), HostClock(true, -age)
+        token = await SelfSigned(key, theirs, then, token_id=lambda: "1", report=lambda _: None).token()
+        path.write_text(token.value.reveal())
+
+    return project
+
+
 @asynccontextmanager
-async def life_of(home: Path, off: timedelta = timedelta(0), *faults: Fault) -> AsyncIterator[Life]:
-    """A host that has just started, whose wall clock is wrong by `off`; what goes wrong from the beginning."""
+async def life_of(
+    home: Path, off: timedelta = timedelta(0), *faults: Fault, projected: timedelta | None = None
+) -> AsyncIterator[Life]:
+    """A host that has just started, whose wall clock is wrong by `off`; what goes wrong from the beginning.
+
+    With `projected` its tokens are somebody else's, who knows the time: good for an hour, in a file, and put there so
+    long ago; `Life.project` puts another one there.
+    """
     true, key, events = FakeClock(), MemoryKey(), list[Event]()
     clock, aws_clock = HostClock(true, off), HostClock(true)
     aws_time = RemoteClock(clock)
@@ -163,8 +184,12 @@ async def life_of(home: Path, off: timedelta = timedelta(0), *faults: Fault) -> 
     ):
         sandbox.faults.replace(faults)
         identity = Identity(ISSUER, "host:web-1", "sts.amazonaws.com", timedelta(minutes=5), roles=(ARN,))
-        tokens = SelfSigned(key, identity, aws_time, token_id=lambda: "1", report=report)
-        role = Role(ARN, "host-1", timedelta(hours=1))
+        tokens: TokenSource = SelfSigned(key, identity, aws_time, token_id=lambda: "1", report=report)
+        project = _projecting(home / "token", key, identity, true)
+        if projected is not None:
+            await project(projected)
+            tokens = TokenFile(home / "token", aws_time)
+        role = Role(ARN, "host-1", HOUR)
         source = Attended(StsWebIdentity(AwsSts(client), role, tokens, aws_time, report))
         session = RoleSession("backup", ARN, source, RefreshPolicy(), clock=aws_time, report=report, spread=lambda: 0.5)
         sessions = {"backup": session}
@@ -182,7 +207,7 @@ async def life_of(home: Path, off: timedelta = timedelta(0), *faults: Fault) -> 
         async with serving_credentials(vendor, aws_time, tuple(sessions), where, stats, on_bug) as (host, port):
             keeping = asyncio.ensure_future(keeper.keep_fresh())
             url = f"http://{host}:{port}/v1/credentials/backup"
-            life = Life(true, clock, aws_clock, sandbox, source, session, metrics, url, stream, events)
+            life = Life(true, clock, aws_clock, sandbox, source, session, metrics, url, stream, project, events)
             await life.true.advance(timedelta(0))
             await life.settle()
             try:

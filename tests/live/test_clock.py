@@ -69,3 +69,29 @@ async def test_a_sleep_shorter_than_what_is_left_is_made_up_for(tmp_path: Path) 
         assert await life.ask() == (200, first)
         await life.pass_time(10 * SECOND)
         assert (await life.ask())[1]["AccessKeyId"] != first["AccessKeyId"]
+
+
+@pytest.mark.parametrize("off", OFF, ids=str)
+async def test_a_projected_token_is_shown_whatever_the_clock_of_the_host_says(tmp_path: Path, off: timedelta) -> None:
+    """Its clock may put a good token down as expired; STS alone can tell, and is asked."""
+    async with life_of(tmp_path, off, projected=MINUTE) as life:
+        status, document = await life.ask()
+        assert status == 200, document
+        assert life.codes == ["Success"]
+        assert abs(await life.metric("rolecall_clock_offset_seconds") + off.total_seconds()) < 2
+        await life.pass_time(35 * MINUTE)
+        assert len(life.codes) > 1
+        assert set(life.codes) == {"Success"}
+
+
+async def test_a_projected_token_that_nobody_replaces_is_shown_no_more_than_once(tmp_path: Path) -> None:
+    async with life_of(tmp_path, 90 * MINUTE, projected=2 * HOUR) as life:
+        assert (await life.ask())[0] == 503
+        assert life.codes == ["ExpiredTokenException"]  # which has told the time: from now on the file is enough
+        await life.pass_time(10 * MINUTE)
+        assert life.codes == ["ExpiredTokenException"]
+        assert "expired at" in life.log.getvalue()
+        await life.project(timedelta(0))
+        await life.pass_time(2 * MINUTE)
+        assert life.codes == ["ExpiredTokenException", "Success"]
+        assert (await life.ask())[0] == 200

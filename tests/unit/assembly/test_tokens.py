@@ -9,6 +9,7 @@ import jwt
 import pytest
 
 from agent.assembly.tokens import mint, token_source
+from agent.clock import RemoteClock
 from agent.errors import ConfigurationError
 from agent.settings import Settings, load
 from agent.tokens import Token
@@ -43,7 +44,8 @@ def ids() -> str:
 
 
 async def claims_of(known: Settings, role: str) -> Mapping[str, Any]:
-    source = token_source(known, known.roles[role], MemoryKey(), clock=FakeClock(), token_id=ids, report=Reported())
+    clock = RemoteClock(FakeClock())
+    source = token_source(known, known.roles[role], MemoryKey(), clock=clock, token_id=ids, report=Reported())
     return claims(await source.token())
 
 
@@ -78,14 +80,15 @@ async def test_somebody_else_s_token_is_read_from_its_file(tmp_path: Path) -> No
     given = jwt.encode({"exp": 2_000_000_000, "sub": "theirs"}, "k" * 32, algorithm="HS256")
     (tmp_path / "identity").write_text(f"{given}\n")
     (tmp_path / "identity").chmod(0o600)
-    source = token_source(known, known.roles["backup"], None, clock=FakeClock(), token_id=ids, report=Reported())
+    clock = RemoteClock(FakeClock())
+    source = token_source(known, known.roles["backup"], None, clock=clock, token_id=ids, report=Reported())
     assert (await source.token()).value.reveal() == given
 
 
 async def test_without_a_key_there_is_nothing_to_sign_with(tmp_path: Path) -> None:
-    known = settings(tmp_path)
+    known, clock = settings(tmp_path), RemoteClock(FakeClock())
     with pytest.raises(ConfigurationError, match="no key or issuer"):
-        token_source(known, known.roles["backup"], None, clock=FakeClock(), token_id=ids, report=Reported())
+        token_source(known, known.roles["backup"], None, clock=clock, token_id=ids, report=Reported())
 
 
 async def test_by_hand_a_token_can_be_made_for_all_roles_and_with_changes(tmp_path: Path) -> None:

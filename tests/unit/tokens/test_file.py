@@ -1,4 +1,3 @@
-# ruff: noqa: ASYNC240 - nobody else waits while a test writes its file
 import json
 import os
 import traceback
@@ -7,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.clock import RemoteClock
 from agent.errors import TokenUnavailable
 from agent.jose import b64url, compact, signing_input
 from agent.tokens.file import TokenFile
@@ -25,9 +25,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "token"
 
 
+def heard(base: FakeClock) -> RemoteClock:
+    """The clock of a host that STS has told the time, which is what the host believed anyway."""
+    clock = RemoteClock(base)
+    clock.learn(base.now())
+    return clock
+
+
 @pytest.fixture
 def source(path: Path) -> TokenFile:
-    return TokenFile(path, FakeClock())
+    return TokenFile(path, heard(FakeClock()))
 
 
 async def refused(source: TokenFile) -> TokenUnavailable:
@@ -72,7 +79,7 @@ async def test_a_file_that_is_replaced_as_a_kubelet_does_is_followed(tmp_path: P
         (tmp_path / f"..{n}" / "token").write_text(a_token(n=n))
     (tmp_path / "..data").symlink_to("..1")
     (tmp_path / "token").symlink_to("..data/token")
-    source = TokenFile(tmp_path / "token", FakeClock())
+    source = TokenFile(tmp_path / "token", heard(FakeClock()))
     await source.token()
 
     (tmp_path / "..new").symlink_to("..2")
@@ -110,13 +117,25 @@ async def test_the_expiry_is_told_as_a_date(source: TokenFile, path: Path) -> No
 
 async def test_a_token_that_expires_while_nobody_replaces_it_is_given_no_more(path: Path) -> None:
     clock = FakeClock()
-    source = TokenFile(path, clock)
+    source = TokenFile(path, heard(clock))
     path.write_text(a_token())
     await source.token()
 
     await clock.advance(HOUR)
 
     await refused(source)
+
+
+async def test_before_sts_has_told_the_time_any_token_is_shown_to_it(path: Path) -> None:
+    clock = RemoteClock(FakeClock())
+    source = TokenFile(path, clock)
+    path.write_text(a_token(exp=NOW - 60))
+
+    assert (await source.token()).expires_at == START - timedelta(seconds=60)
+    clock.learn(START)
+    assert "expired at" in (await refused(source)).what
+    clock.learn(START - HOUR)
+    assert await source.token()
 
 
 async def test_a_missing_file_may_come_later(source: TokenFile, path: Path) -> None:
@@ -158,7 +177,7 @@ async def test_what_is_no_token_is_refused(source: TokenFile, path: Path, conten
 
 
 async def test_a_directory_is_refused(tmp_path: Path) -> None:
-    assert "is not an ordinary file" in (await refused(TokenFile(tmp_path, FakeClock()))).what
+    assert "is not an ordinary file" in (await refused(TokenFile(tmp_path, heard(FakeClock())))).what
 
 
 async def test_a_pipe_is_refused_and_not_waited_for(source: TokenFile, path: Path) -> None:
@@ -174,4 +193,4 @@ async def test_a_file_that_cannot_be_read_says_why(source: TokenFile, path: Path
 
 
 async def test_a_path_that_cannot_be_is_refused() -> None:
-    assert "cannot be read" in (await refused(TokenFile(Path("/etc/token\0"), FakeClock()))).what
+    assert "cannot be read" in (await refused(TokenFile(Path("/etc/token\0"), heard(FakeClock())))).what
