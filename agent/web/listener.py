@@ -209,6 +209,8 @@ class _Listener:
             accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
             accepted.close()
             return
+        if self._sweep is None:  # also for who is gone again at once: the answer is remembered
+            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
         ready = self.answers.find(ends, received, now) if received else None
         if ready is None:
             self._adopt(accepted, ends, Beginning(received=received))
@@ -229,8 +231,6 @@ class _Listener:
         adoption = self._loop.create_task(self._adopted(accepted, connection))
         self._adoptions.add(adoption)
         adoption.add_done_callback(self._adoptions.discard)
-        if self._sweep is None:
-            self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
 
     async def _adopted(self, accepted: socket.socket, connection: Connection) -> None:
         """Give the connection its transport. Never raises."""
@@ -242,15 +242,17 @@ class _Listener:
             accepted.close()
 
     def _look_round(self) -> None:
-        """Cut off who takes too long. Runs only while there are connections, so an idle listener sleeps."""
+        """Cut off who takes too long, and forget what was remembered: requests hold tokens, and answers secrets.
+
+        Runs after something was asked and while there are connections, so an idle listener sleeps.
+        """
         now = self.steady()
+        self.answers.forget(now)
         for connection in tuple(self._connections):
             connection.cut_off_if_overdue(now, self._limits)
         self._sweep = None
         if self._connections:
             self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
-        else:
-            self.answers.forget(now)  # requests hold tokens, and answers secrets
 
     def _make_room(self) -> bool:
         """End one of the oldest connections, if nobody waits for an answer on it.

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import gc
 import os
 import resource
 import socket
@@ -10,9 +11,10 @@ from aiohttp import ClientSession, web
 
 from agent.errors import ListenerUnavailable
 from agent.web.connections import Limits
+from agent.web.fast import ReadyAnswers
 from agent.web.listener import serving
 from agent.web.sockets import Address
-from tests.unit.web.world import OnlyOrdinary, World, answers, ask, request, say
+from tests.unit.web.world import WEB, OnlyOrdinary, World, answers, ask, request, say
 
 
 @pytest.fixture
@@ -236,6 +238,27 @@ async def test_when_files_run_out_those_who_wait_are_answered_later(world: World
         received = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 5)
         assert received.startswith(b"HTTP/1.1 200")
         client.close()
+
+
+@pytest.mark.parametrize("more", [(), (b"Connection: close",)], ids=["kept", "closed"])
+async def test_tokens_and_secrets_are_forgotten_soon_after_the_last_request(
+    world: World, more: tuple[bytes, ...]
+) -> None:
+    output = world.output
+    async with world.listening(output, Limits(sweep=0.2)) as address:
+        (remembering,) = [one for one in gc.get_objects() if isinstance(one, ReadyAnswers) and one._output is output]
+        reader, writer = await asyncio.open_connection(*address)
+        for _ in range(2):  # the sweep must start again after it has stopped
+            if writer.is_closing():
+                reader, writer = await asyncio.open_connection(*address)
+            writer.write(request("/v1/credentials/web", WEB, *more))
+            await reader.readuntil(b"}")
+            assert remembering._known
+            await asyncio.sleep(0.3)
+            assert not remembering._known
+            if more:
+                writer.close()
+        writer.close()
 
 
 async def test_an_idle_listener_does_nothing_at_all(world: World) -> None:
