@@ -1,17 +1,12 @@
 """A configuration with which commands find an agent: two roles, one for a token, one for anyone."""
 
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fakes.ports import own_port
+
 TOKEN = "a-token-of-the-tests-0123456789"
-
-
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ def write_configuration(
     (home / "identity").write_text("not read by commands")
 
     def address(said: int | str) -> str:
-        return said if isinstance(said, str) else f"127.0.0.1:{said or closed_port()}"
+        return said if isinstance(said, str) else f"127.0.0.1:{said or own_port()}"
 
     written.config.write_text(f"""
 [identity]

@@ -20,6 +20,7 @@ from agent.cli.sandbox import world_of
 from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
 from agent.settings import Settings, load
+from tests.fakes.ports import own_port
 
 ISSUER = "https://oidc.example.com"
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -28,15 +29,6 @@ ALL_OF_S3 = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
 }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @dataclass
@@ -48,7 +40,7 @@ class Host:
     roles: Sequence[str] = ("backup",)
     sts: Mapping[str, str] = field(default_factory=dict)
     log: str = "debug"
-    ports: list[int] = field(default_factory=lambda: free_ports(2))
+    ports: list[int] = field(default_factory=lambda: [own_port(), own_port()])
 
     @property
     def config(self) -> Path:

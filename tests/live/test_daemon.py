@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from agent.sandbox import Fault, Sandbox
+from tests.fakes.ports import own_port
 from tests.live.host import TOKEN, Agent, Host, agent_on, fetch, running_host, sandboxed
 
 
@@ -49,10 +50,8 @@ async def test_with_sts_down_from_the_start_it_runs_and_recovers_by_itself(tmp_p
 
 async def test_an_sts_that_nobody_can_reach_is_no_reason_not_to_start(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, _):
-        nowhere = socket.create_server(("127.0.0.1", 0))
-        port = nowhere.getsockname()[1]
-        nowhere.close()
-        host.config.write_text(host.config.read_text().replace(host.endpoint, f"http://127.0.0.1:{port}"))
+        nowhere = f"http://127.0.0.1:{own_port()}"
+        host.config.write_text(host.config.read_text().replace(host.endpoint, nowhere))
         async with agent_on(host) as agent:
             await agent.ready()
             assert (await fetch(host))[0] == 503

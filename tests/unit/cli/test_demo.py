@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.commands import ROLECALL, clean
-from tests.fakes.written import closed_port
+from tests.fakes.ports import own_port
 
 ARN = re.compile(r"arn:aws:sts::123456789012:assumed-role/backup/[\w+=,.@-]+")
 
@@ -83,7 +83,7 @@ def test_once_can_be_read_by_programs(tmp_path: Path) -> None:
 
 
 def test_nothing_that_lies_around_can_break_it(tmp_path: Path) -> None:
-    nowhere = f"http://127.0.0.1:{closed_port()}"
+    nowhere = f"http://127.0.0.1:{own_port()}"
     around = {
         "AWS_PROFILE": "missing",
         "AWS_CA_BUNDLE": "/nonexistent",

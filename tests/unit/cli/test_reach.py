@@ -14,7 +14,8 @@ from agent.errors import AgentError, AgentUnreachable, CallerDenied, Configurati
 from agent.secret import Secret
 from agent.settings import Address, Settings, load
 from tests.fakes.answering import answering, http
-from tests.fakes.written import SET, TOKEN, closed_port, role_status, status_json, write_configuration
+from tests.fakes.ports import own_port
+from tests.fakes.written import SET, TOKEN, role_status, status_json, write_configuration
 
 NOT_READY = http(503, {"code": "CredentialsNotReady", "message": "Not yet."})
 DENIED = http(403, {"code": "AccessDenied", "message": "This caller may not have this role."})
@@ -51,7 +52,7 @@ def test_who_needs_no_token_shows_none() -> None:
 
 def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{own_port()}")
     with answering(http(200, SET)) as agent:
         assert here(agent.port).fetch().status == 200
 
@@ -84,7 +85,7 @@ def test_a_refusal_is_final_and_names_the_token_file_but_not_the_token(tmp_path:
 
 
 def test_where_nobody_listens_the_agent_is_said_to_be_away() -> None:
-    port = closed_port()
+    port = own_port()
     with pytest.raises(AgentUnreachable, match=f"no agent answers at 127.0.0.1:{port}: connection refused") as caught:
         here(port).fetch()
     assert caught.value.retryable
