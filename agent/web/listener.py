@@ -144,8 +144,9 @@ class _Listener:
     async def close(self) -> None:
         """Accept what has connected already, then no more; wait for answers under way, then end all connections."""
         self._loop.remove_reader(self._listening)
-        while self._accept():
-            pass
+        for _ in range(sockets.BACKLOG // _AT_A_TIME):  # not for as long as others keep connecting
+            if not self._accept():
+                break
         self._closing = True
         self._listening.close()
         with suppress(TimeoutError):

@@ -13,7 +13,7 @@ from agent.errors import ListenerUnavailable
 from agent.web.connections import Limits
 from agent.web.fast import ReadyAnswers
 from agent.web.listener import serving
-from agent.web.sockets import Address
+from agent.web.sockets import BACKLOG, Address
 from tests.unit.web.world import WEB, OnlyOrdinary, World, answers, ask, request, say
 
 
@@ -122,6 +122,31 @@ async def test_idle_connections_do_not_hold_up_the_end(world: World) -> None:
     for reader, writer in streams:
         assert await reader.read() == b""
         writer.close()
+
+
+class Besieged(socket.socket):
+    """A listening socket at which, once told so, somebody always waits; all of them hang up at once."""
+
+    besieged = False
+    taken = 0
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+        if not self.besieged:
+            return super().accept()
+        assert self.taken < 100_000, "there is no end to it"
+        self.taken += 1
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        return ours, ("127.0.0.1", 1)
+
+
+async def test_who_keeps_connecting_does_not_keep_it_from_ending(world: World) -> None:
+    listening = Besieged()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    async with world.listening(where=listening):
+        listening.besieged = True
+    assert 0 < listening.taken <= BACKLOG
 
 
 async def test_after_the_end_nobody_is_let_in(world: World) -> None:
