@@ -47,7 +47,8 @@ class Sandbox:
         sites: issuer URL to where its documents are: a directory, which the sandbox serves, or an http(s) base URL.
         tls: serve https with a certificate of an authority made for the occasion; `ca_file` is to be trusted.
         rng: where credentials are drawn from; give a seeded one for the same credentials every time.
-        host, port: where the endpoint listens; port 0 is any free one. All other listeners take free ports.
+        host, port: where the endpoint listens; port 0 is any free one. All other listeners take free ports, and stay
+            on the loopback: whoever reaches the control endpoint rules this AWS.
         keys_kept: how long an issuer's keys are used again before they are fetched anew.
     """
 
@@ -74,6 +75,7 @@ class Sandbox:
                 raise ConfigurationError(f"{issuer} is not an issuer's URL", hint="it begins with https://")
         self._tls = tls
         self._address = (host, port)
+        self._private = host if host in _LOOPBACK else _LOOPBACK[0]
         self._keys_kept = keys_kept
         self._open: AsyncExitStack | None = None
         self.ca_file = None
@@ -121,7 +123,7 @@ class Sandbox:
                 listening(partial(self._serve, front), *self._address, right)
             )
             control = Control(self._cloud)
-            self.control_url = await opening.enter_async_context(listening(control.serve, self._address[0], 0, None))
+            self.control_url = await opening.enter_async_context(listening(control.serve, self._private, 0, None))
             self._open = opening.pop_all()
         return self
 
@@ -149,7 +151,7 @@ class Sandbox:
         if text.startswith(("http://", "https://")):
             return text
         serve = DirectorySite(Path(text)).serve
-        return await opening.enter_async_context(listening(serve, self._address[0], 0, tls))
+        return await opening.enter_async_context(listening(serve, self._private, 0, tls))
 
     async def _serve(self, front: Front, request: web.Request) -> web.StreamResponse:
         """Answer one request for AWS."""

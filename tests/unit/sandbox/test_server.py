@@ -69,6 +69,13 @@ async def test_it_can_listen_on_ipv6(tmp_path: Path) -> None:
         pytest.skip("this machine has no IPv6 loopback")
 
 
+async def test_its_control_and_its_sites_stay_on_the_loopback(tmp_path: Path) -> None:
+    async with scene(tmp_path, host="0.0.0.0") as here:
+        assert here.sandbox.endpoint_url.startswith("http://0.0.0.0:")
+        assert here.sandbox.control_url.startswith("http://127.0.0.1:")
+        assert here.sandbox.site_urls[ISSUER].startswith("http://127.0.0.1:")
+
+
 async def test_hundreds_at_once_are_all_answered(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         form = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
