@@ -4,16 +4,18 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.cli.configuration import settings_of
-from agent.cli.terminal import paint, show_json
+from agent.cli.terminal import paint, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
 from agent.infrastructure import Role as Created
@@ -38,6 +40,7 @@ HELP = "only the sandbox AWS, to test other things against"
 EXAMPLE = "rolecall sandbox --listen 127.0.0.1:9180 --tls"
 
 _REGION = "eu-central-1"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAMPLE_FAULT = '{"kind": "status", "status": 503, "times": 3}'
 
 
@@ -69,22 +72,35 @@ def _site(text: str) -> tuple[str, str]:
     issuer, equals, where = text.partition("=")
     if not equals or not issuer.startswith("https://") or not where:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form https://ISSUER=DIRECTORY_OR_URL")
+    if not where.startswith(("http://", "https://")) and not Path(where).is_dir():
+        raise argparse.ArgumentTypeError(f"{where!r} is neither a directory nor the URL of a server")
     return issuer, where
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be started, and how somebody becomes a role in it: variables, if we have a token to offer."""
+    """What is to be started, and how somebody becomes a role in it.
+
+    That is by variables, if we have a token to offer; or by the agent, whose `configuration` is to lead here.
+    """
 
     world: World
     sites: Mapping[str, Site]
     variables: Mapping[str, str]
+    configuration: Path | None = None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the sandbox until SIGINT or SIGTERM; 0. Raises ConfigurationError and ListenerUnavailable."""
-    with TemporaryDirectory(prefix="rolecall-sandbox-") as home:
-        plan = _plan(arguments, Path(home))
+    """Run the sandbox until it is told to end; 0. Raises ConfigurationError and ListenerUnavailable."""
+    if not arguments.listen.is_loopback:
+        warn(
+            ConfigurationError(
+                f"other machines can reach {arguments.listen}, and the sandbox asks nobody for a password",
+                hint="listen on 127.0.0.1, if it is for this machine; its control endpoint and sites do in any case",
+            )
+        )
+    with _not_yet_ending(), TemporaryDirectory(prefix="rolecall-sandbox-") as home:
+        plan = _plan(arguments, Path(home), random.SystemRandom())
         sandbox = Sandbox(
             plan.world,
             sites={**plan.sites, **dict(arguments.site)},
@@ -96,23 +112,38 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(arguments: argparse.Namespace, home: Path) -> _Plan:
+@contextmanager
+def _not_yet_ending() -> Iterator[None]:
+    """Let signals that would end us wait, so that no folder is left behind; `_stay` listens to them meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _Plan:
     """The account of a file, or of the configuration, or, where there is neither, one to practise with."""
     if arguments.world is not None:
+        if arguments.config is not None:
+            raise ConfigurationError(
+                "--world and -c both say what the account is",
+                hint="leave one of them out; --site says where issuers are",
+            )
         return _Plan(read_world(arguments.world), {}, {})
     try:
         find(arguments.config, os.environ)
     except ConfigurationError:
         if arguments.config is not None:
             raise
-        return _practice(home)
+        return _practice(home, chance)
     settings = settings_of(arguments.config)
     published = settings.publishing.directory if settings.publishing else None
     sites = {settings.issuer.url: published} if settings.issuer and published else {}
-    return _Plan(world_of(settings), sites, {})
+    return _Plan(world_of(settings), sites, {}, settings.path)
 
 
-def _practice(home: Path) -> _Plan:
+def _practice(home: Path, chance: random.Random) -> _Plan:
     """An issuer that nobody has to set up, and a token of it that is good for a day."""
     issuer = PracticeIssuer()
     issuer.publish(home / "site")
@@ -122,7 +153,8 @@ def _practice(home: Path) -> _Plan:
     token.write_text(issuer.sign(issuer.claims(SystemClock().now(), timedelta(days=1))))
     variables = {
         "AWS_ROLE_ARN": world.roles[0].arn,
-        "AWS_ROLE_SESSION_NAME": "practice",
+        # The AWS CLI keeps credentials by role and session name, and would show ours to the next sandbox.
+        "AWS_ROLE_SESSION_NAME": f"practice-{chance.getrandbits(32):08x}",
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(token),
     }
     return _Plan(world, {issuer.url: home / "site"}, variables)
@@ -187,39 +219,62 @@ def world_of(settings: Settings) -> World:
 async def _stay(sandbox: Sandbox, plan: _Plan, *, as_json: bool) -> None:
     """Be open until told to stop."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with sandbox:
-        variables = {"AWS_ENDPOINT_URL": sandbox.endpoint_url, "AWS_REGION": _REGION, "AWS_DEFAULT_REGION": _REGION}
-        if sandbox.ca_file is not None:
-            variables["AWS_CA_BUNDLE"] = str(sandbox.ca_file)
-        variables |= plan.variables
-        if as_json:
-            show_json(
-                {
-                    "endpoint_url": sandbox.endpoint_url,
-                    "control_url": sandbox.control_url,
-                    "site_urls": sandbox.site_urls,
-                    "environment": variables,
-                }
-            )
-        else:
-            print("\n".join(_screen(sandbox, variables)))
-        sys.stdout.flush()  # whoever reads it through a pipe waits for it
-        await stop.wait()
+    for number in _ENDING:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    try:
+        async with sandbox:
+            if as_json:
+                show_json(_facts(sandbox, plan))
+            else:
+                print("\n".join(_screen(sandbox, plan)))
+            sys.stdout.flush()  # whoever reads it through a pipe waits for it
+            await stop.wait()
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # a loop that closes leaves signals their default: to kill
 
 
-def _screen(sandbox: Sandbox, variables: Mapping[str, str]) -> list[str]:
+def _variables(sandbox: Sandbox, plan: _Plan) -> dict[str, str]:
+    """What programs need to find this AWS."""
+    found = {"AWS_ENDPOINT_URL": sandbox.endpoint_url, "AWS_REGION": _REGION, "AWS_DEFAULT_REGION": _REGION}
+    if sandbox.ca_file is not None:
+        found["AWS_CA_BUNDLE"] = str(sandbox.ca_file)
+    return {**found, **plan.variables}
+
+
+def _sts(sandbox: Sandbox) -> dict[str, str]:
+    """What the agent needs to find this AWS: settings of its section [sts]."""
+    found = {"endpoint_url": sandbox.endpoint_url}
+    return found if sandbox.ca_file is None else {**found, "ca_bundle": str(sandbox.ca_file)}
+
+
+def _facts(sandbox: Sandbox, plan: _Plan) -> dict[str, object]:
+    return {
+        "endpoint_url": sandbox.endpoint_url,
+        "control_url": sandbox.control_url,
+        "site_urls": sandbox.site_urls,
+        "environment": _variables(sandbox, plan),
+        "sts": _sts(sandbox),
+    }
+
+
+def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     world = sandbox.world
     roles = ", ".join(role.name for role in world.roles) or "none"
+    agent: list[str] = []
+    if plan.configuration is not None:
+        settings = [f"  {name} = {json.dumps(value)}" for name, value in _sts(sandbox).items()]
+        agent = [f"Lead the agent here, in {plan.configuration} under [sts], and start it:", "", *settings, ""]
     return [
         paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
         "",
-        "In another terminal:",
+        *agent,
+        "Programs in another terminal find it so:" if agent else "In another terminal:",
         "",
-        *(f"  export {name}={value}" for name, value in variables.items()),
-        "  aws sts get-caller-identity" if "AWS_ROLE_ARN" in variables else "",
+        *(f"  export {name}={value}" for name, value in _variables(sandbox, plan).items()),
+        "  aws sts get-caller-identity" if "AWS_ROLE_ARN" in plan.variables else "",
         "",
         f"Make it misbehave: curl -X PUT {sandbox.control_url}/faults -d '{_SAMPLE_FAULT}'",
         f"See what it was asked: curl {sandbox.control_url}/requests",

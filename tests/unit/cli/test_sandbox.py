@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
+import re
 import signal
+import ssl
+import subprocess
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -126,18 +130,31 @@ def test_a_world_that_cannot_be_read_is_said_to_be_so(content: str | None, what:
 
 @pytest.mark.parametrize(
     "words",
-    [["--listen", "nowhere"], ["--listen", "localhost"], ["--site", "oidc.example.com=x"], ["--site", "https://x"]],
+    [
+        ["--listen", "nowhere"],
+        ["--listen", "localhost"],
+        ["--site", "oidc.example.com=x"],
+        ["--site", "https://x"],
+        ["--site", "https://oidc.example.com=/nonexistent"],
+    ],
 )
 def test_words_that_mean_nothing_are_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["sandbox", *words])
     assert caught.value.code == 2
-    assert words[1] in capsys.readouterr().err
+    assert words[1].partition("=/")[2] in capsys.readouterr().err
 
 
 def test_a_configuration_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sandbox", "-c", str(tmp_path / "none.toml")]) == 2
     assert "none.toml" in capsys.readouterr().err
+
+
+def test_two_accounts_at_once_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings(tmp_path)
+    (tmp_path / "world.json").write_text(json.dumps(world_as_json(practice_world())))
+    assert main(["sandbox", "-c", str(tmp_path / "rolecall.toml"), "--world", str(tmp_path / "world.json")]) == 2
+    assert "--world and -c both say what the account is" in capsys.readouterr().err
 
 
 # --- the command itself
@@ -150,14 +167,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running(home: Path, *words: str) -> AsyncIterator[Running]:
+async def running(home: Path, *words: str, temporary: Path | None = None) -> AsyncIterator[Running]:
     """The command in a process of its own, with what it says about itself."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ROLECALL_"))}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent", "sandbox", "--json", *words),
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": str(ROOT), **({"TMPDIR": str(temporary)} if temporary else {})},
         cwd=home,
         stdout=PIPE,
+        stderr=PIPE,
     )
     assert process.stdout
     try:
@@ -168,9 +186,10 @@ async def running(home: Path, *words: str) -> AsyncIterator[Running]:
         await process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_it_has_something_to_practise_with_and_goes_when_told(number: signal.Signals, tmp_path: Path) -> None:
-    async with running(tmp_path) as command:
+    (temporary := tmp_path / "temporary").mkdir()
+    async with running(tmp_path, "--tls", temporary=temporary) as command:
         variables = command.said["environment"]
         form = {
             "Action": "AssumeRoleWithWebIdentity",
@@ -179,14 +198,80 @@ async def test_it_has_something_to_practise_with_and_goes_when_told(number: sign
             "RoleSessionName": "tester",
             "WebIdentityToken": Path(variables["AWS_WEB_IDENTITY_TOKEN_FILE"]).read_text(),
         }
+        trusting = ssl.create_default_context(cafile=variables["AWS_CA_BUNDLE"])
         async with aiohttp.ClientSession() as http:
-            async with http.post(command.said["endpoint_url"], data=form) as answer:
+            async with http.post(command.said["endpoint_url"], data=form, ssl=trusting) as answer:
                 assert answer.status == 200
             async with http.get(f"{command.said['control_url']}/requests") as seen:
                 assert len(await seen.json()) == 1
         command.process.send_signal(number)
         assert await asyncio.wait_for(command.process.wait(), 10) == 0
-        assert not Path(variables["AWS_WEB_IDENTITY_TOKEN_FILE"]).exists()
+    assert list(temporary.iterdir()) == []
+
+
+async def test_it_leaves_nothing_behind_even_if_told_to_go_before_it_is_up(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "sandbox", "--json"),
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        stdout=DEVNULL,
+    )
+    while not list(tmp_path.glob("rolecall-sandbox-*")):
+        assert process.returncode is None
+        await asyncio.sleep(0.002)
+    process.send_signal(signal.SIGHUP)
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_each_practice_session_has_a_name_of_its_own(tmp_path: Path) -> None:
+    # by role and session name the AWS CLI keeps credentials, and a later sandbox does not know those of an earlier
+    async with running(tmp_path) as one, running(tmp_path) as other:
+        names = {command.said["environment"]["AWS_ROLE_SESSION_NAME"] for command in (one, other)}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"practice-[0-9a-f]{8}", name) for name in names)
+
+
+async def test_who_lets_other_machines_in_is_warned_and_rules_it_alone(tmp_path: Path) -> None:
+    settings(tmp_path)
+    (tmp_path / "site").mkdir()
+    async with running(tmp_path, "--listen", "0.0.0.0:0") as command:
+        assert command.said["control_url"].startswith("http://127.0.0.1:")
+        assert [url.rpartition(":")[0] for url in command.said["site_urls"].values()] == ["http://127.0.0.1"]
+        assert command.process.stderr
+        assert b"warning: other machines can reach 0.0.0.0:0" in await command.process.stderr.readline()
+
+
+async def test_it_says_which_settings_lead_the_agent_to_it(tmp_path: Path) -> None:
+    settings(tmp_path)
+    async with running(tmp_path, "--tls") as command:
+        variables = command.said["environment"]
+        assert command.said["sts"] == {
+            "endpoint_url": command.said["endpoint_url"],
+            "ca_bundle": variables["AWS_CA_BUNDLE"],
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in command.said["sts"].items()]
+        given = (tmp_path / "rolecall.toml").read_text().replace("[sts]", "\n".join(["[sts]", *lines]))
+        (tmp_path / "rolecall.toml").write_text(given)
+        led = load(tmp_path / "rolecall.toml", environ={}, host="web-1").sts
+        assert (led.endpoint_url, str(led.ca_bundle)) == tuple(command.said["sts"].values())
+
+
+def test_a_person_can_paste_those_settings(tmp_path: Path) -> None:
+    path = settings(tmp_path).path
+    command = subprocess.Popen(
+        [sys.executable, "-m", "agent", "sandbox", "-c", str(path)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout
+    said = list(itertools.takewhile(lambda line: not line.startswith("Ctrl-C"), command.stdout))
+    command.terminate()
+    assert command.wait(20) == 0
+    command.stdout.close()
+    where = said.index(f"Lead the agent here, in {path} under [sts], and start it:\n")
+    assert re.fullmatch(r'  endpoint_url = "http://127\.0\.0\.1:\d+"\n', said[where + 2])
 
 
 async def test_it_is_the_account_of_the_configuration_it_finds(tmp_path: Path) -> None:
