@@ -1,10 +1,17 @@
 """Who gives us AWS credentials?"""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.secret import Secret
+
+#: The ARN of an IAM role (IAM User Guide, "IAM identifiers"); its path ends with a slash, and is often no more.
+ROLE_ARN: Final = re.compile(
+    r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<account>[0-9]{12}):role"
+    r"(?P<path>/(?:[!-~]{1,510}/)?)(?P<name>[A-Za-z0-9_+=,.@-]{1,64})"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from pathlib import Path
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts, arn_partition, partition_of
 from agent.settings.keys import Key
-from agent.settings.mistakes import Mistake, nearest, shown
+from agent.settings.mistakes import Mistake, nearest, shown, shown_word
 from agent.settings.outputs import Listen, Log
 from agent.settings.publishing import Publishing
 from agent.settings.spelling import spell_duration
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+from agent.tokens import MOST_TAGS, one_tag
 
 
 @dataclass(slots=True)
@@ -75,8 +76,15 @@ def _roles(draft: Draft) -> Iterator[Mistake]:
                 f"roles.{name}.tags",
                 'means nothing with identity.source = "file": tags are part of a token, and we do not make that one',
             )
-        if len({*common, *role.tags}) > 50:
-            yield Mistake(f"roles.{name}.tags", "comes to more than 50 tags with identity.tags; AWS takes at most 50")
+        both = dict.fromkeys((*common, *role.tags))
+        if len(both) > MOST_TAGS:
+            said = f"comes to more than {MOST_TAGS} tags with identity.tags; AWS takes at most {MOST_TAGS}"
+            yield Mistake(f"roles.{name}.tags", said)
+        if pair := one_tag(both):
+            yield Mistake(
+                f"roles.{name}.tags.{shown_word(pair[1])}",
+                f"is {shown(pair[0])} of identity.tags in other capitals; to AWS they are one tag: write it as there",
+            )
 
 
 def _grants(draft: Draft) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
+from agent.credentials import ROLE_ARN
 from agent.settings.mistakes import Wrong, comes_to, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, array, expand, one_of, span, text, whole
@@ -33,8 +34,7 @@ _PARTITIONS: Final = (
     ("us-isof-", "aws-iso-f"),
     ("eusc-", "aws-eusc"),
 )
-_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}")
-_POLICY_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}|aws):policy/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,128}")
+_POLICY_ARN = re.compile(r"arn:(aws(?:-[a-z]+)*):iam::([0-9]{12}|aws):policy/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,128}")
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _DEFAULT_SESSION_NAME: Final = "rolecall-${HOST}"
 _ROLE_EXAMPLE = "arn:aws:iam::123456789012:role/NAME"
@@ -124,7 +124,7 @@ class Sts(Section):
 
 
 def _role_arn(value: str, _: Surroundings) -> str:
-    if _ROLE_ARN.fullmatch(value) and 20 <= len(value) <= 2048:
+    if ROLE_ARN.fullmatch(value):
         return value
     if ":assumed-role/" in value:
         raise Wrong(f"{shown(value)} is the ARN of a session, not of a role; write the role's own, {_ROLE_EXAMPLE}")
@@ -229,17 +229,17 @@ class Role(Section):
         if "policy" in words and "policy_file" in words:
             yield "policy", 'cannot stand beside "policy_file"; keep one of them'
         arn, policies = words.get("arn"), words.get("policy_arns")
-        role = _ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
+        role = ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
         if role is None or not isinstance(policies, list):
             return
         for number, policy in enumerate(policies, start=1):
             managed = _POLICY_ARN.fullmatch(policy) if isinstance(policy, str) else None
-            if managed and managed[1] != role[1]:
-                yield f"policy_arns#{number}", f"is in partition {managed[1]}, but the role is in {role[1]}"
-            elif managed and managed[2] not in {role[2], "aws"}:
+            if managed and managed[1] != role["partition"]:
+                yield f"policy_arns#{number}", f"is in partition {managed[1]}, but the role is in {role['partition']}"
+            elif managed and managed[2] not in {role["account"], "aws"}:
                 yield (
                     f"policy_arns#{number}",
-                    f"is of account {managed[2]}; AWS takes only those of the role's, {role[2]}",
+                    f"is of account {managed[2]}; AWS takes only those of the role's, {role['account']}",
                 )
 
 

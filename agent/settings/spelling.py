@@ -5,7 +5,7 @@ so that no library's message, which might quote a secret, ever reaches the opera
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeVar, get_args
@@ -189,14 +189,6 @@ def _check_path(value: str) -> None:
         raise Wrong("is empty; write a path")
     if not value.isprintable() or len(value.encode()) > _LONGEST_PATH:
         raise Wrong("is not a path: it is too long, or holds line breaks or other unprintable characters")
-
-
-def unique_words(value: Mapping[str, str]) -> dict[str, int]:
-    """Count the words of a table without regard to upper and lower case, as AWS does with tags."""
-    counts: dict[str, int] = {}
-    for word in value:
-        counts[word.casefold()] = counts.get(word.casefold(), 0) + 1
-    return counts
 
 
 #: A path; a relative one starts at the directory of the configuration file.

@@ -10,7 +10,8 @@ from pydantic import Field, PlainValidator, ValidationInfo
 
 from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
 from agent.settings.section import Section, Surroundings
-from agent.settings.spelling import Flag, SecretPath, array, expand, one_of, span, text, unique_words
+from agent.settings.spelling import Flag, SecretPath, array, expand, one_of, span, text
+from agent.tokens import MOST_TAGS, one_tag, tag_name_fault, tag_value_fault
 
 #: Sources that a later version will know.
 LATER: Final = ("oauth2", "cognito")
@@ -18,7 +19,6 @@ LATER: Final = ("oauth2", "cognito")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 #: What AWS takes in names of sessions and source identities.
 _IDENTITY = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
-_TAG_MARKS = frozenset(" _.:/=+-@")
 _URL_EXAMPLE = 'as in "https://oidc.example.com"'
 
 
@@ -80,18 +80,8 @@ def _source_identity(value: str, surroundings: Surroundings) -> str:
     return identity
 
 
-def _tag_fault(text_: str, most: int) -> str:
-    if len(text_) > most:
-        return f"is longer than {most} characters"
-    if text_.lower().startswith("aws:"):
-        return 'begins with "aws:", which AWS keeps for itself'
-    if any(not (mark.isalnum() or mark in _TAG_MARKS) for mark in text_):
-        return "has characters other than letters, digits, blanks and _ . : / = + - @"
-    return ""
-
-
 def _tag_key(value: str, _: Surroundings) -> str:
-    if fault := _tag_fault(value, 128) or ("" if value else "is empty"):
+    if fault := tag_name_fault(value):
         raise Wrong(f"the name of the tag {fault}")
     return value
 
@@ -108,14 +98,14 @@ def _tags(value: object, info: ValidationInfo) -> dict[str, str]:
             if not isinstance(given, str):
                 raise Wrong(f"must be text in quotes, not {kind_of(given)}")  # noqa: TRY301 - said as all the others are
             tags[key] = expand(given, Surroundings.of(info))
-            if fault := _tag_fault(tags[key], 256):
+            if fault := tag_value_fault(tags[key]):
                 raise Wrong(f"the value of the tag {fault}")  # noqa: TRY301 - the same
         except Wrong as wrong:
             parts += [(suffix, said) for _, said in wrong.parts]
-    if any(count > 1 for count in unique_words(tags).values()):
+    if one_tag(tags):
         parts.append(("", "has names that differ only in upper and lower case; to AWS they are the same tag"))
-    if len(value) > 50:
-        parts.append(("", f"has {len(value)} tags; AWS takes at most 50"))
+    if len(value) > MOST_TAGS:
+        parts.append(("", f"has {len(value)} tags; AWS takes at most {MOST_TAGS}"))
     if parts:
         raise Wrong(parts=parts)
     return tags

@@ -6,7 +6,6 @@ API references.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from agent.errors import ConfigurationError
 from agent.events import Report, TokenSigned
 from agent.keys import SigningKey
 from agent.secret import Secret
-from agent.tokens import Token
+from agent.tokens import MOST_TAGS, Token, one_tag, tag_name_fault, tag_value_fault
 
 ROLES_CLAIM = "https://aws.amazon.com/roles"
 TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -147,30 +146,19 @@ def _check_text(name: str, value: str) -> None:
 
 
 def _check_tags(tags: Mapping[str, str], transitive: tuple[str, ...]) -> None:
-    if len(tags) > 50:
-        raise ConfigurationError(f"there are {len(tags)} session tags, and STS takes 50", hint="drop some")
-    seen: dict[str, str] = {}
+    if len(tags) > MOST_TAGS:
+        raise ConfigurationError(f"there are {len(tags)} session tags, and STS takes {MOST_TAGS}", hint="drop some")
     for name, value in tags.items():
-        if not 1 <= len(name) <= 128 or len(value) > 256:
-            raise ConfigurationError(
-                f"the session tag {name[:40]!r} has a name over 128 or a value over 256 characters",
-                hint="shorten it; a name must also have at least one",
-            )
-        if not _takes(name) or not _takes(value) or name.lower().startswith("aws:"):
-            raise ConfigurationError(
-                f"the session tag {name!r} is not one that STS takes",
-                hint="use letters, digits, blanks and _.:/=+-@ in name and value; names in aws: belong to AWS",
-            )
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            raise ConfigurationError(
-                f"the session tags {other!r} and {name!r} are one to STS, which ignores case", hint="drop one of them"
-            )
+        for part, fault in (("name", tag_name_fault(name)), ("value", tag_value_fault(value))):
+            if fault:
+                raise ConfigurationError(
+                    f"the {part} of the session tag {name[:40]!r} {fault}", hint=f"choose another {part}"
+                )
+    if pair := one_tag(tags):
+        raise ConfigurationError(
+            f"the session tags {pair[0]!r} and {pair[1]!r} are one to STS, which ignores case", hint="drop one of them"
+        )
     if strangers := [name for name in transitive if name not in tags]:
         raise ConfigurationError(
             f"the transitive tag {strangers[0]!r} is not among the session tags", hint="add it to the tags, or drop it"
         )
-
-
-def _takes(text: str) -> bool:
-    r"""The pattern of the STS API for tags: [\p{L}\p{Z}\p{N}_.:/=+\-@]*."""
-    return all(character in "_.:/=+-@" or unicodedata.category(character)[0] in "LZN" for character in text)

@@ -1,18 +1,16 @@
 """What is asked of STS, and what does it say?"""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from agent.credentials import ROLE_ARN
 from agent.errors import ConfigurationError
 from agent.secret import Secret
 
 #: `Answer.code` of an answer that grants what was asked.
 SUCCESS: Final = "Success"
-
-_ROLE_ARN = re.compile(r"arn:(aws(?:-[a-z]+)*):iam::(\d{12}):role/(?:[!-~]+/)?([\w+=,.@-]{1,64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Role:
     setting: str = "roles.NAME"
 
     def __post_init__(self) -> None:
-        if _ROLE_ARN.fullmatch(self.arn) is None:
+        if ROLE_ARN.fullmatch(self.arn) is None:
             raise ConfigurationError(
                 f"{self.setting}.arn is not the ARN of a role: {self.arn!r}",
                 hint="an ARN looks like arn:aws:iam::123456789012:role/backup",
@@ -48,17 +46,18 @@ class Role:
     @property
     def account_id(self) -> str:
         """The twelve digits of the role's account."""
-        return self._part(2)
+        return self._part("account")
 
     @property
     def session_arn(self) -> str:
         """The ARN that the role's session has: the role's name without its path, and the session's name."""
-        return f"arn:{self._part(1)}:sts::{self.account_id}:assumed-role/{self._part(3)}/{self.session_name}"
+        partition, name = self._part("partition"), self._part("name")
+        return f"arn:{partition}:sts::{self.account_id}:assumed-role/{name}/{self.session_name}"
 
-    def _part(self, number: int) -> str:
-        found = _ROLE_ARN.fullmatch(self.arn)
+    def _part(self, name: str) -> str:
+        found = ROLE_ARN.fullmatch(self.arn)
         assert found is not None  # __post_init__ saw to it
-        return found[number]
+        return found[name]
 
 
 @dataclass(frozen=True, slots=True)
