@@ -3,7 +3,10 @@
 import json
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import aiohttp
+import pytest
 
 from agent.sandbox import world_as_json, world_from_json
 from agent.sandbox.faults import Garbage, Kind, fault_from_json
@@ -27,3 +30,23 @@ def test_every_kind_of_fault_is_in_the_table() -> None:
 def test_the_faults_it_shows_can_be_had() -> None:
     (shown,) = re.findall(r"/faults -d '(.*?)'", TEXT)
     assert [fault_from_json(one).kind for one in json.loads(shown)] == ["clock", "slow"]
+
+
+async def test_the_python_it_shows_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def shown_to_sts(endpoint: str, token: str) -> None:
+        form = {
+            "Action": "AssumeRoleWithWebIdentity",
+            "Version": "2011-06-15",
+            "RoleArn": "arn:aws:iam::123456789012:role/demo",
+            "RoleSessionName": "reader",
+            "WebIdentityToken": token,
+        }
+        async with aiohttp.ClientSession() as http:
+            for _ in range(3):
+                await http.post(endpoint, data=form)
+
+    (shown,) = re.findall(r"```python\n(from datetime.*?)```", TEXT, re.DOTALL)
+    names: dict[str, Any] = {"shown_to_sts": shown_to_sts}
+    exec(shown.replace("...", "await shown_to_sts(sandbox.endpoint_url, token)"), names)
+    await names["practise"](tmp_path)
+    assert capsys.readouterr().out == "['ServiceUnavailable', 'ServiceUnavailable', 'Success']\n"
