@@ -1,6 +1,5 @@
 """Which custodian holds the key, and which file is it?"""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from agent.keys import PublicKey, SigningKey
 from agent.keys.pem import Kind, PemKey, generate, read_passphrase, write_new
 from agent.secret import Secret
 from agent.settings.keys import Key, Pem
+from agent.threads import aside
 
 
 async def signing_key(settings: Key, credentials_directory: Path | None) -> SigningKey:
     """Load the key that signs, off the loop. Raises KeyUnavailable or ConfigurationError."""
-    return await asyncio.to_thread(read_key, settings, credentials_directory)
+    return await aside(read_key, settings, credentials_directory)
 
 
 def read_key(settings: Key, credentials_directory: Path | None) -> SigningKey:

@@ -12,7 +12,6 @@ import re
 import secrets
 import stat
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -91,7 +90,7 @@ class PemKey:
         algorithm: Algorithm | None = None,
         credentials_directory: Path | None = None,
     ) -> "PemKey":
-        """Read the key in `path`; blocks, so call it before the loop runs, or use `load`.
+        """Read the key in `path`; blocks, so call it off the loop.
 
         Only its owner may have any right to the file, unless it lies directly in `credentials_directory`, where
         systemd puts what LoadCredential= names: there the group bits are the mask of an access list, not a group.
@@ -101,19 +100,6 @@ class PemKey:
         """
         pem = _read_private(path, "private key", _LARGEST_KEY_FILE, credentials_directory)
         return cls.parse(pem, origin=str(path), passphrase=passphrase, algorithm=algorithm)
-
-    @classmethod
-    async def load(
-        cls,
-        path: Path,
-        *,
-        passphrase: Secret | None = None,
-        algorithm: Algorithm | None = None,
-        credentials_directory: Path | None = None,
-    ) -> "PemKey":
-        """Do what `read` does, in a thread."""
-        read = partial(cls.read, passphrase=passphrase, algorithm=algorithm)
-        return await asyncio.to_thread(read, path, credentials_directory=credentials_directory)
 
     @classmethod
     def parse(

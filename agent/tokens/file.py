@@ -9,7 +9,6 @@ to it. It refuses an old one, and its refusal tells the time; a host that judged
 would never ask, and so never learn.
 """
 
-import asyncio
 import math
 import os
 import stat
@@ -20,6 +19,7 @@ from agent import jose
 from agent.clock import RemoteClock
 from agent.errors import TokenUnavailable
 from agent.secret import Secret
+from agent.threads import aside
 from agent.tokens import Token
 
 _LONGEST_TOKEN = 20_000  # characters, STS AssumeRoleWithWebIdentity
@@ -37,7 +37,7 @@ class TokenFile:
 
     async def token(self) -> Token:
         """Give what the file holds, without the newline that STS would stumble over. Raises TokenUnavailable."""
-        value = await asyncio.to_thread(self._read)
+        value = await aside(self._read)
         expires_at = self._expiry(value)
         if self._clock.offset is not None and expires_at <= self._clock.now():
             raise self._unavailable(

@@ -7,7 +7,6 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import jwt
 import pytest
@@ -107,11 +106,3 @@ async def test_the_loop_goes_on_while_it_signs(name: str) -> None:
     finally:
         gate.set()
     assert len(await asyncio.gather(*signing)) == 50
-
-
-async def test_a_key_read_from_a_file_off_the_loop_is_the_same_key(tmp_path: Path) -> None:
-    path = tmp_path / "key.pem"
-    path.touch(mode=0o600)
-    path.write_bytes(pem("ec-p256"))
-
-    assert (await PemKey.load(path)).public == PemKey.read(path).public
