@@ -85,10 +85,18 @@ class CallerTokensChanged:
 
 @dataclass(frozen=True, slots=True)
 class CallerTokensUnreadable:
-    """A file of callers' tokens cannot be read, so it holds none."""
+    """A file of callers' tokens cannot be read, or is open to everybody: what it held is good for `good_for` more."""
 
     path: str
     error: AgentError
+    good_for: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class CallerTokensReadable:
+    """A file of callers' tokens that could not be read, or was open to everybody, is well again."""
+
+    path: str
 
 
 Event = (
@@ -101,6 +109,7 @@ Event = (
     | ClockMeasured
     | CallerTokensChanged
     | CallerTokensUnreadable
+    | CallerTokensReadable
 )
 
 Report = Callable[[Event], None]

@@ -69,6 +69,7 @@ async def assemble(
     metrics = Metrics(CollectorRegistry(), overview, stats)
     audit = Audit(logger, clock)
     readers += [Log(logger, aws_time), audit, metrics]
+    await tokens.read()  # or the first callers would be strangers
 
     def nudge() -> None:
         tokens.look()

@@ -15,6 +15,7 @@ from agent.clock import Clock
 from agent.errors import AgentError
 from agent.events import (
     CallerTokensChanged,
+    CallerTokensReadable,
     CallerTokensUnreadable,
     ClockMeasured,
     CredentialsVended,
@@ -178,15 +179,9 @@ class Log:
             case CallerTokensChanged():
                 write(self._logger, logging.INFO, "caller_tokens_changed", path=event.path, old_good_for=event.overlap)
             case CallerTokensUnreadable():
-                error = event.error
-                write(
-                    self._logger,
-                    logging.ERROR,
-                    "caller_tokens_unreadable",
-                    path=event.path,
-                    error=error.what,
-                    hint=error.hint,
-                )
+                self._unreadable(event)
+            case CallerTokensReadable():
+                write(self._logger, logging.INFO, "caller_tokens_readable", path=event.path)
             case CredentialsVended() | VendingDenied():
                 return
             case _:
@@ -237,6 +232,19 @@ class Log:
         at, loudness, kind = told
         again = self._clock.steady() - at >= _AGAIN.total_seconds()
         return again or level > loudness or kind is not type(event.error)
+
+    def _unreadable(self, event: CallerTokensUnreadable) -> None:
+        until = self._clock.now() + event.good_for if event.good_for else None
+        write(
+            self._logger,
+            logging.ERROR,
+            "caller_tokens_unreadable",
+            path=event.path,
+            error=event.error.what,
+            hint=event.error.hint,
+            callers="unknown" if until is None else "known_until_old_tokens_end",
+            old_good_until=until,
+        )
 
     def _measured(self, offset: timedelta) -> None:
         now = self._clock.steady()

@@ -1,5 +1,6 @@
 """What every Attestor must do, however it tells who is asking."""
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ def bearer(folder: Path) -> Bench:
     path.write_bytes(b"a-token-that-is-known\n")
     path.chmod(0o600)
     attestor = BearerTokens({path: timedelta(hours=1)}, clock=FakeClock(), report=lambda _: None)
+    asyncio.run(attestor.read())
     return Bench(attestor, Peer("127.0.0.1", b"a-token-that-is-known"), "token.")
 
 

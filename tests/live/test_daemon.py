@@ -159,17 +159,19 @@ async def test_hup_tries_again_at_once_what_was_refused(tmp_path: Path) -> None:
             assert await until_served(host) < 5  # a refusal is otherwise not asked again for 10 s and more
 
 
-async def test_a_token_replaced_in_its_file_is_known_at_once_and_the_old_one_still(
+async def test_a_token_replaced_in_its_file_is_known_in_about_a_second_and_the_old_one_still(
     running: tuple[Agent, Sandbox],
 ) -> None:
     host = running[0].host
     assert (await fetch(host, token="a-token-that-is-new-9876543210"))[0] == 401
-    await asyncio.sleep(1.1)  # a stranger's token makes the agent look at its files, once a second at most
     new = host.home / "token.new"
     new.write_text("a-token-that-is-new-9876543210")
     new.chmod(0o600)
     new.rename(host.home / "token")
-    assert (await fetch(host, token="a-token-that-is-new-9876543210"))[0] == 200
+    replaced = time.monotonic()
+    while (await fetch(host, token="a-token-that-is-new-9876543210"))[0] != 200:
+        assert time.monotonic() - replaced < 3  # 1.25 s, on a machine that has nothing else to do
+        await asyncio.sleep(0.05)
     assert (await fetch(host, token=TOKEN))[0] == 200
 
 

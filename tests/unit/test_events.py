@@ -9,6 +9,7 @@ import pytest
 from agent.errors import CredentialsUnavailable
 from agent.events import (
     CallerTokensChanged,
+    CallerTokensReadable,
     CallerTokensUnreadable,
     ClockMeasured,
     CredentialsVended,
@@ -37,7 +38,8 @@ def examples() -> list[Event]:
         StsAnswered("Success"),
         ClockMeasured(SECOND),
         CallerTokensChanged("/t", SECOND),
-        CallerTokensUnreadable("/t", DOWN),
+        CallerTokensUnreadable("/t", DOWN, SECOND),
+        CallerTokensReadable("/t"),
     ]
 
 

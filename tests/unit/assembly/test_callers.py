@@ -33,7 +33,7 @@ def test_anyone_is_granted_a_role_only_where_that_is_spelt_out() -> None:
     assert grants([written(roles=("backup",))]) == []
 
 
-def test_a_file_that_two_grants_name_keeps_old_tokens_for_the_shorter_time(tmp_path: Path) -> None:
+async def test_a_file_that_two_grants_name_keeps_old_tokens_for_the_shorter_time(tmp_path: Path) -> None:
     file, clock = tmp_path / "token", FakeClock()
     file.touch(0o600)
     file.write_text(OLD)
@@ -41,9 +41,11 @@ def test_a_file_that_two_grants_name_keeps_old_tokens_for_the_shorter_time(tmp_p
     for order in ([hours, minutes], [minutes, hours]):
         file.write_text(OLD)
         tokens = bearer_tokens(order, clock=clock, report=Reported())
-        tokens.look()
+        await tokens.read()
         file.write_text(NEW)
-        tokens.look()
+        await tokens.read()
+        clock._steady += 1  # a change counts when it has stood for a moment
+        await tokens.read()
         known = {("token.file", str(file))}
         assert tokens.attest(Peer("127.0.0.1", OLD.encode())) == known
         clock._steady += 11 * 60

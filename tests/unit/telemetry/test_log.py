@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from agent.errors import AgentError, CredentialsRefused, CredentialsUnavailable, KeyUnavailable
 from agent.events import (
     CallerTokensChanged,
+    CallerTokensReadable,
     CallerTokensUnreadable,
     ClockMeasured,
     CredentialsVended,
@@ -315,13 +316,27 @@ async def test_a_wrong_clock_is_told_when_it_starts_then_hourly_and_when_it_is_r
         (TokenSigned("kid"), "debug", "token_signed"),
         (StsAnswered("Success"), "debug", "sts_answered"),
         (CallerTokensChanged("/etc/rolecall/tokens/web", timedelta(hours=1)), "info", "caller_tokens_changed"),
-        (CallerTokensUnreadable("/etc/rolecall/tokens/web", DOWN), "error", "caller_tokens_unreadable"),
+        (
+            CallerTokensUnreadable("/etc/rolecall/tokens/web", DOWN, timedelta(0)),
+            "error",
+            "caller_tokens_unreadable",
+        ),
+        (CallerTokensReadable("/etc/rolecall/tokens/web"), "info", "caller_tokens_readable"),
     ],
 )
 def test_other_facts_have_a_line_each(event: Event, level: str, name: str) -> None:
     written = Written("debug")
     written.log(event)
     assert [(fact["level"], fact["event"]) for fact in written.facts()] == [(level, name)]
+
+
+def test_who_reads_of_a_file_of_tokens_that_cannot_be_read_reads_until_when_old_ones_are_good() -> None:
+    written = Written("info")
+    for good_for in (timedelta(0), timedelta(hours=1)):
+        written.log(CallerTokensUnreadable("/etc/rolecall/tokens/web", DOWN, good_for))
+    exposed, missing = written.facts()
+    assert (exposed["callers"], exposed.get("old_good_until")) == ("unknown", None)
+    assert (missing["callers"], missing["old_good_until"]) == ("known_until_old_tokens_end", "2026-11-20T13:00:00Z")
 
 
 @pytest.mark.parametrize("layout", ["text", "json"])
@@ -338,7 +353,8 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         StsAnswered("Success"),
         ClockMeasured(timedelta(hours=1)),
         CallerTokensChanged("/path", timedelta(0)),
-        CallerTokensUnreadable("/path", refused),
+        CallerTokensUnreadable("/path", refused, timedelta(0)),
+        CallerTokensReadable("/path"),
     )
     assert {type(event) for event in every} == set(get_args(Event))
     audit = Audit(written.logger, written.clock)
