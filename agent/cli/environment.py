@@ -84,8 +84,8 @@ def trouble_with_file(access: Access) -> ConfigurationError | None:
         return None
     path = shlex.quote(str(access.token_file))
     return ConfigurationError(
-        f"the token file {access.token_file} holds more than one bare token, which most SDKs refuse to send; "
-        "those that know only the file, and not its value, get no token",
+        f"the token file {access.token_file} holds a newline or more besides the token, which most SDKs refuse to "
+        "send; those that know only the file, and not its value, get no token",
         hint=f'take the newline away: token=$(head -n 1 {path}) && printf %s "$token" > {path}',
     )
 

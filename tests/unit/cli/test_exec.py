@@ -12,7 +12,12 @@ from tests.fakes.commands import ROLECALL, clean, rolecall
 from tests.fakes.written import SET, TOKEN, Written, write_configuration
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
-IGNORED = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('SigIgn')][0])"
+IGNORED = "grep SigIgn /proc/self/status"
+
+
+def ignored(status: str) -> int:
+    """The signals ignored, a bit each, without those above 31, which the C library uses for itself."""
+    return int(status.split()[1], 16) & 0x7FFF_FFFF
 
 
 @pytest.fixture
@@ -54,11 +59,12 @@ def test_the_command_takes_our_place_so_that_signals_reach_it(place: Written) ->
 
 
 def test_the_command_ignores_no_signal_that_it_would_not_ignore_without_us(place: Written) -> None:
-    bare = subprocess.run([sys.executable, "-I", "-c", IGNORED], capture_output=True, text=True, check=True).stdout
-    done = rolecall("exec", "backup", "-c", place.config, "--", "sh", "-c", "grep SigIgn /proc/self/status")
-    alone = subprocess.run(["sh", "-c", "grep SigIgn /proc/self/status"], capture_output=True, text=True, check=True)
-    assert done.stdout == alone.stdout
-    assert bare.strip() not in done.stdout  # Python's own children would ignore SIGPIPE
+    done = rolecall("exec", "backup", "-c", place.config, "--", "sh", "-c", IGNORED)
+    alone = subprocess.run(["sh", "-c", IGNORED], capture_output=True, text=True, check=True)
+    python = f"import os; os.execvp('sh', ['sh', '-c', {IGNORED!r}])"
+    careless = subprocess.run([sys.executable, "-I", "-c", python], capture_output=True, text=True, check=True)
+    assert ignored(done.stdout) == ignored(alone.stdout)
+    assert ignored(careless.stdout) != ignored(alone.stdout)  # Python ignores SIGPIPE, and so would what it becomes
 
 
 def test_words_after_the_dashes_are_the_command_s_own(place: Written) -> None:
@@ -112,4 +118,16 @@ def test_a_token_file_that_sdks_cannot_use_is_warned_of_and_not_handed_on(tmp_pa
     found = json.loads(done.stdout)
     assert found["AWS_CONTAINER_AUTHORIZATION_TOKEN"] == TOKEN
     assert "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE" not in found
-    assert done.stderr.startswith(f"warning: the token file {written.token} holds more than one bare token")
+    assert done.stderr.startswith(f"warning: the token file {written.token} holds a newline or more besides the token")
+
+
+def test_the_advice_on_such_a_file_can_be_pasted_and_keeps_its_mode(tmp_path: Path) -> None:
+    with answering(http(200, SET)) as agent:
+        written = write_configuration(tmp_path / "it's", credentials=agent.port, token=f"{TOKEN}\nof-yesterday\n")
+        words = ("exec", "backup", "-c", written.config, "--", "true")
+        written.token.chmod(0o640)
+        advice = rolecall(*words).stderr.partition("hint: take the newline away: ")[2]
+        subprocess.run(["sh", "-euc", advice], check=True)
+        assert rolecall(*words).stderr == ""
+    assert written.token.read_text() == TOKEN
+    assert written.token.stat().st_mode & 0o777 == 0o640
