@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ class Agent:
         self.host = host
         self.process = process
         self.lines: list[str] = []
-        self._ready = asyncio.Event()
+        self._decided = asyncio.Event()  # whether it is ready or has ended
 
     async def read(self) -> None:
         """Gather what it logs."""
@@ -145,11 +145,14 @@ class Agent:
         async for line in self.process.stderr:
             self.lines.append(line.decode())
             if '"event": "ready"' in self.lines[-1]:
-                self._ready.set()
+                self._decided.set()
+        self._decided.set()
 
     async def ready(self) -> None:
-        """Wait until it says that it is ready."""
-        await asyncio.wait_for(self._ready.wait(), 20)
+        """Wait until it says that it is ready; what it has said instead is in the failure."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._decided.wait(), 40)
+        assert self.events("ready"), "".join(self.lines)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The facts of one kind that it has logged."""
@@ -160,7 +163,7 @@ class Agent:
         """Send a signal and wait for the end."""
         if self.process.returncode is None:
             self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), 20)
+        return await asyncio.wait_for(self.process.wait(), 40)
 
 
 @asynccontextmanager
