@@ -614,7 +614,7 @@ Path(sys.argv[1]).write_bytes(Path(sys.argv[1]).read_bytes()[::-1])
 asyncio.run(tokens.read())
 time.sleep(0.3)
 asyncio.run(tokens.read())
-marks = [bytes(reversed(b"YRANAC")), b"YRANAC"]
+marks = [bytes([67, 65, 78, 65, 82, 89]), bytes([89, 82, 65, 78, 65, 67])]  # CAN… and its reverse, in no text of ours
 seen, todo, found = set(), [*gc.get_objects(), told, tokens], 0
 while todo:
     thing = todo.pop()
