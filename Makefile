@@ -8,6 +8,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pyt
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*##/  make \1 \t/p' $(MAKEFILE_LIST)
+	@echo "ARGS=… is handed on, as in: make test ARGS='-k pem'; PYTHON=… is what makes .venv, where it is not python3."
 
 demo: .venv/runtime.stamp  ## The whole system on this machine, without an AWS account
 	@$(BIN)/rolecall demo $(ARGS)
@@ -21,14 +22,14 @@ format: .venv/dev.stamp  ## Put the code into shape
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lint: .venv/dev.stamp
+lint: .venv/dev.stamp  ## Only whether ruff has nothing to say
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 
-types: .venv/dev.stamp
+types: .venv/dev.stamp  ## Only mypy --strict
 	@$(BIN)/mypy
 
-contracts: .venv/dev.stamp
+contracts: .venv/dev.stamp  ## Only which part may import which
 	@$(BIN)/lint-imports
 
 bench: .venv/dev.stamp  ## Speed and memory, as ratios against peers measured in the same run

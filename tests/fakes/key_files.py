@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from functools import cache
 from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
@@ -74,7 +75,8 @@ def public_key() -> bytes:
 
 
 def rsa_key(bits: int) -> Callable[[], bytes]:
-    return lambda: pkcs8(rsa.generate_private_key(65537, bits))
+    """One key for a whole run of tests: RSA keys take their time to be found."""
+    return cache(lambda: pkcs8(rsa.generate_private_key(65537, bits)))
 
 
 def on_curve(curve: ec.EllipticCurve) -> Callable[[], bytes]:
