@@ -7,12 +7,12 @@ be used nor do harm.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -57,18 +57,11 @@ class StsEndpoint:
     read_timeout: timedelta = timedelta(seconds=10)
 
 
-class StsClient(Protocol):
-    """An open client for STS, as far as anybody uses it."""
-
-    async def assume_role_with_web_identity(self, **parameters: Any) -> Mapping[str, Any]:
-        """Send the request, once and unsigned."""
-        ...
-
-
 @asynccontextmanager
-async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[StsClient]:
+async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[Any]:
     """Open the one client that all roles share; connections are made when they are needed.
 
+    Yields an aiobotocore client: its methods are made at run time, so whoever uses it says which they are.
     Raises ConfigurationError if the region, the URL, the proxy or the CA bundle cannot be what they claim.
     """
     _check_ca_bundle(endpoint.ca_bundle)
@@ -78,7 +71,7 @@ async def sts_client(endpoint: StsEndpoint) -> AsyncIterator[StsClient]:
         yield await _opened(endpoint, stack)
 
 
-async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> StsClient:
+async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> Any:
     try:
         opening = SealedSession().create_client(
             "sts",
@@ -87,11 +80,9 @@ async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> StsClient:
             verify=str(endpoint.ca_bundle) if endpoint.ca_bundle else True,
             config=_config(endpoint),
         )
-        client: Any = await stack.enter_async_context(opening)
+        return await stack.enter_async_context(opening)
     except (BotoCoreError, ValueError) as error:
         problem = type(error).__name__
-    else:
-        return client  # type: ignore[no-any-return]  # its methods are made at run time
     # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
     raise ConfigurationError(
         f"no client for STS can be made of [sts] ({problem})",

@@ -81,7 +81,7 @@ async def sts(stack: AsyncExitStack) -> Bench:
         tokens.failure = failure
 
     return Bench(
-        StsWebIdentity(AwsSts(client), role, tokens, clock, lambda _: None),
+        StsWebIdentity(AwsSts(client), role, tokens, clock, lambda _: None, patience=timedelta(seconds=20)),
         lambda: count,
         lambda: play(error("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity", 403)),
         lambda: play(Reply(b"", "reset")),

@@ -190,7 +190,9 @@ async def life_of(
             await project(projected)
             tokens = TokenFile(home / "token", aws_time)
         role = Role(ARN, "host-1", HOUR)
-        source = Attended(StsWebIdentity(AwsSts(client), role, tokens, aws_time, report))
+        source = Attended(
+            StsWebIdentity(AwsSts(client), role, tokens, aws_time, report, patience=timedelta(seconds=20))
+        )
         session = RoleSession("backup", ARN, source, RefreshPolicy(), clock=aws_time, report=report, spread=lambda: 0.5)
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)

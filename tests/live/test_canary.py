@@ -351,7 +351,9 @@ async def test_the_error_about_an_unusable_answer_does_not_hold_the_answer(tmp_p
         tokens = SelfSigned(key, identity, clock, token_id=lambda: "1", report=lambda _: None)
         role = Role(ARN, "host-1", timedelta(hours=1))
         with pytest.raises(CredentialsUnavailable) as caught:
-            await StsWebIdentity(AwsSts(client), role, tokens, clock, lambda _: None).fetch()
+            await StsWebIdentity(
+                AwsSts(client), role, tokens, clock, lambda _: None, patience=timedelta(seconds=20)
+            ).fetch()
         told = everything_told(caught.value)
     assert canaries.secrets
     assert canaries.found([told]) == []

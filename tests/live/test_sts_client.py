@@ -90,7 +90,11 @@ def bench_for(key: MemoryKey, tmp_path: Path) -> BenchFor:
                 events: list[Event] = []
                 ids = itertools.count()
                 tokens = SelfSigned(key, identity, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
-                yield Bench(sandbox, StsWebIdentity(AwsSts(client), role, tokens, clock, events.append), events)
+                yield Bench(
+                    sandbox,
+                    StsWebIdentity(AwsSts(client), role, tokens, clock, events.append, patience=timedelta(seconds=20)),
+                    events,
+                )
 
     return build
 

@@ -5,23 +5,19 @@ All that is known about STS stands in this room: `exchange` has the words of it,
 """
 
 from datetime import timedelta
-from typing import Final
 
 from agent.clock import RemoteClock, within
 from agent.credentials import Credentials
 from agent.credentials.sts.errors import apology, known_code, time_told_by, untimely
 from agent.credentials.sts.exchange import Answer, Role, Sts
-from agent.credentials.sts.query import AwsSts, StsClient
+from agent.credentials.sts.query import AwsSts
 from agent.credentials.sts.validation import believe
 from agent.errors import AgentError, CredentialsUnavailable
 from agent.events import ClockMeasured, Report, StsAnswered
 from agent.secret import Secret
 from agent.tokens import TokenSource
 
-__all__ = ["PATIENCE", "Answer", "AwsSts", "Role", "Sts", "StsClient", "StsWebIdentity"]
-
-#: How long one request to STS may take in all: name look-up, connecting, TLS, and an answer that trickles.
-PATIENCE: Final = timedelta(seconds=20)
+__all__ = ["Answer", "AwsSts", "Role", "Sts", "StsWebIdentity"]
 
 
 class StsWebIdentity:
@@ -38,9 +34,12 @@ class StsWebIdentity:
         clock: RemoteClock,
         report: Report,
         *,
-        patience: timedelta = PATIENCE,
+        patience: timedelta,
     ) -> None:
-        """Fetch `role` through `sts`, waiting for each answer for at most `patience`."""
+        """Fetch `role` through `sts`, waiting for each answer for at most `patience`.
+
+        That is for all of it: looking up the name, connecting, TLS, and an answer that trickles.
+        """
         self._sts = sts
         self._role = role
         self._tokens = tokens

@@ -49,7 +49,7 @@ async def bench_for() -> AsyncIterator[BenchFor]:
             clock = RemoteClock(base)
             tokens = MintedTokens(clock)
             events: list[Event] = []
-            source = StsWebIdentity(AwsSts(client), role, tokens, clock, events.append)
+            source = StsWebIdentity(AwsSts(client), role, tokens, clock, events.append, patience=timedelta(seconds=20))
             return Bench(server, source, tokens, clock, base, events)
 
         yield build

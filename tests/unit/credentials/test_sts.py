@@ -125,7 +125,9 @@ async def test_a_token_that_nobody_renews_is_not_shown_twice(bench_for: BenchFor
         async def token(self) -> Token:
             return stale
 
-    source = StsWebIdentity(bench.source._sts, ROLE, Stale(), bench.clock, bench.events.append)
+    source = StsWebIdentity(
+        bench.source._sts, ROLE, Stale(), bench.clock, bench.events.append, patience=timedelta(seconds=20)
+    )
     with pytest.raises(CredentialsUnavailable) as caught:
         await source.fetch()
     assert len(bench.server.requests) == 1
@@ -220,7 +222,9 @@ async def test_sts_is_not_asked_without_a_token(bench_for: BenchFor) -> None:
             raise TokenUnavailable("no")
 
     clock = RemoteClock(bench.base)
-    source = StsWebIdentity(bench.source._sts, ROLE, Broken(), clock, bench.events.append)
+    source = StsWebIdentity(
+        bench.source._sts, ROLE, Broken(), clock, bench.events.append, patience=timedelta(seconds=20)
+    )
     with pytest.raises(TokenUnavailable):
         await source.fetch()
     assert bench.server.requests == []
@@ -262,7 +266,9 @@ async def test_unknown_codes_are_counted_under_one_name() -> None:
     events: list[Event] = []
     clock = RemoteClock(FakeClock())
     answers = (Answer("Made" + "Up" * 500, status=400), Answer("502", status=502))
-    source = StsWebIdentity(Scripted(*answers), ROLE, MintedTokens(clock), clock, events.append)
+    source = StsWebIdentity(
+        Scripted(*answers), ROLE, MintedTokens(clock), clock, events.append, patience=timedelta(seconds=20)
+    )
     with pytest.raises(CredentialsRefused):
         await source.fetch()
     with pytest.raises(CredentialsUnavailable):
