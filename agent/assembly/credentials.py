@@ -43,7 +43,7 @@ class OpenedSts:
             fips=self._settings.fips,
             dualstack=self._settings.dualstack,
             ca_bundle=self._settings.ca_bundle,
-            proxy=Secret(self._settings.proxy) if self._settings.proxy else None,
+            proxy=self._settings.proxy,
             connect_timeout=self._settings.connect_timeout,
             read_timeout=self._settings.read_timeout,
         )

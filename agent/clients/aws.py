@@ -29,7 +29,6 @@ from botocore.regions import EndpointResolver
 
 from agent import __version__
 from agent.errors import ConfigurationError
-from agent.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class StsEndpoint:
         fips: whether to use the FIPS 140 endpoint.
         dualstack: whether to use the endpoint that has IPv6.
         ca_bundle: a PEM file of CAs to trust instead of the public ones.
-        proxy: the URL of an HTTP proxy; it may hold a password. Those of the environment are not used.
+        proxy: the URL of an HTTP proxy, without a password. Those of the environment are not used.
         connect_timeout: how long connecting may take.
         read_timeout: how long STS may be silent.
     """
@@ -52,7 +51,7 @@ class StsEndpoint:
     fips: bool = False
     dualstack: bool = False
     ca_bundle: Path | None = None
-    proxy: Secret | None = None
+    proxy: str | None = None
     connect_timeout: timedelta = timedelta(seconds=5)
     read_timeout: timedelta = timedelta(seconds=10)
 
@@ -83,7 +82,7 @@ async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> Any:
         return await stack.enter_async_context(opening)
     except (BotoCoreError, ValueError) as error:
         problem = type(error).__name__
-    # raised out here, so that botocore's words, which may quote the proxy's password, are not its context
+    # raised out here: botocore's words are for programmers
     raise ConfigurationError(
         f"no client for STS can be made of [sts] ({problem})",
         hint="correct sts.region, sts.endpoint_url and sts.proxy",
@@ -116,13 +115,13 @@ def _check_ca_bundle(path: Path | None) -> None:
         ) from error
 
 
-def _check_proxy(proxy: Secret | None) -> None:
+def _check_proxy(proxy: str | None) -> None:
     if proxy is None:
         return
     try:
-        url = urlsplit(proxy.reveal())
+        url = urlsplit(proxy)
         sound = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
-    except ValueError:  # which quotes pieces of the URL
+    except ValueError:
         sound = False
     if not sound:
         raise ConfigurationError(
@@ -131,12 +130,11 @@ def _check_proxy(proxy: Secret | None) -> None:
 
 
 def _config(endpoint: StsEndpoint) -> AioConfig:
-    proxy = endpoint.proxy.reveal() if endpoint.proxy else None
     return AioConfig(
         signature_version=UNSIGNED,
         user_agent=f"rolecall/{__version__}",
         # not None: then the environment would be asked
-        proxies={"http": proxy, "https": proxy} if proxy else {},
+        proxies={"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {},
         use_fips_endpoint=endpoint.fips,
         use_dualstack_endpoint=endpoint.dualstack,
         connect_timeout=endpoint.connect_timeout.total_seconds(),
