@@ -9,6 +9,7 @@ import difflib
 import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -36,6 +37,13 @@ VERBS = (
 
 #: Verbs that print no result, so that there is nothing to be had as JSON.
 _SILENT = frozenset({"run", "wait", "exec"})
+
+#: What people say who know it from other programs.
+_ALIASES = {"version": "--version"}
+
+#: What -c names: for all verbs but one it is there already.
+_CONFIG = "configuration (default: $ROLECALL_CONFIG, ./rolecall.toml, /etc/rolecall/rolecall.toml)"
+_NEW_CONFIG = "where to write the configuration (default: rolecall.toml, beside everything else)"
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -102,7 +110,7 @@ def _dispatch(words: list[str]) -> int:
         return DONE
     name = words[0]
     if name not in VERBS:
-        near = difflib.get_close_matches(name, VERBS, n=1)
+        near = [_ALIASES[name]] if name in _ALIASES else difflib.get_close_matches(name, VERBS, n=1)
         raise ConfigurationError(
             f"there is no command {name!r}",
             hint=f"did you mean: rolecall {near[0]}" if near else "see them all with: rolecall --help",
@@ -115,23 +123,33 @@ def _dispatch(words: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # what is short for one option today is short for two tomorrow
     )
-    parser.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration (default: $ROLECALL_CONFIG, ./rolecall.toml, /etc/rolecall/rolecall.toml)",
-    )
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=_NEW_CONFIG if name == "init" else _CONFIG)
     if name not in _SILENT:
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.configure(parser)
     # What follows a "--" is a command for somebody else: argparse would take options out of it.
     mine, command = _split(words[1:])
-    arguments = parser.parse_args(mine)
+    arguments, left = parser.parse_known_args(mine)
+    if left:
+        _guess(words, arguments, left[0])
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
     if command and name != "exec":
         raise ConfigurationError(f"rolecall {name} takes nothing after --", hint=f"for example: {verb.EXAMPLE}")
     arguments.command = command
     return verb.run(arguments)
+
+
+def _guess(words: list[str], arguments: argparse.Namespace, surplus: str) -> None:
+    """Say what was meant by a word that the verb does not take, where that is plain. Raises ConfigurationError then."""
+    what = f"rolecall {words[0]} does not take {surplus!r} there"
+    if words[0] == "exec" and not surplus.startswith("-"):
+        # argparse may have taken options out of the command, so it is told by the words as they came.
+        here = words.index(surplus, words.index(arguments.role) + 1)
+        meant = shlex.join(["rolecall", *words[:here], "--", *words[here:]])
+        raise ConfigurationError(what, hint=f"put -- before the command: {meant}")
+    if surplus.endswith(".toml"):
+        meant = shlex.join(["rolecall", *(word for word in words if word != surplus), "-c", surplus])
+        raise ConfigurationError(what, hint=f"did you mean: {meant}")
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def test_every_verb_that_there_is_a_file_for_is_a_verb() -> None:
     [
         ("stauts", "did you mean: rolecall status"),
         ("credential", "did you mean: rolecall credentials"),
+        ("version", "did you mean: rolecall --version"),
         ("frobnicate", "see them all with: rolecall --help"),
         ("--frobnicate", "see them all with: rolecall --help"),
     ],
@@ -114,6 +116,36 @@ def test_wrong_usage_is_2_and_never_a_traceback(words: list[str], tmp_path: Path
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("exec backup aws s3 ls", "put -- before the command: rolecall exec backup -- aws s3 ls"),
+        ("exec backup sh -c 'exit 3'", "put -- before the command: rolecall exec backup -- sh -c 'exit 3'"),
+        ("exec -c x.toml a git log -- a", "put -- before the command: rolecall exec -c x.toml a -- git log -- a"),
+        ("exec aws aws s3 ls", "put -- before the command: rolecall exec aws -- aws s3 ls"),
+        ("check x.toml", "did you mean: rolecall check -c x.toml"),
+        ("status 'my own/x.toml'", "did you mean: rolecall status -c 'my own/x.toml'"),
+        ("keys list x.toml", "did you mean: rolecall keys list -c x.toml"),
+    ],
+)
+def test_words_in_the_wrong_place_are_met_with_what_was_meant(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(shlex.split(words)) == 2
+    assert capsys.readouterr().err.endswith(f"\nhint: {hint}\n")
+
+
+def test_init_says_where_it_writes_and_others_what_they_read(capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for verb in ("init", "check"):
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        said[verb] = " ".join(capsys.readouterr().out.split())
+    assert "where to write the configuration" in said["init"]
+    assert "ROLECALL_CONFIG" not in said["init"]
+    assert "$ROLECALL_CONFIG, ./rolecall.toml" in said["check"]
 
 
 def run_into(target: str, *words: str) -> subprocess.CompletedProcess[str]:
