@@ -1,5 +1,6 @@
 """What does a first configuration say, and is it sound?"""
 
+import difflib
 import json
 import socket
 import tempfile
@@ -72,6 +73,22 @@ def checked(answers: Answers) -> Settings:
             raise ConfigurationError("what was given is not text", hint="see to the terminal's encoding") from error
         except ConfigurationError as error:
             raise ConfigurationError(error.what, hint="nothing was written; say it again as it should be") from error
+
+
+def doubt_about(region: str) -> ConfigurationError | None:
+    """What is odd about a region, as a warning: AWS may have opened it since our list of them was made."""
+    from botocore.loaders import create_loader  # its list is the newest that is on this machine
+
+    known = [
+        name for partition in create_loader().load_data("partitions")["partitions"] for name in partition["regions"]
+    ]
+    if region in known:
+        return None
+    near = difflib.get_close_matches(region, known, n=1)
+    return ConfigurationError(
+        f"no region {region!r} is known here",
+        hint=f"did you mean {near[0]}?" if near else "see that it is written right",
+    )
 
 
 def _tables(answers: Answers) -> str:

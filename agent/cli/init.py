@@ -19,9 +19,9 @@ from typing import Final, Literal, get_args
 
 from agent.assembly.keys import make_configured_key
 from agent.assembly.publishing import publisher
-from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, text
+from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, doubt_about, text
 from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_GROUP, Written, next_steps
-from agent.cli.terminal import say
+from agent.cli.terminal import say, warn
 from agent.errors import AgentError, ConfigurationError
 from agent.infrastructure import Account, Role, Trust, by_account
 from agent.infrastructure.cloudformation import cloudformation
@@ -71,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Ask, check, write, and say what comes next."""
     try:
         answers = _answers(arguments)
+        if (doubt := doubt_about(answers.region)) is not None:
+            warn(doubt)
         settings = checked(answers)
         plan = _plan(answers, settings, arguments)
         plan.refuse_to_overwrite()
@@ -215,7 +217,7 @@ class _Plan:
     def refuse_to_overwrite(self) -> None:
         """Raise ConfigurationError if anything that is to be written is there already, or any key."""
         wanted = [self.configuration, *self.files, *self.published]
-        wanted += [self.answers.key_file] if self.answers.service else sorted(self.answers.keys.glob("*.pem"))
+        wanted += [self.answers.key_file] if self.answers.service else _keys_in(self.answers.keys)
         there = [path for path in wanted if os.path.lexists(path)]
         if there:
             names = ", ".join(self.shown(path) for path in there)
@@ -314,6 +316,19 @@ def _folder(path: Path, mode: int) -> None:
     if not path.is_dir():
         path.mkdir(parents=True)
         path.chmod(mode)
+
+
+def _keys_in(directory: Path) -> list[Path]:
+    """The private keys that are there already. Raises ConfigurationError."""
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".pem")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigurationError(
+            f"nobody can tell what is in {directory}: {(error.strerror or str(error)).lower()}; nothing was written",
+            hint="choose a place of your own with --directory, or run this as a user who may write there",
+        ) from error
 
 
 def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -> _Plan:

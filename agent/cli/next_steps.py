@@ -1,6 +1,7 @@
 """What is there to do after a first configuration has been written?"""
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +43,17 @@ def next_steps(written: Written) -> str:
             f"  1. Serve {answers.site} at {answers.issuer}. When AWS can read this, go on:",
             _command(f"curl {written.discovery}"),
             "  2. Tell AWS about it, and say there what the roles may do:",
-            *(_applied(answers.directory, account) for account in written.accounts),
+            *(line for account in written.accounts for line in _applied(answers.directory, account)),
             *start,
         ]
     )
 
 
-def _applied(directory: Path, account: Account) -> str:
-    command = _command(f"terraform -chdir={directory}/terraform/{account.label} init")
-    return f"{command}, then apply; or see cloudformation/{account.label}.yaml"
+def _applied(directory: Path, account: Account) -> Iterator[str]:
+    command = f"terraform -chdir={shlex.quote(f'{directory}/terraform/{account.label}')}"
+    yield _command(f"{command} init")
+    yield _command(f"{command} apply")
+    yield f"     (or deploy {directory}/cloudformation/{account.label}.yaml)"
 
 
 def _process(written: Written) -> Iterator[str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import jwt
 import pytest
@@ -34,6 +35,19 @@ WRITTEN = [
     "terraform/123456789012/main.tf",
     "tokens/backup",
 ]
+
+
+#: Once unheard and as root, which imports all that it takes: nobody may not read where we live.
+AS_NOBODY = """
+import contextlib, os, sys, tempfile
+from agent.cli import main
+with tempfile.TemporaryDirectory() as scrap, open(os.devnull, "w") as unheard:
+    with contextlib.redirect_stdout(unheard), contextlib.redirect_stderr(unheard):
+        main(["init", "--directory", scrap, *sys.argv[2:]])
+if os.getuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(main(["init", "--directory", *sys.argv[1:]]))
+"""
 
 
 @pytest.fixture
@@ -268,6 +282,25 @@ def test_a_place_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path, capsy
     assert "nothing was written" in told
 
 
+def test_a_place_that_one_may_not_look_into_is_one_clear_sentence() -> None:
+    """As nobody; without root to give up, it is our own folder that nobody may enter."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o700 if os.getuid() == 0 else 0)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_NOBODY, f"{folder}/rolecall", *FLAGS, *QUICK],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        Path(folder).chmod(0o700)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"error: nobody can tell what is in {folder}/rolecall/keys: permission denied; nothing was written",
+        "hint: choose a place of your own with --directory, or run this as a user who may write there",
+    ]
+
+
 # --- what is refused
 
 
@@ -297,6 +330,15 @@ def test_a_wrong_answer_is_refused_before_anything_is_written(
     assert init(place, *FLAGS, *words) == 2
     assert complaint in capsys.readouterr().err
     assert not place.exists()
+
+
+def test_a_region_that_nobody_knows_is_taken_with_a_warning(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(place, *FLAGS, "--region", "eu-centrl-1") == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: no region 'eu-centrl-1' is known here",
+        "hint: did you mean eu-central-1?",
+    ]
+    assert load(place / "rolecall.toml", environ={}, host="web-1").sts.region == "eu-centrl-1"
 
 
 @pytest.mark.parametrize("missing", ["--issuer", "--region", "--role"])

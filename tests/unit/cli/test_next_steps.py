@@ -25,8 +25,10 @@ def test_a_service_is_started_by_systemd_and_another_gets_its_role_by_a_drop_in(
     terraform, folder = "terraform -chdir=/etc/rolecall/terraform", "/etc/systemd/system/backup.service.d"
     assert commands(SERVICE) == [
         "curl https://oidc.example.com/.well-known/openid-configuration",
-        f"{terraform}/123456789012 init, then apply; or see cloudformation/123456789012.yaml",
-        f"{terraform}/aws-cn-210987654321 init, then apply; or see cloudformation/aws-cn-210987654321.yaml",
+        f"{terraform}/123456789012 init",
+        f"{terraform}/123456789012 apply",
+        f"{terraform}/aws-cn-210987654321 init",
+        f"{terraform}/aws-cn-210987654321 apply",
         "rolecall check -c /etc/rolecall/rolecall.toml",
         "systemctl enable --now rolecall.service",
         f"mkdir -p {folder}",
@@ -37,7 +39,7 @@ def test_a_service_is_started_by_systemd_and_another_gets_its_role_by_a_drop_in(
 
 def test_what_the_agents_user_cannot_read_yet_is_handed_over_before_the_start() -> None:
     found = commands(replace(SERVICE, by_root=False, grouped=False))
-    before = found[3 : found.index("rolecall check -c /etc/rolecall/rolecall.toml")]
+    before = found[5 : found.index("rolecall check -c /etc/rolecall/rolecall.toml")]
     assert before == [
         "chown -R root:root /etc/rolecall",
         "systemd-sysusers",
