@@ -37,6 +37,12 @@ def token_source(
             return TokenFile(settings.identity.file, clock)
 
 
+def check_identity(settings: Settings, role: Role) -> None:
+    """Say whether AWS would take the tokens of this role. Raises ConfigurationError."""
+    if isinstance(settings.identity, SelfSigned) and settings.issuer is not None:
+        _identity(settings, settings.identity, settings.issuer.url, role)
+
+
 async def mint(
     settings: Settings,
     key: SigningKey,

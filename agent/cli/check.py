@@ -1,15 +1,21 @@
-"""What is wrong with the configuration? Nothing is started, nothing is asked of the network."""
+"""What is wrong with the configuration? Nothing is started, nothing is asked of the network.
+
+But all that the daemon is made of is made: what `run` would refuse when it starts must not be called good here.
+"""
 
 import argparse
+import asyncio
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent.assembly.rehearsal import Refusal, rehearse
 from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, say, show_json
-from agent.errors import ConfigurationError
-from agent.settings import Pem, Role, Settings
+from agent.errors import AgentError, ConfigurationError, KeyUnavailable
+from agent.keys import PublicKey
+from agent.settings import Role, Settings
 from agent.settings.doubts import warnings
 from agent.settings.mistakes import shown
 from agent.settings.spelling import UNIT_CREDENTIALS, spell_duration
@@ -18,8 +24,8 @@ from agent.settings.tokens import FromFile, SelfSigned
 HELP = "say everything that is wrong with the configuration"
 EXAMPLE = "rolecall check -c /etc/rolecall/rolecall.toml"
 
-_GROUP_AND_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_OTHERS = stat.S_IRWXO
+#: Exit codes, those of every verb.
+FAILED, MISUSED = 1, 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,38 +34,83 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is good and what is doubtful; 0. Raises ConfigurationError with every mistake.
+    """Print what is good and what is doubtful; 0. Raises what `run` would end with, said of everything at once.
 
-    With --json, mistakes are a result as well: they are printed, and the exit code is 2.
+    With --json, mistakes are a result as well: they are printed, and the exit code is what it would be without.
     """
+    doubts: list[str] = []
     try:
         settings = settings_of(arguments.config)
-    except ConfigurationError as error:
+        key, refusals = _rehearsed(settings)
+        told = {refusal.path for refusal in refusals}
+        doubts += [*warnings(settings), *(_untried(refusal) for refusal in refusals if _is_ours(refusal))]
+        doubts += [doubt for word, doubt in files(settings, _credentials()) if word.split(".")[0] not in told]
+        if ends := [refusal for refusal in refusals if not _is_ours(refusal)]:
+            raise _end(ends)
+    except AgentError as error:
         if not arguments.json:
+            _say(doubts)
             raise
-        show_json({"good": False, "mistakes": error.what.splitlines(), "hint": error.hint, "warnings": []})
-        return 2
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    doubts = [*warnings(settings), *files(settings, Path(credentials) if credentials else None)]
+        show_json({"good": False, "mistakes": error.what.splitlines(), "hint": error.hint, "warnings": doubts})
+        return MISUSED if isinstance(error, ConfigurationError) else FAILED
     if arguments.json:
         show_json({"good": True, "file": str(settings.path), "mistakes": [], "warnings": doubts})
         return 0
     print(f"{paint('configuration is good', 'green')}: {settings.path}")
-    for line in summary(settings):
+    for line in summary(settings, key):
         print(f"  {line}")
-    for doubt in doubts:
-        say(f"{paint('warning', 'yellow')}: {doubt}")
+    _say(doubts)
     return 0
 
 
-def summary(settings: Settings) -> Iterator[str]:
-    """Say in a few lines what this configuration asks for."""
+def _say(doubts: Sequence[str]) -> None:
+    for doubt in doubts:
+        say(f"{paint('warning', 'yellow')}: {doubt}")
+
+
+def _credentials() -> Path | None:
+    """Systemd's directory of credentials, inside the unit."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(directory) if directory else None
+
+
+def _rehearsed(settings: Settings) -> tuple[PublicKey | None, Sequence[Refusal]]:
+    named = [settings.key.file, settings.key.passphrase_file] if settings.key else []
+    # Outside the unit there is no trying of what systemd gives to the unit alone.
+    try_key = _credentials() is not None or not any(path and path.is_relative_to(UNIT_CREDENTIALS) for path in named)
+    rehearsal = asyncio.run(rehearse(settings, _credentials(), try_key=try_key))
+    return rehearsal.key, rehearsal.refusals
+
+
+def _is_ours(refusal: Refusal) -> bool:
+    """Whether it is only that whoever runs this may not read what the agent, another user, perhaps may."""
+    return isinstance(refusal.error.__cause__, PermissionError)
+
+
+def _untried(refusal: Refusal) -> str:
+    return f"{refusal.path}: {refusal.error.what}; so it was not tried: run this as the agent's user"
+
+
+def _end(refusals: Sequence[Refusal]) -> AgentError:
+    """Say all of them in one, of the kind that makes the exit code that of `run`."""
+    kind = KeyUnavailable if all(isinstance(refusal.error, KeyUnavailable) for refusal in refusals) else None
+    hints = dict.fromkeys(refusal.error.hint for refusal in refusals)
+    what = "\n".join(f"{refusal.path}: {refusal.error.what}" for refusal in refusals)
+    return (kind or ConfigurationError)(what, hint="; ".join(hints))
+
+
+def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
+    """Say in a few lines what this configuration asks for, and which key it has if that could be tried."""
     match settings.identity:
         case SelfSigned(subject=subject, audience=audience):
             issuer = settings.issuer.url if settings.issuer else ""
             yield f"identity     {subject} of {issuer}, for {audience}"
         case FromFile():
             yield "identity     a token from a file"
+    if key is not None:
+        yield f"key          {key.kid}, {key.algorithm}"
+    elif settings.key is not None:
+        yield "key          not tried"
     where = settings.sts.endpoint_url or f"of {settings.sts.region}"
     yield f"STS          {where}"
     for name, role in settings.roles.items():
@@ -79,39 +130,30 @@ def _described(role: Role) -> str:
     return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"
 
 
-def files(settings: Settings, credentials: Path | None) -> Iterator[str]:
-    """Look at every file and directory that is named, as the user who runs this; one sentence for each doubt.
+def files(settings: Settings, credentials: Path | None) -> Iterator[tuple[str, str]]:
+    """Look at every file and directory that is named but the key, as the user who runs this.
 
-    `credentials` is systemd's directory for them, None outside the unit: then the unit's are not looked at.
+    Yields a setting and a sentence for each doubt. `credentials` is systemd's directory for them, None outside the
+    unit: then the unit's are not looked at.
     """
     secrets, plain, directories = _named(settings)
-    for word, path, closed_to in secrets:
-        if credentials and path.is_relative_to(credentials):
-            yield from _file(word, path, _OTHERS)  # systemd gives the unit's group access, and keeps all others out
-        elif not path.is_relative_to(UNIT_CREDENTIALS):
-            yield from _file(word, path, closed_to)
+    for word, path in secrets:
+        if credentials or not path.is_relative_to(UNIT_CREDENTIALS):
+            yield from ((word, doubt) for doubt in _file(word, path, stat.S_IRWXO))
     for word, path in plain:
-        yield from _file(word, path, stat.S_IWOTH)
+        yield from ((word, doubt) for doubt in _file(word, path, stat.S_IWOTH))
     for word, path in directories:
-        yield from _directory(word, path)
+        yield from ((word, doubt) for doubt in _directory(word, path))
 
 
-def _named(settings: Settings) -> tuple[list[tuple[str, Path, int]], list[tuple[str, Path]], list[tuple[str, Path]]]:
-    """List the files with secrets in them, with the mode bits they must not have; other files; and directories."""
-    secrets: list[tuple[str, Path, int]] = []
-    directories: list[tuple[str, Path]] = []
-    match settings.key:
-        case Pem(file=file, directory=directory, passphrase_file=passphrase):
-            secrets += [("key.file", file, _GROUP_AND_OTHERS)] if file else []
-            secrets += [("key.passphrase_file", passphrase, _GROUP_AND_OTHERS)] if passphrase else []
-            directories += [("key.directory", directory)] if directory else []
-    if isinstance(settings.identity, FromFile):
-        secrets.append(("identity.file", settings.identity.file, _OTHERS))
+def _named(settings: Settings) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]], list[tuple[str, Path]]]:
+    """List the files with secrets in them, which others must not read; other files; and directories."""
+    secrets = [("identity.file", settings.identity.file)] if isinstance(settings.identity, FromFile) else []
     for number, grant in enumerate(settings.grants, start=1):
-        secrets += [(f"grants#{number}.token_file", path, _OTHERS) for path in grant.token_file]
+        secrets += [(f"grants#{number}.token_file", path) for path in grant.token_file]
     plain = [(str(settings.path), settings.path)]
     plain += [("sts.ca_bundle", settings.sts.ca_bundle)] if settings.sts.ca_bundle else []
-    directories += [("publishing.directory", settings.publishing.directory)] if settings.publishing else []
+    directories = [("publishing.directory", settings.publishing.directory)] if settings.publishing else []
     return secrets, plain, directories
 
 

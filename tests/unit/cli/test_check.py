@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from agent.cli import main
+from agent.errors import ConfigurationError
+from agent.keys.pem import PemKey
+from agent.sandbox.tls import new_authority
+from agent.secret import Secret
+from tests.fakes.key_files import ENCRYPTED, PASSPHRASE, REFUSALS, traditional
+from tests.fakes.memory_key import pem
 
 GOOD = """
 [issuer]
@@ -28,13 +35,18 @@ token_file = "{directory}/token"
 to = "directory"
 directory = "site"
 """
+AUTHORITY = new_authority("an authority of the tests").pem
 Check = Callable[..., tuple[int, str, str]]
+
+
+KID = PemKey.parse(Secret(pem("ec-p256").decode()), origin="a test").public.kid
 
 
 def furnished(place: Path) -> Path:
     """Make everything in a directory that GOOD names, as it should be."""
-    for name, mode in {"key.pem": 0o600, "token": 0o640, "ca.pem": 0o644}.items():
-        (place / name).touch()
+    there = {"key.pem": (0o600, pem("ec-p256")), "token": (0o640, b""), "ca.pem": (0o644, AUTHORITY)}
+    for name, (mode, content) in there.items():
+        (place / name).write_bytes(content)
         (place / name).chmod(mode)
     (place / "site").mkdir()
     return place
@@ -68,6 +80,7 @@ def test_a_good_configuration_is_called_good_and_told_in_short(check: Check, pla
     assert out.splitlines() == [
         f"configuration is good: {place}/rolecall.toml",
         "  identity     host:web-1 of https://oidc.example.com, for sts.amazonaws.com",
+        f"  key          {KID}, ES256",
         "  STS          of eu-central-1",
         "  role         backup: arn:aws:iam::123456789012:role/backup for 1h, as nightly",
         f'  grant        backup: who shows a token of "{place}/token"',
@@ -101,47 +114,136 @@ def test_programs_are_told_as_json(check: Check, place: Path) -> None:
     assert told["mistakes"] == ['sts.region: "here" does not look like a region; write it as in "eu-central-1"']
 
 
-def test_files_that_are_not_there_are_doubts_and_no_mistakes(check: Check, place: Path) -> None:
-    for name in ("key.pem", "token", "ca.pem"):
-        (place / name).unlink()
+def test_files_that_the_daemon_starts_without_are_doubts_if_they_are_not_there(check: Check, place: Path) -> None:
+    (place / "token").unlink()
     (place / "site").rmdir()
     code, _, err = check()
     assert code == 0
     assert err.splitlines() == [
-        f'warning: key.file: "{place}/key.pem" does not exist',
         f'warning: grants#1.token_file: "{place}/token" does not exist',
-        f'warning: sts.ca_bundle: "{place}/ca.pem" does not exist',
         f'warning: publishing.directory: "{place}/site" does not exist',
     ]
 
 
 def test_files_that_others_can_read_or_change_are_doubts(check: Check, place: Path) -> None:
-    (place / "key.pem").chmod(0o640)
     (place / "token").chmod(0o644)
     (place / "ca.pem").chmod(0o666)
-    _, _, err = check()
+    code, _, err = check()
+    assert code == 0
     assert err.splitlines() == [
-        f'warning: key.file: "{place}/key.pem" is open to others (mode 0640); close it with: chmod 0600',
         f'warning: grants#1.token_file: "{place}/token" is open to others (mode 0644); close it with: chmod 0640',
         f'warning: sts.ca_bundle: "{place}/ca.pem" is open to others (mode 0666); close it with: chmod 0664',
     ]
 
 
 def test_files_that_are_directories_and_the_other_way_round_are_doubts(check: Check, place: Path) -> None:
-    (place / "key.pem").unlink()
-    (place / "key.pem").mkdir()
+    (place / "token").unlink()
+    (place / "token").mkdir()
     (place / "site").rmdir()
     (place / "site").touch()
     _, _, err = check()
     assert err.splitlines() == [
-        f'warning: key.file: "{place}/key.pem" is not a file',
+        f'warning: grants#1.token_file: "{place}/token" is not a file',
         f'warning: publishing.directory: "{place}/site" is not a directory',
     ]
+
+
+def in_directory(place: Path) -> str:
+    """GOOD, but its key is in a directory, alone."""
+    (place / "keys").mkdir(mode=0o700)
+    (place / "key.pem").rename(place / "keys" / "key.pem")
+    return GOOD.replace('file = "{directory}/key.pem"', 'directory = "keys"')
+
+
+def test_a_key_in_a_directory_is_tried(check: Check, place: Path) -> None:
+    code, out, err = check(in_directory(place))
+    assert (code, err) == (0, "")
+    assert f"  key          {KID}, ES256\n" in out
+
+
+def test_a_directory_without_a_key_is_no_place_for_one(check: Check, place: Path) -> None:
+    text = in_directory(place)
+    (place / "keys" / "key.pem").unlink()
+    code, out, err = check(text)
+    assert (code, out) == (2, "")
+    assert err == f"error: key: there is no key in {place}/keys\nhint: make one: rolecall keys new\n"
+
+
+def test_a_key_in_a_directory_that_others_can_read_is_refused(check: Check, place: Path) -> None:
+    text = in_directory(place)
+    (place / "keys" / "key.pem").chmod(0o644)
+    code, out, err = check(text)
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        f"error: key: the private key file {place}/keys/key.pem is open to others than its owner (mode 0644)\n"
+    )
+
+
+def test_a_key_that_is_not_there_is_refused(check: Check, place: Path) -> None:
+    (place / "key.pem").unlink()
+    code, _, err = check()
+    assert code == 1
+    assert err.startswith(f"error: key: the private key file {place}/key.pem does not exist\n")
+
+
+@pytest.mark.parametrize("kind", ["secp256k1", "RSA 1024", "wrong passphrase", "no passphrase", "passphrase too many"])
+def test_a_key_that_run_refuses_is_refused_with_the_same_code(check: Check, place: Path, kind: str) -> None:
+    refusal = REFUSALS[kind]
+    (place / "key.pem").write_bytes(refusal.content())
+    text = GOOD
+    if refusal.passphrase:
+        (place / "passphrase").write_text(refusal.passphrase.reveal())
+        (place / "passphrase").chmod(0o600)
+        text = GOOD.replace('key.pem"', 'key.pem"\npassphrase_file = "{directory}/passphrase"')
+    code, out, err = check(text)
+    assert out == ""
+    assert err.startswith(f"error: key: {refusal.sentence}\n".replace("FILE", str(place / "key.pem")))
+    assert code == (2 if refusal.error is ConfigurationError else 1)
+
+
+def test_a_key_with_the_right_passphrase_is_good(check: Check, place: Path) -> None:
+    (place / "key.pem").write_bytes(traditional("ec-p256", ENCRYPTED))
+    (place / "passphrase").write_text(PASSPHRASE.reveal())
+    (place / "passphrase").chmod(0o600)
+    code, _, err = check(GOOD.replace('key.pem"', 'key.pem"\npassphrase_file = "{directory}/passphrase"'))
+    assert (code, err) == (0, "")
+
+
+def test_a_ca_bundle_that_run_refuses_is_refused_and_told_once(check: Check, place: Path) -> None:
+    (place / "ca.pem").unlink()
+    code, _, err = check()
+    assert code == 2
+    assert err.splitlines()[0].startswith(f"error: sts: the CA bundle {place}/ca.pem cannot be used: ")
+    assert len(err.splitlines()) == 2
+
+
+def test_all_that_run_would_refuse_is_told_at_once_after_the_doubts(check: Check, place: Path) -> None:
+    (place / "token").unlink()
+    (place / "key.pem").unlink()
+    tags = ", ".join(f'"{n}{"é" * 120}" = "{"é" * 250}"' for n in range(50))
+    text = GOOD.replace('role/backup"', f'role/backup"\ntags = {{ {tags} }}')
+    code, _, err = check(text)
+    assert code == 2
+    told = err.splitlines()
+    assert told[0].startswith("warning: grants#1.token_file: ")
+    assert told[1].startswith("error: key: ")
+    assert re.fullmatch(r"roles.backup: tokens would be \d+ characters long, and STS takes 20000", told[2])
+    assert told[3].startswith("hint: correct the path, or make a key: rolecall keys new; drop some roles, ")
+    code, out, err = check(text, "--json")
+    assert (code, err) == (2, "")
+    assert json.loads(out)["mistakes"] == [told[1].removeprefix("error: "), told[2]]
+    assert json.loads(out)["warnings"] == [told[0].removeprefix("warning: ")]
 
 
 AS_NOBODY = """
 import contextlib, io, os, sys
 from agent.cli import main
+from agent.errors import ConfigurationError
+from agent.keys.pem import PemKey
+from agent.sandbox.tls import new_authority
+from agent.secret import Secret
+from tests.fakes.key_files import ENCRYPTED, PASSPHRASE, REFUSALS, traditional
+from tests.fakes.memory_key import pem
 words = ["check", "-c", sys.argv[1]]
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     main(words)  # so that all is imported: nobody might not be allowed to read Python's files
@@ -162,23 +264,24 @@ def test_files_that_this_user_cannot_read_are_doubts() -> None:
         words = [sys.executable, "-c", AS_NOBODY, str(config)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    name = f'warning: key.file: "{home}/key.pem" cannot be read by this user; the agent\'s user must be able to'
-    assert name in done.stderr.splitlines()
+    told = f"warning: key: the private key file {home}/key.pem cannot be read: Permission denied; so it was not tried: "
+    assert f"{told}run this as the agent's user" in done.stderr.splitlines()
+    assert "  key          not tried\n" in done.stdout
 
 
 def test_outside_the_unit_its_credentials_are_taken_on_trust(check: Check) -> None:
-    code, _, err = check(GOOD.replace("{directory}/key.pem", "credential:key"))
+    code, out, err = check(GOOD.replace("{directory}/key.pem", "credential:key"))
     assert (code, err) == (0, "")
+    assert "  key          not tried\n" in out
 
 
-def test_inside_the_unit_its_credentials_are_looked_at(
-    check: Check, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inside_the_unit_its_credentials_are_tried(check: Check, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(place))
     (place / "key.pem").chmod(0o440)  # as systemd gives it to the unit's user
     assert check(GOOD.replace("{directory}/key.pem", "credential:key.pem"))[2] == ""
-    told = check(GOOD.replace("{directory}/key.pem", "credential:key"))[2]
-    assert told == f'warning: key.file: "{place}/key" does not exist\n'
+    code, _, err = check(GOOD.replace("{directory}/key.pem", "credential:key"))
+    assert code == 1
+    assert err.startswith(f"error: key: the private key file {place}/key does not exist\n")
 
 
 def test_other_kinds_of_configuration_are_told_in_short_as_well(check: Check, place: Path) -> None:
@@ -188,6 +291,6 @@ def test_other_kinds_of_configuration_are_told_in_short_as_well(check: Check, pl
     )
     code, out, err = check(text)
     assert code == 0
-    assert "identity     a token from a file\n  STS          https://sts.example.com\n" in out
+    assert f"identity     a token from a file\n  key          {KID}, ES256\n  STS          https://sts.example.com\n" in out
     assert "grant        backup: anyone\n" in out
     assert err == "warning: grants#1.anyone: every process that can connect to 127.0.0.1:9170 gets backup\n"

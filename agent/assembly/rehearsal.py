@@ -1,0 +1,56 @@
+"""Would the daemon start? All that it is made of is made once, and nothing is begun."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.assembly.credentials import OpenedSts
+from agent.assembly.keys import signing_key
+from agent.assembly.tokens import check_identity
+from agent.errors import AgentError
+from agent.keys import PublicKey
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the daemon would end with, and the path of the setting that it is about."""
+
+    path: str
+    error: AgentError
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """The public half of the key, if it was tried and is good, and every reason not to start."""
+
+    key: PublicKey | None
+    refusals: tuple[Refusal, ...]
+
+
+async def rehearse(settings: Settings, credentials_directory: Path | None, *, try_key: bool = True) -> Rehearsal:
+    """Make the key, the identity of each role and the client for STS, which connects to nothing yet.
+
+    `try_key` False leaves the key out, where only the agent's unit has it.
+    """
+    key: PublicKey | None = None
+    refusals = [refusal async for refusal in _clients(settings)]
+    for name, role in settings.roles.items():
+        try:
+            check_identity(settings, role)
+        except AgentError as error:
+            refusals.append(Refusal(f"roles.{name}", error))
+    if settings.key is not None and try_key:
+        try:
+            key = (await signing_key(settings.key, credentials_directory)).public
+        except AgentError as error:
+            refusals.insert(0, Refusal("key", error))
+    return Rehearsal(key, tuple(refusals))
+
+
+async def _clients(settings: Settings) -> AsyncIterator[Refusal]:
+    try:
+        async with OpenedSts(settings.sts):
+            pass
+    except AgentError as error:
+        yield Refusal("sts", error)

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+from agent.assembly.rehearsal import rehearse
+from agent.errors import ConfigurationError, KeyUnavailable
+from agent.settings import Settings, load
+from tests.fakes.memory_key import pem
+
+
+def settings(home: Path, *, sts: str = "", identity: str = "", role: str = "") -> Settings:
+    key = home / "key.pem"
+    key.touch(mode=0o600)
+    key.write_bytes(pem("ec-p256"))
+    path = home / "rolecall.toml"
+    path.write_text(f"""
+[issuer]
+url = "https://oidc.example.com"
+[key]
+custodian = "pem"
+file = "{key}"
+[identity]
+subject = "host:web-1"
+{identity}
+[sts]
+region = "eu-central-1"
+{sts}
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+{role}
+""")
+    return load(path, environ={}, host="web-1")
+
+
+async def test_where_the_daemon_would_start_the_key_is_told_and_nothing_is_said(tmp_path: Path) -> None:
+    rehearsal = await rehearse(settings(tmp_path), None)
+    assert rehearsal.key is not None
+    assert rehearsal.key.algorithm == "ES256"
+    assert rehearsal.refusals == ()
+
+
+async def test_a_key_that_is_not_to_be_tried_is_not_missed(tmp_path: Path) -> None:
+    known = settings(tmp_path)
+    (tmp_path / "key.pem").unlink()
+    rehearsal = await rehearse(known, None, try_key=False)
+    assert (rehearsal.key, rehearsal.refusals) == (None, ())
+
+
+async def test_every_reason_not_to_start_is_given_with_its_setting(tmp_path: Path) -> None:
+    tags = ", ".join(f'"{n}{"é" * 120}" = "{"é" * 250}"' for n in range(50))
+    known = settings(tmp_path, sts='ca_bundle = "none.pem"', role=f"tags = {{ {tags} }}")
+    (tmp_path / "key.pem").chmod(0o644)
+    refusals = (await rehearse(known, None)).refusals
+    assert [(refusal.path, type(refusal.error)) for refusal in refusals] == [
+        ("key", KeyUnavailable),
+        ("sts", ConfigurationError),
+        ("roles.backup", ConfigurationError),
+    ]
