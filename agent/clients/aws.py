@@ -7,7 +7,7 @@ be used nor do harm.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,9 @@ from botocore.regions import EndpointResolver
 
 from agent import __version__
 from agent.errors import ConfigurationError
+
+#: The longest answer that is read, in bytes: STS's come to a few kB. What answers instead may go on for ever.
+_LONGEST_ANSWER = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,7 @@ def _tls() -> ssl.SSLContext:
 
 
 class OneHop(AIOHTTPSession):
-    """An HTTP session that follows no redirect: STS gives none, and the token is in the body."""
+    """An HTTP session that follows no redirect, since the token is in the body, and reads no answer without end."""
 
     def _get_ssl_context(self) -> ssl.SSLContext:
         return _tls()
@@ -168,8 +171,34 @@ class _Straight:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    def request(self, method: str, **about: Any) -> Awaitable[aiohttp.ClientResponse]:
-        return self._session.request(method, **about, allow_redirects=False)
+    async def request(self, method: str, **about: Any) -> "_Short":
+        return _Short(await self._session.request(method, **about, allow_redirects=False))
+
+
+class _Short:
+    """A response that is read only so far."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+    async def read(self) -> bytes:
+        """Read it all. Raises ClientError if it is longer than anything that STS says."""
+        try:
+            return await self._read()
+        except BaseException:
+            self._response.close()  # with the connection: there may be more on it
+            raise
+
+    async def _read(self) -> bytes:
+        body = bytearray()
+        async for piece in self._response.content.iter_any():
+            body += piece
+            if len(body) > _LONGEST_ANSWER:
+                raise aiohttp.ClientError(f"more than {_LONGEST_ANSWER} bytes")
+        return bytes(body)
 
 
 class StsLoader(Loader):

@@ -27,7 +27,7 @@ from agent.errors import ConfigurationError, CredentialsRefused, CredentialsUnav
 from agent.secret import Secret
 from tests.fakes.clock import START
 from tests.fakes.minted import CANARY_TOKEN
-from tests.fakes.sts_server import ROLE_ARN, Reply, Request, StsServer, granted
+from tests.fakes.sts_server import ROLE_ARN, Reply, Request, StsServer, granted, http, members
 
 ROLE = Role(ROLE_ARN, "host-1", timedelta(hours=1))
 NO_WAY = Reply(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -232,6 +232,20 @@ async def test_all_of_it_at_once_and_from_the_start_of_the_process_does_no_harm(
         assert (out.decode().strip(), err.decode()) == ("Success", "")
         (request,) = server.requests
         assert_plain(request)
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 100000000", "Connection: close"])
+async def test_an_answer_without_end_is_not_read_to_the_end(head: str) -> None:
+    too_much = Reply(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + bytes((1 << 20) + 1), "hang")
+    async with StsServer([too_much]) as server:
+        with pytest.raises(CredentialsUnavailable, match="no answer that STS would give") as caught:
+            await ask(StsEndpoint("eu-central-1", endpoint_url=server.url))
+    assert "sts.endpoint_url" in caught.value.hint
+
+
+async def test_an_answer_of_a_mebibyte_is_still_read() -> None:
+    async with StsServer([http(members() + " " * ((1 << 20) - len(members())))]) as server:
+        assert await ask(StsEndpoint("eu-central-1", endpoint_url=server.url)) == "Success"
 
 
 async def test_the_configured_proxy_is_used() -> None:
