@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
@@ -245,7 +246,8 @@ async def test_who_takes_all_places_of_an_application_keeps_nobody_out() -> None
 async def test_when_files_run_out_those_who_wait_are_answered_later(world: World) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with world.listening() as address:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, hard))
         kept = []
         try:
             client = socket.create_connection(address)
