@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _place(settings: Settings, directory: Path | None) -> Publishing:
     if directory is not None:
-        usual = settings.publishing or Directory.model_construct(directory=directory)
+        usual = settings.publishing or Directory.model_construct(to="directory", directory=directory)
         return usual.model_copy(update={"directory": directory.absolute()})
     if settings.publishing is None:
         raise ConfigurationError(

@@ -19,7 +19,7 @@ class Pem(Section):
     `algorithm` None leaves it to the key: RS256 for RSA, and the one that fits the curve for EC.
     """
 
-    custodian: Annotated[Literal["pem"], one_of(Literal["pem"])] = "pem"
+    custodian: Annotated[Literal["pem"], one_of(Literal["pem"])]
     file: SecretPath | None = Field(None, examples=['"/etc/rolecall/key.pem"'])
     directory: FilePath | None = Field(None, examples=['"/var/lib/rolecall/keys"'])
     passphrase_file: SecretPath | None = Field(None, examples=['"credential:key-passphrase"'])

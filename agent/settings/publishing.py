@@ -16,7 +16,7 @@ LATER: Final = ("s3", "http")
 class Directory(Section):
     """A directory that a web server shows. `max_age`: for how long readers may keep a copy."""
 
-    to: Annotated[Literal["directory"], one_of(Literal["directory"])] = "directory"
+    to: Annotated[Literal["directory"], one_of(Literal["directory"])]
     directory: FilePath = Field(examples=['"/var/www/oidc"'])
     max_age: Annotated[timedelta, span("0s", "1d")] = timedelta(minutes=5)
 

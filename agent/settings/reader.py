@@ -66,7 +66,7 @@ class Reader:
         """Tokens are self-signed unless something is said that speaks against it."""
         table = self._words.get("identity", {})
         if isinstance(table, Mapping) and not table.keys() & {"source", "file"}:
-            table = {**table, "source": "self_signed"}
+            return self._section(SelfSigned, table, "identity")
         kind, mistakes = choose(tokens.SOURCES, tokens.LATER, "source", table, "identity")
         self.mistakes += mistakes
         if kind is None:

@@ -143,7 +143,7 @@ class SelfSigned(Section):
 class FromFile(Section):
     """A token that somebody else keeps fresh in a file, as Kubernetes does."""
 
-    source: Annotated[Literal["file"], one_of(Literal["file"])] = "file"
+    source: Annotated[Literal["file"], one_of(Literal["file"])]
     file: SecretPath = Field(examples=['"/var/run/secrets/tokens/aws"'])
 
 
