@@ -4,14 +4,14 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from agent.cli.configuration import settings_of
 from agent.cli.patience import Pace, RealPace
 from agent.cli.reach import status_of
-from agent.cli.terminal import paint, say
-from agent.errors import AgentUnreachable
+from agent.cli.terminal import paint, say, warn
+from agent.errors import AgentUnreachable, ConfigurationError
 from agent.settings import Settings
 
 HELP = "what the running agent holds, and what is wrong"
@@ -36,22 +36,46 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments.config)
     if not arguments.watch:
         status = status_of(settings)
-        print(_told(settings, status, as_json=arguments.json))
+        told = _told(settings, status, as_json=arguments.json)
+        if (other := another_configuration(settings, status)) is not None:
+            warn(other)
+        print(told)
         return 0 if status.get("ready") else 1
     with contextlib.suppress(KeyboardInterrupt):
         _watch(settings, RealPace(), as_json=arguments.json)
     return 0
 
 
+def another_configuration(settings: Settings, status: Mapping[str, Any]) -> ConfigurationError | None:
+    """What is odd about an agent that has other roles than the configuration, as a warning; None if it has the same."""
+    named = [role.get("role") for role in status["roles"] if isinstance(role, Mapping)]
+    there, here = {name for name in named if isinstance(name, str)}, settings.roles.keys()
+    differing = [("only there", sorted(there - here)), ("only here", sorted(here - there))]
+    told = "; ".join(f"{_few(names)} {where}" for where, names in differing if names)
+    if not told:
+        return None
+    return ConfigurationError(
+        f"the agent at {settings.listen.admin} does not run with {settings.path}, its roles are others: {told}",
+        hint="if it is the one that you mean, restart it or name its configuration with -c; if not, look at [listen]",
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+
+
 def _watch(settings: Settings, pace: Pace, *, as_json: bool) -> NoReturn:
     """Look again and again; an agent that is away, as during a restart, is waited for."""
     while True:
         try:
-            told = _told(settings, status_of(settings), as_json=as_json, indent=None)
+            status = status_of(settings)
+            told = _told(settings, status, as_json=as_json, indent=None)
         except AgentUnreachable as error:
             say(f"error: {error.what}")
         else:
             print((_CLEAR if sys.stdout.isatty() and not as_json else "") + told, flush=True)
+            if not as_json and (other := another_configuration(settings, status)) is not None:
+                warn(other)
         pace.sleep(_EVERY)
 
 

@@ -8,6 +8,8 @@ from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.patience import patiently
 from agent.cli.reach import Stranger, status_of
+from agent.cli.status import another_configuration
+from agent.cli.terminal import warn
 from agent.errors import ConfigurationError, CredentialsUnavailable
 from agent.settings import Settings
 
@@ -29,12 +31,14 @@ def run(arguments: argparse.Namespace) -> int:
             f"the configuration has no role {unknown[0]!r}", hint=f"it has: {', '.join(sorted(settings.roles))}"
         )
     wanted = sorted(arguments.roles or settings.roles)
-    patiently(lambda left: _ask(settings, wanted, left), arguments.timeout, ", ".join(wanted))
+    status = patiently(lambda left: _ask(settings, wanted, left), arguments.timeout, ", ".join(wanted))
+    if (other := another_configuration(settings, status)) is not None:
+        warn(other)
     return 0
 
 
-def _ask(settings: Settings, wanted: Sequence[str], patience: float) -> None:
-    """Raise what is still missing, if anything: AgentUnreachable or CredentialsUnavailable."""
+def _ask(settings: Settings, wanted: Sequence[str], patience: float) -> dict[str, Any]:
+    """The agent's status, all being there. Raises what is still missing: AgentUnreachable or CredentialsUnavailable."""
     status = status_of(settings, patience)
     try:
         roles = {role["role"]: role for role in status["roles"]}
@@ -42,12 +46,14 @@ def _ask(settings: Settings, wanted: Sequence[str], patience: float) -> None:
             _look_at(name, roles.get(name))
     except (KeyError, TypeError):
         raise Stranger(settings.listen.admin) from None
+    return status
 
 
 def _look_at(name: str, role: Mapping[str, Any] | None) -> None:
     if role is None:
         raise CredentialsUnavailable(
-            f"the running agent does not know role {name}", hint="restart it, so that it reads its configuration"
+            f"the running agent does not know role {name}",
+            hint="restart it, so that it reads its configuration; or is it another one? look at [listen]",
         )
     if not role["usable"]:
         raise CredentialsUnavailable(

@@ -177,7 +177,7 @@ def test_a_closed_stdout_is_nobody_s_crash() -> None:
 
 
 def test_a_terminal_that_does_not_know_our_letters_gets_others(tmp_path: Path) -> None:
-    with answering(http(200, status_json(role_status("backup")))) as agent:
+    with answering(http(200, status_json(role_status("backup"), role_status("reports")))) as agent:
         config = write_configuration(tmp_path, admin=agent.port).config
         done = rolecall("status", "-c", config, PYTHONIOENCODING="latin-1")
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,10 +12,12 @@ from tests.fakes.answering import answering, http
 from tests.fakes.commands import clean
 from tests.fakes.written import role_status, status_json, write_configuration
 
-GOOD = status_json(role_status("backup"), role_status("reports-of-the-week"))
+GOOD = status_json(role_status("backup"), role_status("reports"))
 FAILING = status_json(
     role_status("backup", state="failing", problem="STS answered 503", hint="wait", failures=2),
-    role_status("new", state="starting", usable=False, ready=False, key_id_ending=None, next_attempt_in_seconds=None),
+    role_status(
+        "reports", state="starting", usable=False, ready=False, key_id_ending=None, next_attempt_in_seconds=None
+    ),
 )
 
 
@@ -28,8 +30,8 @@ def test_a_person_reads_what_is_held_and_for_how_long(tmp_path: Path, capsys: py
         assert status(tmp_path, agent.port) == 0
     assert capsys.readouterr().out.splitlines() == [
         "rolecall 1.2.3, running for 1d 2h",
-        "  backup               good      …0001, 50m left, next refresh in 20m",
-        "  reports-of-the-week  good      …0001, 50m left, next refresh in 20m",
+        "  backup   good      …0001, 50m left, next refresh in 20m",
+        "  reports  good      …0001, 50m left, next refresh in 20m",
         "key kid-1 RS256 signing",
         "credentials at http://127.0.0.1:9170",
     ]
@@ -41,10 +43,10 @@ def test_a_role_that_is_not_ready_makes_it_1_and_says_why(tmp_path: Path, capsys
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines()[1:5] == [
-        "  backup  failing   …0001, 50m left, next refresh in 20m",
-        "          STS answered 503 (2 in a row)",
-        "          wait",
-        "  new     starting  nothing to give",
+        "  backup   failing   …0001, 50m left, next refresh in 20m",
+        "           STS answered 503 (2 in a row)",
+        "           wait",
+        "  reports  starting  nothing to give",
     ]
 
 
@@ -71,6 +73,27 @@ def test_an_agent_of_another_version_is_no_reason_for_a_traceback(
     out, err = capsys.readouterr()
     assert out == ""
     assert "in other words than this command knows\nhint: are they of one version" in err
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["", "--json"])
+def test_an_agent_of_another_configuration_is_shown_and_said_to_be_one(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(http(200, status_json(role_status("backup"), role_status("web")))) as agent:
+        assert status(tmp_path, agent.port, *words) == 0
+    out, err = capsys.readouterr()
+    assert "web" in out
+    warning, hint = err.splitlines()
+    assert warning.startswith(
+        f"warning: the agent at 127.0.0.1:{agent.port} does not run with {tmp_path}/rolecall.toml"
+    )
+    assert warning.endswith("its roles are others: web only there; reports only here")
+    assert "look at [listen]" in hint
+
+
+def test_an_agent_whose_roles_are_none_of_ours_is_no_crash(tmp_path: Path) -> None:
+    with answering(http(200, {"version": "9", "ready": True, "roles": [1, {"role": 2}]})) as agent:
+        assert status(tmp_path, agent.port, "--json") == 0
 
 
 def test_without_an_agent_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

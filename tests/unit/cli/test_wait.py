@@ -62,6 +62,14 @@ def test_a_role_that_the_agent_does_not_know_yet_needs_a_restart(
     assert "does not know role reports\nhint: restart it" in capsys.readouterr().err
 
 
+def test_an_agent_of_another_configuration_may_do_and_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(http(200, status_json(GOOD[0]))) as agent:
+        assert wait(tmp_path, agent.port, "backup") == 0
+    assert "its roles are others: reports only here\nhint: " in capsys.readouterr().err
+
+
 def test_a_role_of_no_configuration_is_a_mistake_of_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
