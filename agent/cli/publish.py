@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         for document, state in states:
             print(f"{state:9}  {place.directory / document.path}")
             print(f"{'':9}  to be read at {address(settings.issuer.url, document.path)}")
+        # A folder holds no headers: what the web server is to say is for its own configuration.
+        for headers in dict.fromkeys(tuple(document.headers.items()) for document, _ in states):
+            print(f"to be served with {' and '.join(f'{name}: {value}' for name, value in headers)}")
     return 0
 
 
@@ -80,6 +83,12 @@ def _state(document: Document, before: bytes | None) -> str:
 
 def _show_json(issuer: str, directory: Path, states: Sequence[tuple[Document, str]]) -> None:
     listed = [
-        {"path": document.path, "url": address(issuer, document.path), "state": state} for document, state in states
+        {
+            "path": document.path,
+            "url": address(issuer, document.path),
+            "state": state,
+            "headers": dict(document.headers),
+        }
+        for document, state in states
     ]
     print(json.dumps({"issuer": issuer, "directory": str(directory), "documents": listed}, indent=2))

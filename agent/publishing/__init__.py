@@ -1,6 +1,6 @@
 """Where do others learn our public keys?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,11 @@ class Document:
     body: bytes
     media_type: str
     max_age: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What whoever serves it should say of it; `max_age` is in seconds."""
+        return {"Content-Type": self.media_type, "Cache-Control": f"public, max-age={self.max_age}"}
 
 
 class Publisher(Protocol):

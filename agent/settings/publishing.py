@@ -14,7 +14,7 @@ LATER: Final = ("s3", "http")
 
 
 class Directory(Section):
-    """A directory that a web server shows. `max_age`: for how long readers may keep a copy."""
+    """A directory that a web server shows. `max_age`: for how long it is to let readers keep a copy."""
 
     to: Annotated[Literal["directory"], one_of(Literal["directory"])]
     directory: FilePath = Field(examples=['"/var/www/oidc"'])

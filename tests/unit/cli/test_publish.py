@@ -46,6 +46,18 @@ def test_a_person_reads_where_each_document_is_and_where_it_is_to_be_read(
     assert "to be read at https://oidc.example.com/a/.well-known/openid-configuration\n" in told
 
 
+def test_what_the_web_server_is_to_say_of_them_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configuration = place / "rolecall.toml"
+    configuration.write_text(configuration.read_text().replace("[publishing]\n", '[publishing]\nmax_age = "1h"\n'))
+    assert publish(place) == 0
+    line = "to be served with Content-Type: application/json and Cache-Control: public, max-age=3600"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    assert publish(place, "--json") == 0
+    documents = json.loads(capsys.readouterr().out)["documents"]
+    headers = {"Content-Type": "application/json", "Cache-Control": "public, max-age=3600"}
+    assert [document["headers"] for document in documents] == [headers, headers]
+
+
 def test_another_folder_may_be_given(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
