@@ -11,6 +11,9 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+#: By how much the wall clock may run ahead of the steady clock without anybody having to wonder why.
+DRIFT = timedelta(seconds=60)
+
 
 class Clock(Protocol):
     """Where the time comes from."""
@@ -25,6 +28,14 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait; a suspended machine may wait longer."""
+        ...
+
+
+class IssuerClock(Clock, Protocol):
+    """A clock by which credentials end: that of whoever issued them."""
+
+    def latest(self) -> datetime:
+        """The latest that it can be: `now()`, unless this machine may have stood still without counting."""
         ...
 
 
@@ -55,7 +66,9 @@ class RemoteClock:
     def __init__(self, base: Clock) -> None:
         """Follow `base` until something better is learnt."""
         self._base = base
+        self._started = base.now().timestamp() - base.steady()
         self._ahead_of_steady: float | None = None
+        self._wall_ahead_of_steady = self._started
 
     def now(self) -> datetime:
         """Tell the time, as the service would."""
@@ -71,9 +84,28 @@ class RemoteClock:
         """Wait, by the machine's own clock."""
         await self._base.sleep(seconds)
 
+    def latest(self) -> datetime:
+        """The latest that it can be.
+
+        Steady clocks stand still with a virtual machine that is paused, or saved and restored; the wall clock is
+        put right afterwards. So what the wall clock has gained on the steady clock since the service was heard
+        counts as time that has passed, unless the wall clock has only come nearer to what the service said: then
+        it was wrong, and has been set. Until the service has been heard, there is no telling one from the other.
+        """
+        steady = self._base.steady()
+        ahead = self._started if self._ahead_of_steady is None else self._ahead_of_steady
+        latest = datetime.fromtimestamp(steady + ahead, UTC)
+        if self._ahead_of_steady is None:
+            return latest
+        wall = self._base.now()
+        gained = timedelta(seconds=wall.timestamp() - steady - self._wall_ahead_of_steady)
+        return latest + gained if gained > DRIFT and wall - latest > DRIFT else latest
+
     def learn(self, told: datetime) -> None:
         """Take the time that the service has just told us."""
-        self._ahead_of_steady = told.timestamp() - self._base.steady()
+        steady = self._base.steady()
+        self._ahead_of_steady = told.timestamp() - steady
+        self._wall_ahead_of_steady = self._base.now().timestamp() - steady
 
     @property
     def offset(self) -> timedelta | None:
@@ -81,6 +113,11 @@ class RemoteClock:
         if self._ahead_of_steady is None:
             return None
         return self.now() - self._base.now()
+
+
+def instant(moment: datetime) -> str:
+    """The moment, to the second, as AWS and all that we serve write it: 2026-11-20T12:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def within(clock: Clock, seconds: float, awaitable: Awaitable[T]) -> T:

@@ -1,19 +1,20 @@
 """Which credentials do we promise to have at hand, and who keeps them fresh?
 
 `RoleSession` is the only memory of credentials and their only writer; `Keeper` is the one scheduler of all
-sessions. Time is measured here by the steady clock alone: how long a set has to live is the difference of
-two instants told by STS in one answer, so no wall clock, right or wrong, takes part.
+sessions. Time is measured here by the steady clock: how long a set has to live is the difference of two instants
+told by STS in one answer. Only where there is evidence that the steady clock has stood still (a virtual machine that
+was paused) does another take part, and then only to end a set earlier.
 """
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NoReturn
 
-from agent.clock import Clock, within
+from agent.clock import DRIFT, IssuerClock, within
 from agent.credentials import Credentials, CredentialSource
 from agent.errors import AgentError, CredentialsNotReady, CredentialsUnavailable
 from agent.events import RenewalFailed, Report, SessionRenewed
@@ -28,6 +29,15 @@ NAP = 10.0
 #: How long a source may take, in seconds. Sources have time limits of their own, so this ends only what is stuck:
 #: without it a role whose source hangs would never be asked for again, and nobody would be told.
 STUCK = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is remembered of a set when it has ended and its secrets are gone."""
+
+    access_key_id: str
+    obtained_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class RoleSession:
         source: CredentialSource,
         policy: RefreshPolicy,
         *,
-        clock: Clock,
+        clock: IssuerClock,
         report: Report,
         spread: Callable[[], float],
     ) -> None:
@@ -69,7 +79,11 @@ class RoleSession:
         self._report = report
         self._spread = spread
         self._held: Credentials | None = None
+        self._facts: _Facts | None = None
         self._ends = 0.0  # steady time at which what is held stops being handed out
+        self._ends_at_most = 0.0  # the same, if the steady clock has missed nothing
+        self._asked_at = clock.latest()  # when what is held was asked for, by the issuer's clock
+        self._lasts = timedelta(0)  # for how long from then it is handed out
         self._problem: AgentError | None = None
         self._failures = 0
         self._alike = 0  # how many of those, up to the latest, were of its kind: passing by themselves, or not
@@ -79,7 +93,10 @@ class RoleSession:
 
     def usable(self) -> Credentials | None:
         """The credentials held, if they are still good; costs next to nothing."""
-        return self._held if self._clock.steady() < self._ends else None
+        if self._clock.steady() < self._ends:
+            return self._held
+        self._forget()
+        return None
 
     async def credentials(self) -> Credentials:
         """Credentials that work now; starts nothing, and waits at most `PATIENCE` for a fetch under way.
@@ -97,6 +114,19 @@ class RoleSession:
         raise CredentialsNotReady(
             f"the credentials of role {self.role} are still on their way", hint="ask again in a second"
         )
+
+    def recheck(self) -> bool:
+        """Count the life of what is held by the issuer's clock as well; whether that one says that much less is left.
+
+        If it does, its word counts until it says otherwise or there is another set.
+        """
+        if self._held is None:
+            return False
+        left = self._asked_at + self._lasts - self._clock.latest()
+        ends = self._clock.steady() + left.total_seconds()
+        doubtful = self._ends_at_most - ends > DRIFT.total_seconds()
+        self._ends = ends if doubtful else self._ends_at_most
+        return doubtful
 
     async def renew(self) -> timedelta:
         """Ask the source once; tell how long to wait before the next time. Raises nothing that can be survived.
@@ -133,20 +163,25 @@ class RoleSession:
 
     def snapshot(self) -> SessionSnapshot:
         """Tell how it stands, without secrets."""
-        held, now = self._held, self._clock.steady()
+        known, now = self._facts, self._clock.steady()
         usable = self.usable() is not None
         return SessionSnapshot(
             role=self.role,
             role_arn=self.role_arn,
             usable=usable,
-            access_key_id=held.access_key_id if held else None,
-            expires_at=held.expires_at if held else None,
-            left=timedelta(seconds=self._ends - now) + self._policy.margin if held else None,
-            last_success=held.obtained_at if held else None,
+            access_key_id=known.access_key_id if known else None,
+            expires_at=known.expires_at if known else None,
+            left=timedelta(seconds=self._ends - now) + self._policy.margin if known else None,
+            last_success=known.obtained_at if known else None,
             problem=self._problem,
             failures=self._failures,
             next_attempt_in=None if self._due is None else timedelta(seconds=max(0.0, self._due - now)),
         )
+
+    def _forget(self) -> None:
+        """Let go of the secrets of a set that has ended, whatever any clock may say later."""
+        if self._held is not None and self._clock.steady() >= self._ends_at_most:
+            self._held = None
 
     async def _outcome(self) -> None:
         if self._attempt is None:
@@ -185,7 +220,9 @@ class RoleSession:
         # Counted from when we asked: the answer may have lain in a socket while the machine was suspended.
         left = fresh.lifetime - took
         self._held, self._problem, self._failures = fresh, None, 0
-        self._ends = self._clock.steady() + (left - self._policy.margin).total_seconds()
+        self._facts = _Facts(fresh.access_key_id, fresh.obtained_at, fresh.expires_at)
+        self._ends = self._ends_at_most = self._clock.steady() + (left - self._policy.margin).total_seconds()
+        self._asked_at, self._lasts = self._clock.latest() - took, fresh.lifetime - self._policy.margin
         wait = max(self._policy.renew_after(fresh.lifetime, self._spread()) - took, timedelta(0))
         self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait))
         return wait
@@ -214,7 +251,7 @@ class Keeper:
     """Keeps all sessions fresh: one scheduler, few calls at a time."""
 
     def __init__(
-        self, sessions: Iterable[RoleSession], *, clock: Clock, concurrency: int, spread: Callable[[], float]
+        self, sessions: Iterable[RoleSession], *, clock: IssuerClock, concurrency: int, spread: Callable[[], float]
     ) -> None:
         """Start nothing. `concurrency` is the most calls under way at once."""
         self._sessions = tuple(sessions)
@@ -227,6 +264,7 @@ class Keeper:
         self._all_tried = asyncio.Event()
         self._spread = spread
         self._looked = clock.steady()
+        self._gained = self._lag()
 
     async def keep_fresh(self) -> NoReturn:
         """Renew each session when it is due, for ever."""
@@ -236,6 +274,7 @@ class Keeper:
             while True:
                 self._changed.clear()
                 self._looked = self._clock.steady()
+                self._notice_lost_time()
                 while self._due and self._due[0][0] <= self._clock.steady():
                     renewals.create_task(self._renew(heapq.heappop(self._due)[2]))
                 await self._nap()
@@ -251,10 +290,24 @@ class Keeper:
 
     def retry_now(self) -> None:
         """Let every session whose latest attempt failed try again at once: somebody has mended something."""
-        now = self._clock.steady()
-        self._due = [(now if session.failing else due, order, session) for due, order, session in self._due]
-        heapq.heapify(self._due)
+        self._hasten({session for session in self._sessions if session.failing})
         self._changed.set()
+
+    def _lag(self) -> float:
+        """How far the issuer's clock is ahead of the steady one, in seconds: it changes when that has stood still."""
+        return self._clock.latest().timestamp() - self._clock.steady()
+
+    def _notice_lost_time(self) -> None:
+        """Have what is held counted anew, and what turns out to be doubtful renewed, if time seems to be missing."""
+        lag = self._lag()
+        if abs(lag - self._gained) > DRIFT.total_seconds() / 2:
+            self._gained = lag
+            self._hasten({session for session in self._sessions if session.recheck()})
+
+    def _hasten(self, sessions: Collection[RoleSession]) -> None:
+        now = self._clock.steady()
+        self._due = [(now if session in sessions else due, order, session) for due, order, session in self._due]
+        heapq.heapify(self._due)
 
     async def _renew(self, session: RoleSession) -> None:
         first = not session.attempted

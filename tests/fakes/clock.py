@@ -14,6 +14,7 @@ class FakeClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start
         self._steady = 1000.0
+        self.paused = 0.0  # the seconds that the steady clock has missed
         self._awake = 0.0  # the part of _steady during which the machine was not suspended: what sleepers count
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
@@ -23,6 +24,10 @@ class FakeClock:
 
     def steady(self) -> float:
         return self._steady
+
+    def latest(self) -> datetime:
+        """As an issuer would tell it who was just heard."""
+        return START + timedelta(seconds=self._steady + self.paused)
 
     @property
     def sleepers(self) -> int:
@@ -58,6 +63,11 @@ class FakeClock:
         """Let the machine sleep: wall clock and steady clock go on, sleepers' waits do not."""
         self._now += by
         self._steady += by.total_seconds()
+
+    def pause(self, by: timedelta) -> None:
+        """Stop the machine from outside: only the wall clock, put right afterwards, shows that time has passed."""
+        self._now += by
+        self.paused += by.total_seconds()
 
     def _move(self, seconds: float) -> None:
         self._awake += seconds

@@ -8,7 +8,7 @@ from agent.credentials import Credentials
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock
 
-#: The issuer's clock when the steady clock is at nought; it follows that one, whatever the wall clock does.
+#: The issuer's clock when the steady clock is at nought; it follows that one, and counts what that one misses.
 _EPOCH = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 
@@ -34,12 +34,14 @@ class FakeSource:
     hangs: bool = False
     traffic: Traffic = field(default_factory=Traffic)
     fetches: list[float] = field(default_factory=list)  # the steady time at which each began
-    ends: dict[str, float] = field(default_factory=dict)  # the steady time at which each set given really ends
+    asked: list[float] = field(default_factory=list)  # the same, and what that clock had missed by then
+    ends: dict[str, float] = field(default_factory=dict)  # when each really ends: in steady time, and what that missed
     under_way: int = 0
     most: int = 0
 
     async def fetch(self) -> Credentials:
         self.fetches.append(self.clock.steady())
+        self.asked.append(self.clock.steady() + self.clock.paused)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         self.traffic.under_way += 1
@@ -63,7 +65,7 @@ class FakeSource:
         return given
 
     def _issue(self, key_id: str) -> Credentials:
-        now = self.clock.steady()
+        now = self.clock.steady() + self.clock.paused
         self.ends[key_id] = now + self.lifetime.total_seconds()
         obtained = _EPOCH + timedelta(seconds=now) + self.issuer_ahead
         return Credentials(

@@ -13,7 +13,7 @@ from agent.credentials import Credentials
 from agent.errors import AgentError, CredentialsNotReady, CredentialsRefused, CredentialsUnavailable, TokenUnavailable
 from agent.schedule import RefreshPolicy
 from agent.sessions import NAP, Keeper, RoleSession
-from tests.fakes.clock import START, FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource, Traffic
 
@@ -47,10 +47,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Learn:
-    """STS tells a time so far from the machine's."""
+class Pause:
+    """The machine is stopped from outside: its steady clock stands still, its wall clock is put right at the end."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """STS tells its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ happenings = some.one_of(
     some.builds(Pass, some.floats(0.001, 20)),
     some.builds(Suspend, some.floats(0.1, 20_000)),
     some.builds(Step, some.floats(-1e6, 1e6)),
-    some.builds(Learn, some.sampled_from([-3600.0, 3600.0])),
+    some.builds(Pause, some.floats(0.1, 20_000)),
+    some.just(Learn()),
     some.builds(
         Answer,
         some.integers(0, ROLES - 1),
@@ -106,17 +112,18 @@ class Watch:
     source: FakeSource
     clock: FakeClock
     last: Credentials | None = None
+    misled: bool = False  # whether the wall clock looks as if time had passed that has not
 
     def look(self) -> None:
         held = self.session.usable()
-        now = self.clock.steady()
+        now = self.clock.steady() + self.clock.paused
         if held is not None:
             assert now < self.source.ends[held.access_key_id] - MARGIN, "stale credentials were handed out"
-        if self.last is not None:
+        if self.last is not None and not self.misled:
             known = int(self.last.access_key_id[4:])
             assert held is None or int(held.access_key_id[4:]) >= known, "an older set came back"
             # It is counted from when it was asked for, which may be that much before it was issued.
-            begun = self.source.fetches[known - 1]
+            begun = self.source.asked[known - 1]
             if now < begun + self.last.lifetime.total_seconds() - MARGIN - 1e-6:
                 assert held is not None, "a good set was dropped"
         self.last = held or self.last
@@ -133,7 +140,9 @@ class World:
     asked: list["asyncio.Future[Credentials]"] = field(default_factory=list)
 
     async def live_through(self, story: list[object]) -> None:
+        self.clock.step(self.clock.latest() - self.clock.now())
         remote, traffic = RemoteClock(self.clock), Traffic()
+        remote.learn(self.clock.latest())
         watches = []
         for number in range(ROLES):
             source = FakeSource(self.clock, role=f"role{number}", traffic=traffic)
@@ -156,7 +165,7 @@ class World:
         for caller in self.asked:
             assert caller.cancelled() or isinstance(caller.exception(), AgentError | None)
 
-    async def happen(  # noqa: C901 - one arm for each happening, none of them deep
+    async def happen(  # noqa: C901, PLR0912 - one arm for each happening, none of them deep
         self, happening: object, watches: list[Watch], keeper: Keeper, remote: RemoteClock
     ) -> None:
         match happening:
@@ -169,10 +178,16 @@ class World:
                 self.clock.suspend(timedelta(seconds=seconds))
             case Step(seconds):
                 self.clock.step(timedelta(seconds=seconds))
-            case Learn(seconds):
-                remote.learn(START + timedelta(seconds=self.clock.steady() + seconds))
                 for watch in watches:
-                    watch.source.issuer_ahead = timedelta(seconds=seconds)
+                    watch.misled |= seconds > 0
+            case Learn():
+                remote.learn(self.clock.latest())
+            case Pause(seconds):
+                connected = any(watch.source.under_way for watch in watches)  # what is under way would break off
+                right = abs(self.clock.now() - self.clock.latest()) < timedelta(seconds=60)  # else nothing can be seen
+                if right and not connected:
+                    self.clock.pause(timedelta(seconds=seconds))
+                    await self.clock.advance(timedelta(seconds=NAP + 0.1))
             case Answer(role, failure, hangs, lifetime, answers_in, lies):
                 source = watches[role].source
                 source.failure, source.hangs, source.lifetime = failure, hangs, timedelta(seconds=lifetime)

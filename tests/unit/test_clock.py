@@ -1,10 +1,10 @@
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agent.clock import RemoteClock, SystemClock, within
+from agent.clock import DRIFT, RemoteClock, SystemClock, instant, within
 from tests.fakes.clock import START, FakeClock, settle
 
 HOUR = timedelta(hours=1)
@@ -94,6 +94,67 @@ async def test_a_remote_clock_sleeps_by_our_own() -> None:
     assert base.sleepers == 1
     await base.advance(timedelta(seconds=60))
     await sleeping
+
+
+# The latest that it can be
+
+
+def heard(wrong: timedelta = timedelta(0)) -> tuple[FakeClock, RemoteClock]:
+    """A clock that is wrong by so much, and what the service said a moment ago."""
+    base = FakeClock()
+    base.step(wrong)
+    clock = RemoteClock(base)
+    clock.learn(START)
+    return base, clock
+
+
+def test_what_the_wall_clock_gains_on_the_steady_clock_may_have_passed() -> None:
+    base, clock = heard()
+    base.pause(HOUR)
+    assert (clock.now(), clock.latest()) == (START, START + HOUR)
+
+
+def test_hearing_the_service_settles_it() -> None:
+    base, clock = heard()
+    base.pause(HOUR)
+    clock.learn(START + HOUR)
+    assert clock.latest() == clock.now() == START + HOUR
+
+
+@pytest.mark.parametrize(
+    ("wrong", "step"),
+    [
+        (-HOUR, HOUR),  # set right
+        (-3 * HOUR, HOUR),  # nearer to what is right
+        (timedelta(0), -HOUR),
+        (HOUR, -HOUR),
+        (timedelta(0), DRIFT),
+        (HOUR, DRIFT),
+    ],
+)
+def test_a_clock_that_is_mended_or_set_back_or_drifts_shows_no_lost_time(wrong: timedelta, step: timedelta) -> None:
+    base, clock = heard(wrong)
+    base.step(step)
+    assert clock.latest() == clock.now() == START
+
+
+async def test_time_that_was_counted_is_not_counted_twice() -> None:
+    base, clock = heard()
+    base.suspend(HOUR)
+    await base.advance(HOUR)
+    assert clock.latest() == clock.now() == START + 2 * HOUR
+
+
+def test_until_the_service_is_heard_there_is_nothing_to_compare_with() -> None:
+    base = FakeClock()
+    clock = RemoteClock(base)
+    base.step(HOUR)
+    assert clock.latest() == START
+
+
+def test_an_instant_is_written_in_utc_to_the_second() -> None:
+    there = timezone(timedelta(hours=5, minutes=30))
+    assert instant(datetime(2026, 11, 20, 17, 30, 59, 999_999, tzinfo=there)) == "2026-11-20T12:00:59Z"
 
 
 # Waiting no longer than so

@@ -478,18 +478,16 @@ async def test_steps_of_the_wall_clock_change_nothing(step: timedelta) -> None:
 @pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)])
 async def test_learning_that_sts_is_an_hour_off_does_not_disturb_the_schedule(ahead: timedelta) -> None:
     base = FakeClock()
-    clock, source, reported = RemoteClock(base), FakeSource(base), Reported()
+    clock, source, reported = RemoteClock(base), FakeSource(base, issuer_ahead=ahead), Reported()
     session = RoleSession("web", "arn", source, RefreshPolicy(), clock=clock, report=reported, spread=halfway)
     keeping = asyncio.ensure_future(Keeper([session], clock=clock, concurrency=1, spread=halfway).keep_fresh())
-    clock.learn(START)
+    clock.learn(START + ahead)
     await base.advance(minutes(10))
     clock.learn(START + minutes(10) + ahead)
-    source.issuer_ahead = ahead
     assert clock.offset == ahead
     for _ in range(6):
         await base.advance(minutes(14.25))
         assert (await session.credentials()).access_key_id == f"ASIA{len(source.fetches):016d}"
-    clock.learn(START)
     await base.advance(minutes(30))
     begun = [moment - 1000 for moment in source.fetches]
     assert begun == [1710.0 * n for n in range(len(begun))]
