@@ -31,6 +31,8 @@ READY_PATIENCE = 5.0
 class Service:
     """The daemon, built and not started.
 
+    `run` lives by all of it but the last two, which are for whoever starts it: for a signal, and for telling how it is.
+
     Attributes:
         clients: connections to the outside, opened first and closed last.
         jobs: what runs for ever; a job that ends, ends the daemon.

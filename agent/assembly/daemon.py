@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
@@ -25,6 +24,7 @@ from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock
 from agent.events import Event, Report
 from agent.keys import SigningKey
+from agent.outputs.documents import instant
 from agent.schedule import RefreshPolicy
 from agent.service import Service
 from agent.sessions import Keeper, RoleSession
@@ -107,7 +107,7 @@ async def _key(settings: Settings, credentials_directory: Path | None) -> Signin
 
 def _import_aws() -> None:
     """Load the largest library while the key is being checked, which takes OpenSSL about as long."""
-    import_module("agent.clients.aws")
+    import agent.clients.aws  # noqa: F401 - for OpenedSts to find it loaded
 
 
 def _sessions(
@@ -143,7 +143,7 @@ def _state(overview: Overview) -> str:
     if bad:
         return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {_some(bad)}"
     ends = [role.expires_at for role in roles if role.expires_at is not None]
-    return f"all {len(roles)} roles ready; the first set ends at {min(ends):%Y-%m-%dT%H:%M:%SZ}"
+    return f"all {len(roles)} roles ready; the first set ends at {instant(min(ends))}"
 
 
 def _some(names: Sequence[str]) -> str:

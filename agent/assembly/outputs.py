@@ -8,6 +8,7 @@ from agent.clock import Clock
 from agent.outputs.ecs import serving_credentials
 from agent.service import Address, Listener
 from agent.sessions import Keeper
+from agent.settings.outputs import Address as Written
 from agent.settings.outputs import Listen
 from agent.status.routes import admin_application
 from agent.status.snapshot import ListenerStatus, Overview
@@ -27,7 +28,7 @@ class Doors:
 
     def open_now(self) -> Sequence[ListenerStatus]:
         """The listeners that are open, and where."""
-        return [ListenerStatus(name, _url(address)) for name, address in self._open.items()]
+        return [ListenerStatus(name, f"http://{Written(*address)}") for name, address in self._open.items()]
 
     def credentials(
         self, vendor: Vendor, roles: Sequence[str], clock: Clock, stats: RequestStats, logger: logging.Logger
@@ -62,8 +63,3 @@ class Doors:
                 yield address
             finally:
                 del self._open[name]
-
-
-def _url(address: Address) -> str:
-    host, port = address
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -21,6 +21,7 @@ from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
 from agent.service import Address
 from agent.service import run as live
+from agent.settings import Address as Written
 from agent.settings import Settings, load
 from agent.telemetry.log import configure as configure_log
 from agent.telemetry.log import to_journal, write
@@ -94,7 +95,7 @@ async def daemon(
         # What lives now lives until the end: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        shown = {name: f"{host}:{port}" for name, (host, port) in addresses.items()}
+        shown = {name: str(Written(*address)) for name, address in addresses.items()}
         write(logger, 20, "ready", version=__version__, state=service.state(), **shown)
         manager.tell("READY=1", f"STATUS={service.state()}")
         ready(addresses)

@@ -43,6 +43,15 @@ async def test_the_service_manager_hears_that_it_is_ready_how_it_is_and_that_it_
         assert [await hear(heard), await hear(heard)] == ["STOPPING=1", "STATUS=stopping"]
 
 
+async def test_the_log_says_where_it_listens_as_the_configuration_writes_it(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _):
+        host.config.write_text(host.config.read_text().replace('admin = "127.0.0.1:', 'admin = "[::1]:'))
+        async with agent_on(host) as agent:
+            await agent.ready()
+            (ready,) = agent.events("ready")
+            assert (ready["credentials"], ready["admin"]) == (f"127.0.0.1:{host.ports[0]}", f"[::1]:{host.ports[1]}")
+
+
 async def test_a_watchdog_is_told_that_it_lives(tmp_path: Path) -> None:
     async with (
         notified() as (address, heard),
