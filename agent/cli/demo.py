@@ -22,14 +22,15 @@ from typing import Any
 from agent.assembly.keys import make_key, read_key
 from agent.assembly.publishing import publisher
 from agent.cli.environment import environment
-from agent.cli.reach import Access, Reply, access
+from agent.cli.reach import access
 from agent.cli.run import daemon, in_loop
 from agent.cli.sandbox import world_of
 from agent.cli.terminal import Progress, paint, show_json
-from agent.errors import AgentError, ConfigurationError, CredentialsUnavailable, ListenerUnavailable
+from agent.errors import ConfigurationError, CredentialsUnavailable, ListenerUnavailable
 from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
 from agent.settings import Settings, load
+from agent.threads import aside
 
 HELP = "the whole system on this machine in seconds, without an AWS account"
 EXAMPLE = "rolecall demo --once"
@@ -37,6 +38,8 @@ EXAMPLE = "rolecall demo --once"
 ISSUER = "https://oidc.example.com"
 BUCKET = "demo-bucket"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: How long the round trip waits for the first credentials, in seconds.
+_PATIENCE = 10.0
 GREETING = b"Fetched with a role, and no secret on any disk.\n"
 
 _CONFIGURATION = """\
@@ -240,18 +243,6 @@ async def _publish(settings: Settings) -> None:
     await publisher(settings.publishing).publish(shown)
 
 
-async def _fetched(reach: Access) -> Reply:
-    """Fetch as a command does, but so that a signal need not wait for its patience to end."""
-    for _ in range(40):
-        try:
-            return await asyncio.to_thread(reach.fetch)
-        except AgentError as error:
-            if not error.retryable:
-                raise
-        await asyncio.sleep(0.25)
-    return await asyncio.to_thread(reach.fetch)
-
-
 async def _round_trip(stage: _Stage) -> dict[str, str]:
     """Fetch over the real endpoint, and ask AWS who we are. Raises CredentialsUnavailable."""
     from aiobotocore.config import AioConfig
@@ -260,7 +251,8 @@ async def _round_trip(stage: _Stage) -> dict[str, str]:
 
     from agent.clients.aws import SealedSession
 
-    fetched = (await _fetched(access(stage.settings, "backup", None))).document
+    # In a thread that nobody waits for, so that a signal need not wait for its patience to end.
+    fetched = (await aside(access(stage.settings, "backup", None).fetch_patiently, _PATIENCE)).document
     # What lies around in the environment must not be able to break it: profiles, proxies, certificates.
     session = SealedSession()
     session.unregister("choose-signer.sts", disable_signing)  # that is for the exchange, which needs no credentials
