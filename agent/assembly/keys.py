@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, ConfigurationError
-from agent.keys import PublicKey, SigningKey
-from agent.keys.pem import Kind, PemKey, generate, read_passphrase, write_new
+from agent.keys import Kind, PublicKey, SigningKey
+from agent.keys.pem import PemKey, generate, read_passphrase, write_new
 from agent.secret import Secret
 from agent.settings.keys import Key, Pem
 from agent.threads import aside

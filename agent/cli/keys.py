@@ -3,20 +3,19 @@
 import argparse
 import os
 from pathlib import Path
+from typing import get_args
 
 from agent.assembly.keys import KeyFile, configured_keys, keys_in, make_configured_key, make_key
 from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, say, show_json
 from agent.errors import AgentError, ConfigurationError
-from agent.keys import PublicKey
+from agent.keys import Kind, PublicKey
+from agent.publishing.discovery import published
 from agent.settings import Key
 from agent.settings.spelling import UNIT_CREDENTIALS
 
 HELP = "make a signing key, list those there are, show a public half"
 EXAMPLE = "rolecall keys new --kind ec-p256"
-
-#: What `keys new` makes; the kinds of `agent.keys.pem`, which only assembly may import.
-KINDS = ("rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new = verbs.add_parser("new", help="make a key; never overwrites one")
     new.add_argument(
         "--kind",
-        choices=KINDS,
+        choices=get_args(Kind),
         default="rsa-2048",
         help="default: rsa-2048, since RS256 is the one algorithm that every relying party takes",
     )
@@ -89,7 +88,7 @@ def _described(file: KeyFile) -> dict[str, str]:
 
 def _show(files: list[KeyFile], arguments: argparse.Namespace) -> int:
     public = _chosen(files, arguments.kid)
-    jwk = {"kty": public.jwk["kty"], "use": "sig", "alg": public.algorithm, "kid": public.kid, **public.jwk}
+    jwk = published(public)
     if arguments.format == "pem" and not arguments.json:
         print(_public_pem(jwk), end="")
     else:

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 #: The JWS algorithms (RFC 7518) that AWS STS takes.
 Algorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
+#: The kinds of key that can be made, and that sign with one of these.
+Kind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"]
 
 
 @dataclass(frozen=True, slots=True)

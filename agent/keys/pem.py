@@ -13,7 +13,7 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -30,11 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent import jose
 from agent.errors import ConfigurationError, KeyUnavailable
-from agent.keys import Algorithm, PublicKey
+from agent.keys import Algorithm, Kind, PublicKey
 from agent.secret import Secret
-
-#: What `generate` can make.
-Kind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"]
 
 _Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 

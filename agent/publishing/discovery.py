@@ -44,11 +44,18 @@ def documents(issuer: str, keys: Sequence[PublicKey], *, max_age: timedelta) -> 
     """
     _check(keys)
     seconds = int(max_age.total_seconds())
-    key_set = {"keys": [_jwk(key) for key in keys]}
+    key_set = {"keys": [published(key) for key in keys]}
     return (
         Document(JWKS_PATH, _json(key_set), MEDIA_TYPE, seconds),
         Document(DISCOVERY_PATH, _json(_configuration(issuer, keys)), MEDIA_TYPE, seconds),
     )
+
+
+def published(key: PublicKey) -> dict[str, str]:
+    """The JWK (RFC 7517) by which the world knows a key."""
+    kind = key.jwk["kty"]
+    described = {"kty": kind, "use": "sig", "alg": key.algorithm, "kid": key.kid}
+    return described | {name: key.jwk[name] for name in _PUBLIC_MEMBERS[kind]}
 
 
 def address(issuer: str, path: str) -> str:
@@ -89,12 +96,6 @@ def _configuration(issuer: str, keys: Sequence[PublicKey]) -> Mapping[str, objec
         "id_token_signing_alg_values_supported": sorted({key.algorithm for key in keys}),
         "claims_supported": list(_CLAIMS),
     }
-
-
-def _jwk(key: PublicKey) -> Mapping[str, str]:
-    kind = key.jwk["kty"]
-    described = {"kty": kind, "use": "sig", "alg": key.algorithm, "kid": key.kid}
-    return described | {name: key.jwk[name] for name in _PUBLIC_MEMBERS[kind]}
 
 
 def _json(value: Mapping[str, object]) -> bytes:

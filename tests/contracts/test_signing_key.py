@@ -12,8 +12,8 @@ import jwt
 import pytest
 
 from agent.jose import compact, signing_input
-from agent.keys import Algorithm, PublicKey, SigningKey
-from agent.keys.pem import Kind, PemKey
+from agent.keys import Algorithm, Kind, PublicKey, SigningKey
+from agent.keys.pem import PemKey
 from agent.secret import Secret
 from tests.fakes.clock import settle
 from tests.fakes.memory_key import KINDS, MemoryKey, pem

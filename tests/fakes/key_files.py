@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
-from agent.keys import Algorithm
-from agent.keys.pem import Kind
+from agent.keys import Algorithm, Kind
 from agent.secret import Secret
 from tests.fakes.memory_key import pem
 

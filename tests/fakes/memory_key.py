@@ -1,7 +1,7 @@
 """A signing key that signs at once, on the loop, so that tests with a fake clock stay in step; and keys to read."""
 
 from functools import cache
-from typing import Final
+from typing import Final, get_args
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,10 +10,10 @@ from jwt.algorithms import ECAlgorithm
 
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
-from agent.keys import PublicKey
-from agent.keys.pem import Kind, generate
+from agent.keys import Kind, PublicKey
+from agent.keys.pem import generate
 
-KINDS: Final[tuple[Kind, ...]] = ("rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 @cache

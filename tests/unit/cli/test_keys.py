@@ -7,6 +7,7 @@ import pytest
 
 from agent.cli import main
 from agent.keys.pem import PemKey, generate, write_new
+from agent.publishing.discovery import JWKS_PATH
 from agent.secret import Secret
 
 CONFIGURATION = """
@@ -153,10 +154,20 @@ def test_the_public_half_is_shown_as_it_is_published_and_as_pem(
     assert keys(config, "show", "--format", "pem") == 0
     pem = capsys.readouterr().out
 
+    assert [jwk] == keys_of(config)
     assert jwk.keys() == {"kty", "use", "alg", "kid", "crv", "x", "y"}
     assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
     same = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).prepare_key(pem)
     assert jwt.algorithms.ECAlgorithm.to_jwk(same, as_dict=True)["x"] == jwk["x"]
+
+
+def keys_of(config: Path) -> list[dict[str, str]]:
+    """The key set that the world is shown."""
+    site = config.parent / "site"
+    site.mkdir()
+    assert main(["publish", "-c", str(config), "--directory", str(site)]) == 0
+    shown: list[dict[str, str]] = json.loads((site / JWKS_PATH).read_text())["keys"]
+    return shown
 
 
 def test_of_several_keys_one_is_shown_by_how_its_name_begins(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

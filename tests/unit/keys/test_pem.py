@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
-from agent.keys import Algorithm
-from agent.keys.pem import Kind, PemKey, generate, read_passphrase, write_new
+from agent.keys import Algorithm, Kind
+from agent.keys.pem import PemKey, generate, read_passphrase, write_new
 from agent.secret import Secret
 from tests.fakes.key_files import CERTIFICATE, ENCRYPTED, PASSPHRASE, REFUSALS, Refusal, as_pem, private, traditional
 from tests.fakes.memory_key import KINDS, pem
