@@ -185,19 +185,34 @@ async def look_everywhere(scene: Scene) -> None:
     await scene.asks(f"{scene.host.admin}/metrics", Accept="application/openmetrics-text; version=1.0.0")
 
 
-async def spoil_files(scene: Scene, agent: Agent) -> None:
-    """Make what the agent reads unreadable, and then something else."""
+#: What stands in token files that are no good, beside the good one.
+SPOILT = {
+    "two-words": f"{OTHER_TOKEN}\n{TOKEN} {TOKEN}\n",
+    "not-ascii": f"{OTHER_TOKEN}\0\xff",
+    "empty": "",
+    "exposed": OTHER_TOKEN,
+}
+
+
+def spoil_files(host: Host) -> None:
+    """Let the agent have token files of which each is no good in a way of its own."""
+    folder = host.home / "spoilt"
+    folder.mkdir()
+    with host.config.open("a") as config:
+        for name, content in SPOILT.items():
+            (folder / name).write_text(content)
+            (folder / name).chmod(0o644 if name == "exposed" else 0o600)
+            config.write(f'[[grants]]\nroles = ["backup"]\ntoken_file = "{folder / name}"\n')
+
+
+async def change_token(scene: Scene, agent: Agent) -> None:
+    """Replace the callers' token with another; the old one is good for a while."""
     token = scene.host.home / "token"
-    for spoilt in (f"{OTHER_TOKEN}\n{TOKEN} {TOKEN}\n", f"{OTHER_TOKEN}\0\xff", "", f"{OTHER_TOKEN}\n"):
-        token.write_text(spoilt)
-        agent.process.send_signal(signal.SIGHUP)
-        await asyncio.sleep(0.05)
-    token.chmod(0o644)
+    token.write_text(f"{OTHER_TOKEN}\n")
     agent.process.send_signal(signal.SIGHUP)
-    await asyncio.sleep(0.05)
-    token.write_text(TOKEN)
-    token.chmod(0o600)
-    agent.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(20):
+        while not agent.events("caller_tokens_changed"):  # noqa: ASYNC110 - another process tells us nothing
+            await asyncio.sleep(0.05)
 
 
 async def say_every_verb(scene: Scene) -> None:
@@ -257,6 +272,7 @@ async def test_no_piece_of_a_secret_comes_out_whatever_happens(tmp_path: Path) -
             scene.sandbox.faults.add(
                 Fault(fault.kind, **meant, role=f"arn:aws:iam::123456789012:role/{role}"),
             )
+        spoil_files(scene.host)
         async with agent_on(scene.host) as agent:
             await agent.ready()
             failed = {fact["role"] for fact in agent.events("renewal_failed")}
@@ -268,13 +284,16 @@ async def test_no_piece_of_a_secret_comes_out_whatever_happens(tmp_path: Path) -
             agent.process.send_signal(signal.SIGHUP)
             await say_every_verb(scene)
             scene.sandbox.faults.clear()
-            await spoil_files(scene, agent)
+            await change_token(scene, agent)
+            assert len(agent.events("caller_tokens_unreadable")) == len(SPOILT)
             for role in ("backup", "drop"):
                 assert (await fetch(scene.host, role))[0] == 200
             await look_everywhere(scene)
             await agent.stop()
             scene.told += agent.lines
-        written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "keys"]
+        written = [
+            path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name not in {"keys", "spoilt"}
+        ]
         scene.told += [path.read_text() for path in written if path.name not in {"token", "passphrase"}]
     told = "\n".join(scene.told)
     for provoked in (
