@@ -236,7 +236,7 @@ class SealedSession(AioSession):
         # Endpoints come from STS's own rule set. The old list of all endpoints of all services, 1.2 MB of JSON, is
         # still consulted first, for what the rule set then decides anew; so it may be empty.
         nowhere = EndpointResolver({"partitions": []}, uses_builtin_data=True)
-        self._internal_components.register_component("endpoint_resolver", nowhere)  # type: ignore[attr-defined]
+        self._internal_components.register_component("endpoint_resolver", nowhere)  # type: ignore[attr-defined]  # private
 
     def _add_configured_endpoint_provider(self, client_name: str, config_store: ConfigValueStore) -> None:
         """Endpoint URLs of the environment and of configuration files: none."""

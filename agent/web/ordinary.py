@@ -199,9 +199,9 @@ class OrdinaryConnection(web.RequestHandler):
     def handle_error(
         self,
         request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
-        status: int = 500,  # noqa: ARG002
+        status: int = 500,  # noqa: ARG002 - the same
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002
+        message: str | None = None,  # noqa: ARG002 - the same
     ) -> web.StreamResponse:
         """Answer what could not be parsed; nothing of it is logged, since callers write it."""
         too_large = isinstance(exc, LineTooLong) or self._unfinished > LARGEST_HEAD

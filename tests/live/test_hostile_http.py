@@ -25,7 +25,7 @@ def address() -> Iterator[Address]:
     world = World()
     began = time.monotonic()
     frozen = world.clock.steady()
-    world.clock.steady = lambda: frozen + time.monotonic() - began  # type: ignore[method-assign]
+    world.clock.steady = lambda: frozen + time.monotonic() - began  # type: ignore[method-assign]  # a clock that goes
     with in_a_thread(uvloop.new_event_loop(), world, world.output, limits=LIMITS) as (address,):
         yield address
     assert world.bugs == []

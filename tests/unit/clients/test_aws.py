@@ -42,7 +42,7 @@ async def ask(endpoint: StsEndpoint) -> str:
 async def host_of(proxy: StsServer, region: str, **choices: bool) -> str:
     """Find the host and port that a client wants, as it asks a proxy to connect it there."""
     with pytest.raises(CredentialsUnavailable, match="proxy"):
-        await ask(StsEndpoint(region, proxy=proxy.url, **choices))  # type: ignore[arg-type]
+        await ask(StsEndpoint(region, proxy=proxy.url, **choices))  # type: ignore[arg-type]  # switches
     method, target, _ = proxy.requests[-1].line.split()
     assert method == "CONNECT"
     return target

@@ -74,7 +74,7 @@ def signed(algorithm: str, key: object, **header: object) -> Callable[[Scene], s
     """A token signed in another way than the issuer's own."""
     return lambda at: jwt.encode(
         at.issuer.claims(at.clock.now()),
-        key,  # type: ignore[arg-type]
+        key,  # type: ignore[arg-type]  # of any kind, wrong ones too
         algorithm,
         headers={name: value for name, value in {"kid": at.issuer.kid, **header}.items() if value is not None},
     )

@@ -64,9 +64,9 @@ def test_the_settings_that_are_left_out_have_their_defaults(read: Read, tmp_path
 def test_settings_never_change(read: Read) -> None:
     found = read()
     with pytest.raises(ValueError, match="frozen"):
-        found.sts.region = "eu-west-1"  # type: ignore[misc]
+        found.sts.region = "eu-west-1"  # type: ignore[misc]  # which is the point
     with pytest.raises(AttributeError):
-        found.path = Path("/elsewhere")  # type: ignore[misc]
+        found.path = Path("/elsewhere")  # type: ignore[misc]  # the same
 
 
 def test_a_token_from_a_file_needs_no_issuer_and_no_key(read: Read) -> None:

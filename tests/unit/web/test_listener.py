@@ -293,7 +293,7 @@ async def test_an_idle_listener_does_nothing_at_all(world: World) -> None:
         await ask(address, request())
         await asyncio.sleep(0.1)
         loop = asyncio.get_running_loop()
-        assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]
+        assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]  # private
 
 
 async def test_durations_are_measured_on_both_routes(world: World) -> None:

@@ -120,7 +120,7 @@ class OnlyOrdinary:
 class Broken(OnlyOrdinary):
     """An output with a bug in it, on both routes."""
 
-    async def answer(self, asked: Asked) -> Answered:  # noqa: ARG002
+    async def answer(self, asked: Asked) -> Answered:  # noqa: ARG002 - the same
         raise ZeroDivisionError
 
     def ready(self, asked: Asked) -> None:  # noqa: ARG002 - the shape of an output
