@@ -4,7 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 
-.PHONY: help demo test check format lint types contracts bench lock clean
+# The programs of an environment know where it was made, and would run nothing, or the code of the clone it came from.
+MOVED := $(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vqF ' $(CURDIR)/.venv' && echo yes)
+
+.PHONY: help demo test check format lint types contracts bench lock clean moved
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*##/  make \1 \t/p' $(MAKEFILE_LIST)
@@ -46,6 +49,14 @@ clean:  ## Take away what was made here
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=…") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+ifeq ($(MOVED),yes)
+.venv/bin/python .venv/runtime.stamp .venv/dev.stamp: moved
+endif
+
+moved:
+	@echo "This folder has been moved or copied: .venv is made anew."
+	@rm -rf .venv
 
 .venv/runtime.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Setting up .venv, once …"
