@@ -7,6 +7,7 @@ same facts, in `agent.telemetry`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from agent.errors import AgentError
 
@@ -44,14 +45,32 @@ class CredentialsVended:
     expires_at: datetime
 
 
+#: Why a caller that asked for credentials was given none; the list is closed, as each is a series of its own.
+Denial = Literal["unknown_caller", "not_granted", "unknown_role", "ambiguous", "not_ready", "unavailable"]
+
+#: Why a request was not even looked at: a page in a browser, or a proxy, may have sent it.
+Refusal = Literal["refused_host", "refused_origin"]
+
+
 @dataclass(frozen=True, slots=True)
 class VendingDenied:
-    """A caller was given nothing; `reason` is one word of a short list, `error` the whole story."""
+    """A caller was given nothing; `reason` is one word of a short list, `error` the whole story.
+
+    `role` is a configured one, or empty.
+    """
 
     role: str
     caller: str
-    reason: str
+    reason: Denial
     error: AgentError
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A request from `address` was refused for what it is, whoever sent it."""
+
+    address: str
+    reason: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +123,7 @@ Event = (
     | RenewalFailed
     | CredentialsVended
     | VendingDenied
+    | RequestRefused
     | TokenSigned
     | StsAnswered
     | ClockMeasured

@@ -4,16 +4,22 @@ The one place that decides. It recognises a caller, looks for a grant, and takes
 held; it starts no call to AWS, whoever asks.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from agent.callers import Attestor, Caller, Facts, Grant, Peer
 from agent.credentials import Credentials
-from agent.errors import AgentError, CallerDenied, CallerUnknown, RoleAmbiguous, RoleUnknown
-from agent.events import CredentialsVended, Report, VendingDenied
+from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
+from agent.events import CredentialsVended, Denial, Report, VendingDenied
 from agent.sessions import RoleSession
 
 #: How many callers are remembered as told of, for each set; beyond that some are told of again.
 _REMEMBERED = 10_000
+
+_Fact = tuple[str, str]
+
+#: Where grants are found that ask for no fact.
+_ANYONE: _Fact = ("", "")
 
 
 class Vendor:
@@ -29,7 +35,12 @@ class Vendor:
         """Vend from `sessions`, by role; a caller is what all `attestors` together know of it."""
         self._sessions = sessions
         self._attestors = attestors
-        self._grants = grants
+        self._roles: defaultdict[_Fact, list[Grant]] = defaultdict(list)
+        self._ways: defaultdict[tuple[str, _Fact], list[Facts]] = defaultdict(list)
+        for grant in grants:
+            key = min(grant.when, default=_ANYONE)  # any one of its facts would do to find it by
+            self._roles[key].append(grant)
+            self._ways[grant.role, key].append(grant.when)
         self._report = report
         self._told: dict[str, tuple[str, set[str]]] = {}
 
@@ -40,7 +51,12 @@ class Vendor:
         none: CredentialsNotReady, CredentialsUnavailable, CredentialsRefused, TokenUnavailable, KeyUnavailable.
         """
         caller = self._admit(peer, role)
-        return self._tell(caller, role, await self._sessions[role].credentials())
+        try:
+            held = await self._sessions[role].credentials()
+        except AgentError as error:
+            self._told_of(caller, role, error)
+            raise
+        return self._tell(caller, role, held)
 
     def vend_held(self, peer: Peer, role: str) -> Credentials | None:
         """The same without waiting: None if nothing usable is held, or if `peer` may not have it (nothing is told)."""
@@ -59,10 +75,11 @@ class Vendor:
             case []:
                 raise self._told_of(caller, "", _nobody(caller))
             case several:
-                raise RoleAmbiguous(
+                ambiguous = RoleAmbiguous(
                     f"this caller is granted several roles: {', '.join(several)}",
                     hint="ask for one of them by name: /v1/credentials/ROLE",
                 )
+                raise self._told_of(caller, "", ambiguous)
 
     def _admit(self, peer: Peer, role: str) -> Caller:
         caller = self._recognise(peer)
@@ -78,20 +95,25 @@ class Vendor:
         return Caller(peer, facts)
 
     def _granted(self, caller: Caller) -> set[str]:
-        return {grant.role for grant in self._grants if grant.covers(caller, grant.role)}
+        near = (grant for fact in (_ANYONE, *caller.facts) for grant in self._roles.get(fact, ()))
+        return {grant.role for grant in near if grant.covers(caller, grant.role)}
+
+    def _may(self, caller: Caller, role: str) -> bool:
+        """Whether it is granted that role. Costs the same however many grants there are of others, or to others."""
+        ways = (when for fact in (_ANYONE, *caller.facts) for when in self._ways.get((role, fact), ()))
+        return any(when <= caller.facts for when in ways)
 
     def _refusal(self, caller: Caller, role: str) -> AgentError | None:
         """Why this caller may not have this role. Who is granted nothing cannot tell unknown from forbidden."""
-        granted = self._granted(caller)
-        if role in granted and role in self._sessions:
-            return None
-        if granted and role not in self._sessions:
+        if role not in self._sessions and self._granted(caller):
             return RoleUnknown("there is no such role here", hint="compare the name with the configuration")
+        if role in self._sessions and self._may(caller, role):
+            return None
         return _nobody(caller)
 
     def _told_of(self, caller: Caller, role: str, error: AgentError) -> AgentError:
         known = role if role in self._sessions else ""  # what strangers make up is no name for a log or a metric
-        self._report(VendingDenied(known, caller.name, _REASONS[type(error)], error))
+        self._report(VendingDenied(known, caller.name, _reason(error), error))
         return error
 
     def _tell(self, caller: Caller, role: str, held: Credentials) -> Credentials:
@@ -108,11 +130,18 @@ class Vendor:
         return held
 
 
-_REASONS: Mapping[type[AgentError], str] = {
+_REASONS: Mapping[type[AgentError], Denial] = {
     CallerUnknown: "unknown_caller",
     CallerDenied: "not_granted",
     RoleUnknown: "unknown_role",
+    RoleAmbiguous: "ambiguous",
+    CredentialsNotReady: "not_ready",
 }
+
+
+def _reason(error: AgentError) -> Denial:
+    """All that is not the caller's doing is one reason: why a role has nothing is told where that is found out."""
+    return _REASONS.get(type(error), "unavailable")
 
 
 def _nobody(caller: Caller) -> AgentError:

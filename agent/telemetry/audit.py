@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from agent.clock import Clock
-from agent.events import CredentialsVended, Event, VendingDenied
+from agent.events import CredentialsVended, Event, RequestRefused, VendingDenied
 from agent.status.snapshot import last_four
 from agent.telemetry.log import write
 
@@ -58,7 +58,9 @@ class Audit:
                     expires=event.expires_at,
                 )
             case VendingDenied():
-                self._denied(event)
+                self._denied(event.caller, event.role, event.reason)
+            case RequestRefused():
+                self._denied(f"unknown at {event.address}", "", event.reason)
             case _:
                 return
 
@@ -80,12 +82,12 @@ class Audit:
                 if gathered.again:
                     self._refused(*key, again=gathered.again)
 
-    def _denied(self, event: VendingDenied) -> None:
-        key = (event.caller[:_LONGEST], event.role, event.reason)
+    def _denied(self, caller: str, role: str, reason: str) -> None:
+        key = (caller[:_LONGEST], role, reason)
         if key not in self._gathered and len(self._gathered) >= _MOST:
             self._tell(older_than=_GATHER)
         if key not in self._gathered and len(self._gathered) >= _MOST:
-            key = (_OTHERS, "", event.reason)
+            key = (_OTHERS, "", reason)
         gathered = self._gathered.get(key)
         if gathered is not None and self._clock.steady() - gathered.since < _GATHER:
             gathered.again += 1

@@ -21,6 +21,7 @@ from agent.events import (
     CredentialsVended,
     Event,
     RenewalFailed,
+    RequestRefused,
     SessionRenewed,
     StsAnswered,
     TokenSigned,
@@ -182,7 +183,7 @@ class Log:
                 self._unreadable(event)
             case CallerTokensReadable():
                 write(self._logger, logging.INFO, "caller_tokens_readable", path=event.path)
-            case CredentialsVended() | VendingDenied():
+            case CredentialsVended() | VendingDenied() | RequestRefused():
                 return
             case _:
                 assert_never(event)

@@ -9,20 +9,30 @@ import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, exposition
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.events import Event, RenewalFailed, SessionRenewed, StsAnswered, TokenSigned, VendingDenied
+from agent.events import (
+    Denial,
+    Event,
+    Refusal,
+    RenewalFailed,
+    RequestRefused,
+    SessionRenewed,
+    StsAnswered,
+    TokenSigned,
+    VendingDenied,
+)
 from agent.status.snapshot import Overview, RoleStatus, StatusSnapshot
 
 #: How a renewal ended: new credentials; a failure that will pass by itself; one that somebody has to mend.
 OUTCOMES: Final = ("success", "unavailable", "refused")
 
-#: Why callers are denied; what is not listed is counted as `other`.
-REASONS: Final = ("unknown_caller", "not_granted", "unknown_role")
+#: Why requests are denied.
+REASONS: Final[tuple[str, ...]] = (*get_args(Denial), *get_args(Refusal))
 
 #: How many different codes of STS are counted apart. Whoever reports them knows them; should that ever fail, codes
 #: beyond these are counted as `Other`, so that no answer can add series without end.
@@ -52,7 +62,7 @@ class RequestStats(Protocol):
 class Metrics(Collector):
     """Counts events, and collects all the rest when asked.
 
-    A role that is not configured, and a reason that is not listed here, make no series of their own.
+    A role that is not configured makes no series of its own.
     """
 
     def __init__(self, registry: CollectorRegistry, overview: Overview, requests: RequestStats) -> None:
@@ -84,8 +94,8 @@ class Metrics(Collector):
                 self._codes[event.code if known else "Other"] += 1
             case TokenSigned():
                 self._signed[event.kid] += 1
-            case VendingDenied():
-                self._denied[event.reason if event.reason in REASONS else "other"] += 1
+            case VendingDenied() | RequestRefused():
+                self._denied[event.reason] += 1
             case _:
                 return
 

@@ -178,7 +178,44 @@ def test_who_is_granted_several_is_told_their_names_in_order() -> None:
     stage = Stage()
     with pytest.raises(RoleAmbiguous, match=r"several roles: ghost, ops, web$"):
         stage.vendor.sole_role(peer(BOTH))
-    assert stage.reported == []
+    [told] = stage.reported.of(VendingDenied)
+    assert (told.role, told.reason) == ("", "ambiguous")
+
+
+# How long it takes
+
+
+class CountedFacts(frozenset[tuple[str, str]]):
+    """Counts how often it is compared with what is known of a caller."""
+
+    compared = 0
+
+    def __le__(self, other: object) -> bool:
+        CountedFacts.compared += 1
+        assert isinstance(other, frozenset)
+        return super().__le__(other)
+
+
+def asks_for(path: str) -> Facts:
+    return CountedFacts({("token.file", path)})
+
+
+@pytest.mark.parametrize(("presented", "role"), [(WEB, "web"), (IDLE, "web"), (WRONG, "web"), (WEB, "nosuch")])
+async def test_grants_to_others_cost_a_caller_nothing(presented: bytes, role: str) -> None:
+    others = [Grant(role, asks_for(f"/tokens/{number}")) for number in range(1000) for role in ("web", "ops")]
+    stage = await Stage(*others, Grant("web", asks_for("/tokens/web"))).warm()
+    CountedFacts.compared = 0
+    await stage.outcome(peer(presented), role)
+    stage.vendor.vend_held(peer(presented), role)
+    assert CountedFacts.compared <= 4
+
+
+async def test_grants_of_other_roles_cost_a_caller_nothing() -> None:
+    mine = [Grant(f"role{number}", asks_for("/tokens/web")) for number in range(1000)]
+    stage = await Stage(*mine, Grant("web", asks_for("/tokens/web"))).warm()
+    CountedFacts.compared = 0
+    assert stage.vendor.vend_held(peer(WEB), "web") is not None
+    assert CountedFacts.compared == 1
 
 
 # What is told
@@ -253,7 +290,8 @@ async def test_a_cold_role_answers_that_it_is_on_its_way_and_starts_nothing() ->
     with pytest.raises(CredentialsNotReady):
         await asked
     assert stage.sources["web"].fetches == []
-    assert stage.reported == []
+    [told] = stage.reported.of(VendingDenied)
+    assert (told.role, told.caller, told.reason) == ("web", "token.file=/tokens/web", "not_ready")
 
 
 async def test_the_reason_of_an_outage_reaches_those_who_are_granted() -> None:
@@ -261,6 +299,8 @@ async def test_the_reason_of_an_outage_reaches_those_who_are_granted() -> None:
     stage.sources["web"].failure = CredentialsUnavailable("STS does not answer.")
     await stage.sessions["web"].renew()
     assert await stage.outcome(peer(WEB), "web") == "CredentialsUnavailable"
+    [told] = stage.reported.of(VendingDenied)
+    assert (told.role, told.caller, told.reason) == ("web", "token.file=/tokens/web", "unavailable")
     assert await stage.outcome(peer(WRONG), "web") == "CallerUnknown"
 
 

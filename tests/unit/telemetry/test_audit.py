@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.errors import CallerDenied
-from agent.events import CredentialsVended, StsAnswered, VendingDenied
+from agent.events import CredentialsVended, Denial, RequestRefused, StsAnswered, VendingDenied
 from agent.telemetry.audit import Audit
 from tests.fakes.clock import FakeClock, settle
 from tests.unit.telemetry.lines import Lines
@@ -19,7 +19,7 @@ class Audited:
         self.clock = FakeClock()
         self.audit = Audit(self.lines.logger, self.clock)
 
-    def deny(self, caller: str = "web", role: str = "backup", reason: str = "not_granted") -> None:
+    def deny(self, caller: str = "web", role: str = "backup", reason: Denial = "not_granted") -> None:
         self.audit(VendingDenied(role, caller, reason, CallerDenied("This caller is not granted this role.")))
 
 
@@ -102,10 +102,24 @@ async def test_at_the_end_all_counts_are_told(audited: Audited) -> None:
     ]
 
 
+def test_a_request_that_was_not_even_looked_at_is_one_line_as_well(audited: Audited) -> None:
+    for _ in range(50):
+        audited.audit(RequestRefused("127.0.0.1", "refused_origin"))
+    assert audited.lines.facts() == [
+        {
+            "level": "warning",
+            "event": "credentials_refused",
+            "outcome": "denied",
+            "caller": "unknown at 127.0.0.1",
+            "reason": "refused_origin",
+        }
+    ]
+
+
 @pytest.mark.parametrize(
     "other", [("mail", "backup", "not_granted"), ("web", "mail", "not_granted"), ("web", "backup", "unknown_role")]
 )
-def test_refusals_that_differ_are_told_apart(audited: Audited, other: tuple[str, str, str]) -> None:
+def test_refusals_that_differ_are_told_apart(audited: Audited, other: tuple[str, str, Denial]) -> None:
     audited.deny()
     audited.deny(*other)
     assert len(audited.lines.facts()) == 2

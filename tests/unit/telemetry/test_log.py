@@ -23,6 +23,7 @@ from agent.events import (
     CredentialsVended,
     Event,
     RenewalFailed,
+    RequestRefused,
     SessionRenewed,
     StsAnswered,
     TokenSigned,
@@ -349,6 +350,7 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         RenewalFailed("backup", refused, 1, timedelta(0), timedelta(0), when),
         CredentialsVended("backup", "web", key_id, when),
         VendingDenied("backup", "web", "not_granted", refused),
+        RequestRefused("127.0.0.1", "refused_host"),
         TokenSigned("kid"),
         StsAnswered("Success"),
         ClockMeasured(timedelta(hours=1)),
@@ -370,4 +372,5 @@ def test_who_was_given_what_is_left_to_the_audit() -> None:
     written = Written("debug")
     written.log(CredentialsVended("backup", "web", "ASIAABCDEFGHIJKLWXYZ", FakeClock().now()))
     written.log(VendingDenied("backup", "web", "not_granted", DOWN))
+    written.log(RequestRefused("127.0.0.1", "refused_host"))
     assert written.lines() == []

@@ -16,7 +16,15 @@ from prometheus_client.parser import text_string_to_metric_families as from_text
 from prometheus_client.samples import Sample
 
 from agent.errors import CallerDenied, CredentialsRefused, CredentialsUnavailable
-from agent.events import ClockMeasured, RenewalFailed, SessionRenewed, StsAnswered, TokenSigned, VendingDenied
+from agent.events import (
+    ClockMeasured,
+    RenewalFailed,
+    RequestRefused,
+    SessionRenewed,
+    StsAnswered,
+    TokenSigned,
+    VendingDenied,
+)
 from agent.status.snapshot import KeyStatus
 from agent.telemetry.metrics import Metrics
 from agent.web.stats import RequestStats
@@ -250,20 +258,18 @@ async def test_what_is_not_known_is_absent() -> None:
         assert await measured.value(name) is None
 
 
-async def test_made_up_codes_reasons_and_roles_add_no_series(measured: Measured) -> None:
+async def test_made_up_codes_and_roles_add_no_series(measured: Measured) -> None:
     def names() -> Iterator[str]:
         return (f"made-up-{number}" for number in range(500))
 
     before = len((await measured.text()).splitlines())
     for name in names():
         measured.metrics(StsAnswered(name))
-        measured.metrics(VendingDenied("", "somebody", name, CallerDenied("No.")))
         measured.metrics(SessionRenewed(name, "ASIA", ISSUER_EPOCH, SECOND, SECOND))
         measured.metrics(RenewalFailed(name, DOWN, 1, SECOND, SECOND, None))
         measured.stats.count(("ecs", name, 404), 0.001)
-    assert len((await measured.text()).splitlines()) == before + 98 + 3
+    assert len((await measured.text()).splitlines()) == before + 98 + 2
     assert await measured.value("rolecall_sts_requests_total", code="Other") == 500 - 98
-    assert await measured.value("rolecall_denied_total", reason="other") == 500
     assert await measured.value("rolecall_requests_total", output="ecs", role="", status="404") == 500
 
 
@@ -276,8 +282,19 @@ async def test_every_code_that_sts_is_known_to_answer_has_a_series_of_its_own(me
 
 async def test_reasons_are_there_from_the_start_and_counted(measured: Measured) -> None:
     measured.metrics(VendingDenied("backup", "web", "not_granted", CallerDenied("No.")))
+    for _ in range(2):
+        measured.metrics(RequestRefused("127.0.0.1", "refused_host"))
     reasons = {sample.labels["reason"]: sample.value for sample in await measured.samples("rolecall_denied_total")}
-    assert reasons == {"unknown_caller": 0, "not_granted": 1, "unknown_role": 0}
+    assert reasons == {
+        "unknown_caller": 0,
+        "not_granted": 1,
+        "unknown_role": 0,
+        "ambiguous": 0,
+        "not_ready": 0,
+        "unavailable": 0,
+        "refused_host": 2,
+        "refused_origin": 0,
+    }
 
 
 async def test_what_is_measured_elsewhere_is_not_counted_here(measured: Measured) -> None:
