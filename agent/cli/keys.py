@@ -55,7 +55,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _new(arguments: argparse.Namespace) -> int:
     if arguments.directory is None:
-        path, public = make_configured_key(_key(arguments), arguments.kind, credentials_directory())
+        key, systemd = _key(arguments), credentials_directory()
+        if key.file is not None and key.file.parent == systemd:
+            raise ConfigurationError(
+                f"{key.file} is systemd's copy of the key, and no key is made there",
+                hint="make it elsewhere, with --directory, and move it to where LoadCredential= of the service looks",
+            )
+        path, public = make_configured_key(key, arguments.kind, systemd)
     else:
         path, public = make_key(arguments.directory, arguments.kind)
     if arguments.json:

@@ -130,10 +130,26 @@ def access(settings: Settings, role: str, token_file: Path | None) -> Access:
     for path in [*files, *([Path(named)] if named else [])]:
         if os.access(path, os.R_OK):
             return _with_token(role, address, path)
+    if files and all(map(_is_missing, files)):
+        raise ConfigurationError(
+            f"no token file that grants role {role} exists: {', '.join(map(str, files))}",
+            hint="write a token there, which the agent notices within seconds; or name another file with --token-file",
+        )
     raise ConfigurationError(
         f"no token file that grants role {role} can be read by this user",
         hint="name one with --token-file, or run as a user who can read one of: " + ", ".join(map(str, files)),
     )
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; not so if we may not look."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def status_of(settings: Settings, patience: float = _PATIENCE) -> dict[str, Any]:

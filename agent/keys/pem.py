@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import secrets
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -185,10 +186,10 @@ def write_new(path: Path, pem: bytes) -> None:
             hint="choose another name, or move the old key away",
         ) from error
     except OSError as error:
-        raise KeyUnavailable(
-            f"the private key {path} cannot be written: {error.strerror}",
-            hint="the directory must exist, be writable for this user and lie on a file system with links",
-        ) from error
+        hint = "the directory must be writable for this user and lie on a file system with links"
+        if error.errno == errno.ENOENT:
+            hint = f"make the directory: mkdir -p -m 700 {shlex.quote(str(path.parent))}"
+        raise KeyUnavailable(f"the private key {path} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def read_passphrase(path: Path, *, credentials_directory: Path | None = None) -> Secret:
@@ -218,7 +219,7 @@ def _read_private(path: Path, what: str, largest: int, credentials_directory: Pa
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _unreadable(path, what, error) from error
+        raise _unreadable(path, what, error, from_systemd=from_systemd) from error
     try:
         # Asked of what was opened, not of the path, which may have come to mean another file since.
         facts = os.fstat(descriptor)
@@ -226,20 +227,22 @@ def _read_private(path: Path, what: str, largest: int, credentials_directory: Pa
         _check_size(facts.st_size, path, what, largest)
         return Secret(os.read(descriptor, largest).decode("latin-1"))
     except OSError as error:
-        raise _unreadable(path, what, error) from error
+        raise _unreadable(path, what, error, from_systemd=from_systemd) from error
     finally:
         os.close(descriptor)
 
 
-def _unreadable(path: Path, what: str, error: OSError | ValueError) -> KeyUnavailable:
+def _unreadable(path: Path, what: str, error: OSError | ValueError, *, from_systemd: bool) -> KeyUnavailable:
     number = error.errno if isinstance(error, OSError) else errno.ENOENT
     if number in (errno.ENOENT, errno.ENOTDIR):
+        told = f"the {what} file {path} does not exist"
         hint = "correct the path" if what == "passphrase" else "correct the path, or make a key: rolecall keys new"
-        return KeyUnavailable(f"the {what} file {path} does not exist", hint=hint)
-    return KeyUnavailable(
-        f"the {what} file {path} cannot be read: {os.strerror(number or errno.EIO)}",
-        hint="give file and directory to the user that the agent runs as, or hand it over with LoadCredential=",
-    )
+    else:
+        told = f"the {what} file {path} cannot be read: {os.strerror(number or errno.EIO)}"
+        hint = "give file and directory to the user that the agent runs as, or hand it over with LoadCredential="
+    if from_systemd:
+        hint = "systemd shows what LoadCredential= names while the service runs, and to root: start it, and be root"
+    return KeyUnavailable(told, hint=hint)
 
 
 def _check_private(facts: os.stat_result, path: Path, what: str, *, from_systemd: bool) -> None:

@@ -1,5 +1,6 @@
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import jwt
@@ -134,6 +135,29 @@ def test_an_empty_directory_is_no_error(config: Path, capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "rolecall keys new" in captured.err
+
+
+def test_a_key_for_a_directory_that_is_not_there_comes_with_the_command_that_makes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "it's new"
+    assert main(["keys", "new", "--kind", "ec-p256", "--directory", str(place)]) == 1
+    advice = capsys.readouterr().err.partition("hint: make the directory: ")[2]
+    subprocess.run(["sh", "-euc", advice], check=True)
+    assert main(["keys", "new", "--kind", "ec-p256", "--directory", str(place)]) == 0
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_key_of_a_service_is_seen_only_while_that_runs_and_made_where_it_comes_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    config = configured(tmp_path, 'file = "credential:signing-key"')
+    assert keys(config, "list") == 1
+    told = capsys.readouterr().err
+    assert f"the private key file {tmp_path}/credentials/signing-key does not exist\nhint: systemd shows" in told
+    assert keys(config, "new") == 2
+    assert "is systemd's copy of the key, and no key is made there\nhint: make it elsewhere" in capsys.readouterr().err
 
 
 def test_a_directory_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

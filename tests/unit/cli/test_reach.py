@@ -247,6 +247,14 @@ def for_all_to_enter() -> Iterator[Path]:
         yield Path(folder)
 
 
+def test_a_token_file_that_is_missing_is_not_said_to_be_unreadable(tmp_path: Path) -> None:
+    written = write_configuration(tmp_path, token=None)
+    with pytest.raises(ConfigurationError) as caught:
+        access(load(written.config, environ={}, host="host"), "backup", None)
+    assert caught.value.what == f"no token file that grants role backup exists: {tmp_path}/backup.token"
+    assert "write a token there" in caught.value.hint
+
+
 def test_a_token_file_of_somebody_else_is_said_to_be_one(for_all_to_enter: Path) -> None:
     """As nobody; without root to give up, it is our own file that nobody may read."""
     written = write_configuration(for_all_to_enter)
