@@ -87,6 +87,17 @@ def without_middle(key: bytes) -> bytes:
     return b"".join(lines[:5] + lines[9:])
 
 
+@cache
+def too_large() -> bytes:
+    """An RSA key of 4484 bits, of two primes that Mersenne named: nobody has to search for them."""
+    p, q, e = 2**2281 - 1, 2**2203 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p, q, d, rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(e, p * q)
+    )
+    return pkcs8(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+
+
 CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 FITTING = "use RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521: rolecall keys new"
 AGAIN = "copy the file again, or restore it from a backup"
@@ -160,7 +171,7 @@ REFUSALS: Final = {
     ),
     "RSA 1024": Refusal(rsa_key(1024), KeyUnavailable, "FILE holds an RSA key of 1024 bits, not 2048 to 4096", FITTING),
     "RSA 2047": Refusal(rsa_key(2047), KeyUnavailable, "FILE holds an RSA key of 2047 bits, not 2048 to 4096", FITTING),
-    "RSA 4104": Refusal(rsa_key(4104), KeyUnavailable, "FILE holds an RSA key of 4104 bits, not 2048 to 4096", FITTING),
+    "RSA 4484": Refusal(too_large, KeyUnavailable, "FILE holds an RSA key of 4484 bits, not 2048 to 4096", FITTING),
     "Ed25519": Refusal(
         lambda: pkcs8(ed25519.Ed25519PrivateKey.generate()),
         KeyUnavailable,
