@@ -7,6 +7,7 @@ the verb that was asked for is imported, so that a small one starts fast.
 import argparse
 import difflib
 import errno
+import gc
 import io
 import os
 import shlex
@@ -160,7 +161,14 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _verb(name: str) -> Verb:
-    return cast("Verb", import_module(f"agent.cli.{name}"))  # a module is what has these names
+    # What an import makes, stays; the collector would look for something to throw away a hundred times, in vain.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return cast("Verb", import_module(f"agent.cli.{name}"))  # a module is what has these names
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _overview() -> str:

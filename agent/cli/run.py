@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP tries again at once whatever is waiting after a failure."""
+    gc.disable()  # until all is there that stays: see tell_ready
     fill_standard_streams()
     forbid_dumps()
     allow_many_files()
@@ -95,6 +96,7 @@ async def daemon(
         # What lives now lives until the end: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.enable()
         shown = {name: str(Written(*address)) for name, address in addresses.items()}
         write(logger, 20, "ready", version=__version__, state=service.state(), **shown)
         manager.tell("READY=1", f"STATUS={service.state()}")

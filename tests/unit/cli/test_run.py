@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,8 +85,32 @@ def test_it_runs_on_the_fastest_loop_there_is() -> None:
     assert isinstance(found[0], uvloop.Loop)
 
 
+IMPORTING = """
+import contextlib, gc
+from agent.cli import main
+begun = []
+gc.callbacks.append(lambda phase, about: begun.append(about) if phase == "start" else None)
+with contextlib.suppress(SystemExit):
+    main(["run", "--help"])
+print(len(begun), gc.isenabled())
+"""
+
+
+def test_its_imports_are_not_searched_for_garbage() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTING],
+        env={"PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    searches, enabled = done.stdout.splitlines()[-1].split()
+    assert int(searches) < 20  # for what comes after the imports
+    assert enabled == "True"
+
+
 LIVE = """
-import asyncio, os, signal, sys
+import asyncio, gc, os, signal, sys
 from pathlib import Path
 from agent.cli.run import daemon
 from agent.settings import load
@@ -96,20 +121,23 @@ async def main():
         asyncio.get_running_loop().add_signal_handler(number, heard.set)
 
     def ready(addresses):
-        print(sorted(addresses), flush=True)
+        print(sorted(addresses), gc.isenabled(), gc.get_freeze_count() > 10_000, flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
     await daemon(load(Path(sys.argv[1]), environ={}, host=sys.argv[2]), ready=ready, until=heard.wait)
     print("ended by whoever called")
 
+gc.disable()
 asyncio.run(main())
 """
 
 
-async def test_whoever_says_until_when_keeps_the_signals(tmp_path: Path) -> None:
+async def test_whoever_says_until_when_keeps_the_signals_and_what_is_there_when_it_is_ready_stays(
+    tmp_path: Path,
+) -> None:
     async with sandboxed(tmp_path) as (host, _):
         out = await _output_of(host)
-        assert out == "['admin', 'credentials']\nended by whoever called\n"
+        assert out == "['admin', 'credentials'] True True\nended by whoever called\n"
 
 
 async def _output_of(host: Host) -> str:
