@@ -7,7 +7,7 @@ what is not known is null. Members are only ever added.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from agent.status.snapshot import IssuerStatus, KeyStatus, RoleStatus, StatusSnapshot
+from agent.status.snapshot import KeyStatus, RoleStatus, StatusSnapshot
 
 #: What JSON can hold.
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -24,7 +24,6 @@ def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
         "clock_offset_seconds": _seconds(now.offset),
         "roles": [_role(role) for role in now.roles],
         "keys": [_key(key) for key in now.keys],
-        "issuer": _issuer(now.issuer),
         "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
     }
 
@@ -66,14 +65,7 @@ def _key(key: KeyStatus) -> Mapping[str, Json]:
         "kid": key.kid,
         "algorithm": key.algorithm,
         "state": key.state,
-        "activated_at": instant(key.activated_at),
     }
-
-
-def _issuer(issuer: IssuerStatus | None) -> Json:
-    if issuer is None:
-        return None
-    return {"published": dict(issuer.published), "checked_at": instant(issuer.checked_at)}
 
 
 def _seconds(span: timedelta | None) -> float | None:

@@ -178,20 +178,15 @@ def _dial(role: RoleStatus) -> str:
 def _keys(now: StatusSnapshot) -> str:
     if not now.keys:
         return '<section class="card"><h3>Signing keys</h3>None: tokens come from elsewhere.</section>'
-    rows = "".join(_key_row(key, now) for key in now.keys)
+    rows = "".join(_key_row(key) for key in now.keys)
     return f"""<section class="card"><h3>Signing keys</h3><div class="scroll"><table>
-<thead><tr><th>Key</th><th>Algorithm</th><th>State</th><th>Since</th><th>Published</th></tr></thead>
+<thead><tr><th>Key</th><th>Algorithm</th><th>State</th></tr></thead>
 <tbody>{rows}</tbody></table></div></section>"""
 
 
-def _key_row(key: KeyStatus, now: StatusSnapshot) -> str:
-    since = (instant(key.activated_at) or "not known")[:10]
-    shown = now.issuer.published.get(key.kid) if now.issuer else None
-    published = {None: "not known", True: "yes", False: '<span class="badge bad">no</span>'}[shown]
-    return (
-        f"<tr><td><code>{escape(key.kid)}</code></td><td>{escape(key.algorithm)}</td><td>{key.state}</td>"
-        f"<td>{escape(since)}</td><td>{published}</td></tr>"
-    )
+def _key_row(key: KeyStatus) -> str:
+    cells = (f"<code>{escape(key.kid)}</code>", escape(key.algorithm), key.state)
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _machine(now: StatusSnapshot) -> str:

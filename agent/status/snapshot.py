@@ -112,15 +112,6 @@ class KeyStatus:
     kid: str
     algorithm: str
     state: KeyState
-    activated_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerStatus:
-    """Which keys the issuer's published documents were seen to show, by kid, when they were last looked at."""
-
-    published: Mapping[str, bool]
-    checked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +133,6 @@ class StatusSnapshot:
     offset: timedelta | None
     roles: tuple[RoleStatus, ...]
     keys: tuple[KeyStatus, ...]
-    issuer: IssuerStatus | None
     listeners: tuple[ListenerStatus, ...]
 
     @property
@@ -162,15 +152,13 @@ class Overview:
         version: str,
         keys: Callable[[], Sequence[KeyStatus]],
         listeners: Callable[[], Sequence[ListenerStatus]],
-        issuer: Callable[[], IssuerStatus | None] = lambda: None,
     ) -> None:
-        """Look at `sessions`, by role. `keys`, `listeners` and `issuer` are asked each time, and must not wait."""
+        """Look at `sessions`, by role. `keys` and `listeners` are asked each time, and must not wait."""
         self._sessions = sessions
         self._clock = clock
         self._version = version
         self._keys = keys
         self._listeners = listeners
-        self._issuer = issuer
         self._started_at = clock.now()
         self._started = clock.steady()
 
@@ -193,7 +181,6 @@ class Overview:
             offset=self._clock.offset,
             roles=tuple(role_status(session.snapshot()) for session in self._sessions.values()),
             keys=tuple(self._keys()),
-            issuer=self._issuer(),
             listeners=tuple(self._listeners()),
         )
 

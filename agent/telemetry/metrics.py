@@ -26,6 +26,7 @@ from agent.events import (
     TokenSigned,
     VendingDenied,
 )
+from agent.sessions import STUCK
 from agent.status.snapshot import Overview, RoleStatus, StatusSnapshot
 
 #: How a renewal ended: new credentials; a failure that will pass by itself; one that somebody has to mend.
@@ -38,8 +39,8 @@ REASONS: Final[tuple[str, ...]] = (*get_args(Denial), *get_args(Refusal))
 #: beyond these are counted as `Other`, so that no answer can add series without end.
 _CODES: Final = 100
 
-#: Upper bounds, in seconds: a healthy STS answers in 0.05 to 0.5 s, and 20 s is when we give up.
-_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
+#: Upper bounds, in seconds: a healthy STS answers in 0.05 to 0.5 s; a session gives up after 120.
+_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0, STUCK)
 
 _OPENMETRICS: Final = "application/openmetrics-text"
 
@@ -181,8 +182,11 @@ class _Durations:
 def _process(now: StatusSnapshot) -> Iterator[Metric]:
     yield _gauge("build_info", "The version that is running; always 1.", ("version",), [((now.version,), 1.0)])
     started = [((), now.started_at.timestamp())]
-    yield _gauge("config_last_reload_success", "Whether the configuration was taken when last read.", (), [((), 1.0)])
-    yield _gauge("config_last_reload_timestamp_seconds", "When the configuration was last taken.", (), started)
+    # Read once, at the start; had it not been taken, nobody would ask us.
+    taken = "Whether the configuration was taken when last read, at the start of the process."
+    yield _gauge("config_last_reload_success", taken, (), [((), 1.0)])
+    when = "When the configuration was last taken: at the start of the process."
+    yield _gauge("config_last_reload_timestamp_seconds", when, (), started)
     offset = [] if now.offset is None else [((), now.offset.total_seconds())]
     yield _gauge("clock_offset_seconds", "How far AWS's clock is ahead of this machine's.", (), offset)
 
@@ -224,21 +228,6 @@ def _next(roles: Iterable[RoleStatus], taken_at: datetime) -> "Iterator[_Sample]
 def _keys(now: StatusSnapshot) -> Iterator[Metric]:
     infos = [((key.kid, key.state, key.algorithm), 1.0) for key in now.keys]
     yield _gauge("signing_key_info", "The signing keys; always 1.", ("kid", "state", "algorithm"), infos)
-    yield _gauge(
-        "signing_key_activated_timestamp_seconds",
-        "When the key began to sign; absent where that is not known.",
-        ("kid",),
-        [((key.kid,), key.activated_at.timestamp()) for key in now.keys if key.activated_at],
-    )
-    published = now.issuer.published if now.issuer else {}
-    checked = [((), now.issuer.checked_at.timestamp())] if now.issuer else []
-    yield _gauge(
-        "issuer_published",
-        "Whether the issuer's published documents show the key.",
-        ("kid",),
-        [((kid,), float(shown)) for kid, shown in published.items()],
-    )
-    yield _gauge("issuer_last_check_timestamp_seconds", "When the published documents were last seen.", (), checked)
 
 
 _Sample = tuple[tuple[str, ...], float]

@@ -37,7 +37,6 @@ PUBLIC = {
     "agent.settings.agreement.Draft.grants": "settings hold paths of secrets, never the secrets",
     "agent.settings.agreement.Draft.roles": "settings hold paths of secrets, never the secrets",
     "agent.settings.section.Surroundings.names": "the names of the host and the role",
-    "agent.status.snapshot.IssuerStatus.published": "key ids",
     "agent.tokens.self_signed.Identity.claims": "claims that others read, as written in the configuration",
     "agent.tokens.self_signed.Identity.tags": "session tags, which CloudTrail shows",
 }

@@ -7,7 +7,7 @@ from agent.clock import RemoteClock
 from agent.events import Report
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.status.snapshot import IssuerStatus, KeyStatus, ListenerStatus, Overview
+from agent.status.snapshot import KeyStatus, ListenerStatus, Overview
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -42,8 +42,7 @@ class Inside:
             )
             for role, source in self.sources.items()
         }
-        self.keys: list[KeyStatus] = [KeyStatus(KID, "RS256", "signing", ISSUER_EPOCH)]
-        self.issuer: IssuerStatus | None = IssuerStatus({KID: True}, ISSUER_EPOCH)
+        self.keys: list[KeyStatus] = [KeyStatus(KID, "RS256", "signing")]
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
         self.overview = Overview(
             self.sessions,
@@ -51,7 +50,6 @@ class Inside:
             version="1.2.3",
             keys=lambda: self.keys,
             listeners=lambda: self.listeners,
-            issuer=lambda: self.issuer,
         )
 
     def hear(self) -> None:

@@ -37,21 +37,19 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
                 "hint": None,
             }
         ],
-        "keys": [{"kid": KID, "algorithm": "RS256", "state": "signing", "activated_at": "2026-11-20T12:00:00Z"}],
-        "issuer": {"published": {KID: True}, "checked_at": "2026-11-20T12:00:00Z"},
+        "keys": [{"kid": KID, "algorithm": "RS256", "state": "signing"}],
         "listeners": [{"name": "credentials", "address": "http://127.0.0.1:9170"}],
     }
 
 
 async def test_what_is_not_known_is_null() -> None:
     inside = Inside()
-    inside.issuer = None
     inside.sources["backup"].failure = CredentialsUnavailable("STS does not answer.")
     await inside.renew()
     document = json.loads(json.dumps(status_document(inside.overview.snapshot())))
     [role] = document["roles"]
     nothing = ("key_id_ending", "expires_at", "left_seconds", "last_success", "hint")
-    assert (document["issuer"], document["clock_offset_seconds"]) == (None, None)
+    assert document["clock_offset_seconds"] is None
     assert [role[name] for name in nothing] == [None] * len(nothing)
 
 
