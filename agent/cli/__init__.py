@@ -69,6 +69,8 @@ class Verb(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line asks; the exit code: 0 done, 1 it did not work, 2 usage or configuration."""
     words = _config_last(list(sys.argv[1:] if argv is None else argv))
+    if sys.stderr is None:  # it is closed, and print would take what is meant for it to stdout, among the results
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for as long as we live
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path may hold bytes that are no text, and a terminal may not know our punctuation: neither is a reason to
         # say nothing at all.

@@ -176,6 +176,11 @@ def test_a_closed_stdout_is_nobody_s_crash() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_where_stderr_is_closed_an_error_is_no_result() -> None:
+    done = run_into("2>&-", "nope")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_a_terminal_that_does_not_know_our_letters_gets_others(tmp_path: Path) -> None:
     with answering(http(200, status_json(role_status("backup"), role_status("reports")))) as agent:
         config = write_configuration(tmp_path, admin=agent.port).config
