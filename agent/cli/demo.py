@@ -15,6 +15,7 @@ import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -145,27 +146,36 @@ async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
         progress.show("starting: a key, its issuer's site, a sandbox AWS, the agent …")
         await _furnish(home)
         async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
-            settings = _settings(home, sandbox.endpoint_url)
-            sandbox.world = _with_permissions(world_of(settings), world)
-            await _publish(settings)
-            stage = _Stage(home, settings, sandbox)
 
-            async def trip() -> None:
-                found = await _round_trip(stage)
-                progress.clear()
-                if as_json:
-                    show_json(found)
-                else:
-                    print(found["arn"])
+            async def play(*ports: int) -> None:
+                with _held(*ports) as (credentials, admin):
+                    settings = _settings(home, sandbox.endpoint_url, credentials, admin)
+                    sandbox.world = _with_permissions(world_of(settings), world)
+                    await _publish(settings)
+                    stage = _Stage(home, settings, sandbox)
+                    if once:
+                        await daemon(settings, until=partial(_trip, stage, progress, as_json=as_json))
+                    else:
+                        await daemon(settings, ready=partial(_show, stage, progress), until=asyncio.Event().wait)
 
-            def show(_: object) -> None:
-                progress.clear()
-                print("\n".join(_screen(stage)), flush=True)
+            try:
+                await play(9170, 9171)
+            except ListenerUnavailable:  # somebody listens there since we looked, another demo perhaps
+                await play(0, 0)
 
-            if once:
-                await daemon(settings, until=trip)
-            else:
-                await daemon(settings, ready=show, until=asyncio.Event().wait)
+
+async def _trip(stage: "_Stage", progress: Progress, *, as_json: bool) -> None:
+    found = await _round_trip(stage)
+    progress.clear()
+    if as_json:
+        show_json(found)
+    else:
+        print(found["arn"])
+
+
+def _show(stage: "_Stage", progress: Progress, _: object) -> None:
+    progress.clear()
+    print("\n".join(_screen(stage)), flush=True)
 
 
 async def _furnish(home: Path) -> None:
@@ -187,19 +197,22 @@ class _Stage:
     sandbox: Sandbox
 
 
-def _settings(home: Path, endpoint: str) -> Settings:
+def _settings(home: Path, endpoint: str, credentials: int, admin: int) -> Settings:
     path = home / "rolecall.toml"
-    credentials, admin = _free_ports(9170, 9171)
     path.write_text(
         _CONFIGURATION.format(issuer=ISSUER, home=home, endpoint=endpoint, credentials=credentials, admin=admin)
     )
     return load(path, environ={}, host=socket.gethostname())
 
 
-def _free_ports(*wanted: int) -> list[int]:
-    """The usual ports where they are free, else others: the demo also runs beside an agent."""
-    with ExitStack() as held:  # all at once, so that none is chosen twice
-        return [held.enter_context(_bound(port)).getsockname()[1] for port in wanted]
+@contextmanager
+def _held(*wanted: int) -> Iterator[list[int]]:
+    """These ports where they are free, else others: the demo also runs beside an agent.
+
+    They are bound and do not listen, so the kernel gives them to nobody, and the agent may listen there.
+    """
+    with ExitStack() as held:
+        yield [held.enter_context(_bound(port)).getsockname()[1] for port in wanted]
 
 
 def _bound(wanted: int) -> socket.socket:

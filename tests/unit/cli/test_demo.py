@@ -100,6 +100,22 @@ def test_nothing_that_lies_around_can_break_it(tmp_path: Path) -> None:
     assert ARN.fullmatch(out.removesuffix("\n"))
 
 
+def test_a_port_that_is_taken_between_look_and_use_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    with socket.socket() as rival:
+        rival.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            rival.bind(("127.0.0.1", 9170))
+        except OSError:
+            return  # another test listens there, so that the demo would not want it in the first place
+        with demo(tmp_path) as process:
+            began = time.monotonic()
+            while not list(tmp_path.glob("*/rolecall.toml")):
+                assert time.monotonic() - began < 20
+                time.sleep(0.001)
+            rival.listen()
+            assert "9170" not in "".join(screen_of(process))
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """The screen of a demo that runs, beside whatever has its usual ports, in a folder with a blank in its name."""
