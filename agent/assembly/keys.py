@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import AgentError, ConfigurationError
+from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import Kind, PublicKey, SigningKey
 from agent.keys.pem import PemKey, generate, read_passphrase, write_new
 from agent.secret import Secret
@@ -30,7 +30,7 @@ def read_key(settings: Key, credentials_directory: Path | None) -> SigningKey:
 
 
 def key_file(settings: Pem) -> Path:
-    """The one file that holds the key. Raises ConfigurationError if a directory has none, or several."""
+    """The one file that holds the key. Raises KeyUnavailable if a directory has none, ConfigurationError if several."""
     if settings.file is not None:
         return settings.file
     assert settings.directory is not None  # the settings see to it that there is one or the other
@@ -38,7 +38,7 @@ def key_file(settings: Pem) -> Path:
         case [only]:
             return only
         case []:
-            raise ConfigurationError(f"there is no key in {settings.directory}", hint="make one: rolecall keys new")
+            raise KeyUnavailable(f"there is no key in {settings.directory}", hint="make one: rolecall keys new")
         case several:
             raise ConfigurationError(
                 f"there are {len(several)} keys in {settings.directory}, and nothing says which of them signs",
@@ -47,11 +47,11 @@ def key_file(settings: Pem) -> Path:
 
 
 def key_files(directory: Path) -> list[Path]:
-    """All key files of a directory, by name. Raises ConfigurationError."""
+    """All key files of a directory, by name. Raises KeyUnavailable, since it may be one that is mounted later."""
     try:
         return sorted(path for path in directory.iterdir() if path.suffix == ".pem" and not path.name.startswith("."))
     except OSError as error:
-        raise ConfigurationError(
+        raise KeyUnavailable(
             f"the key directory {directory} cannot be read: {error.strerror}",
             hint="make it with: rolecall init; or correct key.directory",
         ) from error
@@ -108,7 +108,7 @@ def configured_keys(settings: Key, credentials_directory: Path | None) -> list[K
 
 
 def keys_in(directory: Path) -> list[KeyFile]:
-    """Look at all keys in a directory, none of them encrypted. Raises ConfigurationError."""
+    """Look at all keys in a directory, none of them encrypted. Raises KeyUnavailable."""
     return [_looked_at(path, lambda path: PemKey.read(path).public) for path in key_files(directory)]
 
 

@@ -14,7 +14,7 @@ import pytest
 from agent.assembly.daemon import assemble
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
-from agent.errors import ConfigurationError
+from agent.errors import KeyUnavailable
 from agent.sandbox import Fault
 from agent.service import Address, Service, run
 from agent.settings import load
@@ -55,7 +55,7 @@ async def test_it_serves_what_it_fetched_and_tells_how_it_is(tmp_path: Path) -> 
             for role in ("backup", "reports"):
                 status, document, _ = await fetch(host, role)
                 assert (status, document["RoleArn"]) == (200, f"arn:aws:iam::123456789012:role/{role}")
-            assert service.state().startswith("all 2 roles ready; the first set ends at 20")
+            assert service.state().startswith("2 of 2 roles ready; the first set ends at 20")
         assert len(sandbox.requests) == 2
 
 
@@ -70,7 +70,7 @@ async def test_it_names_the_roles_that_are_not_ready_and_tries_again_when_nudged
             async with asyncio.timeout(5):
                 while (await fetch(host))[0] != 200:  # which waits a little itself
                     assert service.state() == "0 of 1 roles ready; not ready: backup"
-            assert service.state().startswith("all 1 roles ready")
+            assert service.state().startswith("1 of 1 roles ready; the first")
 
 
 async def test_however_many_roles_are_not_ready_the_line_that_says_so_is_short(tmp_path: Path) -> None:
@@ -99,5 +99,5 @@ async def test_the_status_shows_the_key_that_signs_and_the_listeners_that_are_op
 async def test_without_its_key_it_is_not_even_built(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, _):
         next((tmp_path / "keys").glob("*.pem")).unlink()
-        with pytest.raises(ConfigurationError, match="there is no key in"):
+        with pytest.raises(KeyUnavailable, match="there is no key in"):
             await built(host)

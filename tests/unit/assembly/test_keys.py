@@ -39,7 +39,7 @@ async def test_the_one_key_of_a_directory_signs_and_is_called_by_its_kid(keys: P
 
 
 def test_without_a_key_it_says_how_to_make_one(keys: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no key in") as caught:
+    with pytest.raises(KeyUnavailable, match="there is no key in") as caught:
         key_file(pem(directory=keys))
     assert "rolecall keys new" in caught.value.hint
 
@@ -52,7 +52,7 @@ def test_of_two_keys_it_does_not_guess(keys: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_said_to_be_missing(keys: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+    with pytest.raises(KeyUnavailable, match="cannot be read: No such file"):
         key_file(pem(directory=keys / "nowhere"))
 
 

@@ -163,7 +163,7 @@ def test_the_key_of_a_service_is_seen_only_while_that_runs_and_made_where_it_com
 def test_a_directory_that_is_not_there_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "keys").rmdir()
 
-    assert keys(config, "list") == 2
+    assert keys(config, "list") == 1
     assert "the key directory" in capsys.readouterr().err
 
 
