@@ -149,6 +149,13 @@ def test_a_mistake_in_the_configuration_is_not_tried_again(booted: Machine) -> N
     assert "error: ROLECALL_LOG_LEVEL" in booted.logged()
 
 
+def test_what_may_pass_is_tried_again_but_gently(booted: Machine) -> None:
+    booted.start("Environment=ROLECALL_LISTEN_ADMIN=127.0.0.1:4566")  # where the sandbox is
+    booted.wait_for(NRestarts="1")
+    booted.wait_for(SubState="stop-post", ExecMainStatus="1")  # where it stays for a while
+    assert "error: cannot listen on 127.0.0.1:4566" in booted.logged()
+
+
 def test_it_may_listen_on_ipv6(booted: Machine) -> None:
     booted.start("Environment=ROLECALL_LISTEN_CREDENTIALS=[::1]:9170")
     booted.wait_for(ActiveState="active")
