@@ -143,7 +143,7 @@ def _state(overview: Overview) -> str:
     if bad:
         return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {_some(bad)}"
     ends = [role.expires_at for role in roles if role.expires_at is not None]
-    return f"all {len(roles)} roles ready; the first set ends at {instant(min(ends))}"
+    return f"{len(roles)} of {len(roles)} roles ready; the first set ends at {instant(min(ends))}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -188,7 +188,7 @@ async def test_systemd_is_told_when_it_is_ready_how_it_is_and_when_it_stops(tmp_
                 while rest != b"STOPPING=1":
                     rest = await asyncio.to_thread(manager.recv, 4096)
         assert ready == b"READY=1"
-        assert status.startswith(b"STATUS=all 1 roles ready")
+        assert status.startswith(b"STATUS=1 of 1 roles ready")
         assert alive == b"WATCHDOG=1"
 
 

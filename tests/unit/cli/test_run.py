@@ -38,7 +38,7 @@ async def test_the_service_manager_hears_that_it_is_ready_how_it_is_and_that_it_
     ):
         assert await hear(heard) == "READY=1"
         status = await hear(heard)
-        assert status.startswith("STATUS=all 1 roles ready; the first set ends at ")
+        assert status.startswith("STATUS=1 of 1 roles ready; the first set ends at ")
         assert (await fetch(host))[0] == 200  # ready means that it serves
         assert await agent.stop() == 0
         assert [await hear(heard), await hear(heard)] == ["STOPPING=1", "STATUS=stopping"]

@@ -46,8 +46,8 @@ def heard(request: pytest.FixtureRequest) -> Iterator[Heard]:
 
 
 def test_states_arrive_as_they_are_each_in_a_datagram_of_its_own(heard: Heard) -> None:
-    ServiceManager({"NOTIFY_SOCKET": heard.address}, 1).tell("READY=1", "STATUS=all 2 roles ready")
-    assert heard.all() == ["READY=1", "STATUS=all 2 roles ready"]
+    ServiceManager({"NOTIFY_SOCKET": heard.address}, 1).tell("READY=1", "STATUS=2 of 2 roles ready")
+    assert heard.all() == ["READY=1", "STATUS=2 of 2 roles ready"]
 
 
 @pytest.mark.parametrize(
