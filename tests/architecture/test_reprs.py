@@ -86,6 +86,11 @@ def judged(value: type[Any]) -> Any:
     return pytest.param(value, id=named(value), marks=marks)
 
 
+def test_what_is_listed_as_public_is_still_there_and_shown() -> None:
+    there = {f"{named(value)}.{field}" for value in values() for field, kind in shown(value) if MAY_HOLD.search(kind)}
+    assert set(PUBLIC) <= there
+
+
 @pytest.mark.parametrize("value", [judged(value) for value in values()])
 def test_what_may_hold_a_secret_is_not_shown(value: type[Any]) -> None:
     told = {f"{named(value)}.{field}" for field, kind in shown(value) if MAY_HOLD.search(kind)}
