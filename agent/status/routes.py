@@ -1,12 +1,14 @@
 """What does the admin listener answer?
 
 Facts for people, probes and Prometheus; never a secret. Whoever can connect may read all of it, which is why it
-listens on this machine alone unless told otherwise.
+listens on this machine alone unless told otherwise. A page in a browser can connect, too, under a name of its own that
+points here (DNS rebinding); it is told apart by that name.
 """
 
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import web
@@ -14,6 +16,7 @@ from aiohttp import web
 from agent.status.document import Json, readiness_document, status_document
 from agent.status.page import CONTENT_SECURITY_POLICY, render
 from agent.status.snapshot import Overview
+from agent.web.peer import host_allowed
 
 #: Gives the content type and the body of the metrics for an Accept header.
 Scrape = Callable[[str], Awaitable[tuple[str, bytes]]]
@@ -36,7 +39,7 @@ def admin_application(
 ) -> web.Application:
     """The admin listener's application; `scheduler_silent_for` is how long ago the scheduler last looked round."""
     admin = _Admin(overview, scrape, scheduler_silent_for)
-    application = web.Application(middlewares=[_plain_errors])
+    application = web.Application(middlewares=[_own_host, _plain_errors])
     application.on_response_prepare.append(_add_headers)
     application.router.add_get("/", admin.page)
     application.router.add_get("/status.json", admin.status)
@@ -92,6 +95,24 @@ def _json(document: Json, status: int = 200, headers: dict[str, str] | None = No
 
 
 _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _own_host(request: web.Request, handler: _Answer) -> web.StreamResponse:
+    """Answer on loopback only what was sent to a literal address. Elsewhere we cannot know by which name we go."""
+    local = "" if request.transport is None else request.transport.get_extra_info("sockname")[0]
+    hosts = request.headers.getall("Host", [])
+    if _is_loopback(local) and not all(host_allowed(host.encode("utf-8", "surrogateescape"), local) for host in hosts):
+        message = "The Host header must be the literal address that this listens on."
+        return _json({"code": "HostRefused", "message": message}, 403)
+    return await handler(request)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:  # the connection is gone already
+        return False
 
 
 @web.middleware

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -51,6 +52,37 @@ async def test_every_path_answers_get_and_head_alike() -> None:
                 assert got.headers["Content-Length"] == head.headers["Content-Length"]
                 assert await head.read() == b""
                 assert await got.read() != b""
+
+
+@pytest.mark.parametrize(
+    "host", ["attacker.example.com", "attacker.example.com:9171", "127.0.0.1.example.com", "", "[]"]
+)
+async def test_a_page_whose_name_points_here_reads_nothing(host: str) -> None:
+    async with Site().up() as client:
+        for path in (*PATHS, "/nothing"):
+            async with client.get(path, headers={"Host": host}) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "HostRefused")
+                assert "backup" not in await answer.text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost:9171", "LOCALHOST"])
+async def test_who_asks_for_the_address_itself_is_answered(host: str) -> None:
+    async with Site().up() as client, client.get("/readyz", headers={"Host": host}) as answer:
+        assert answer.status == 503
+
+
+async def test_where_it_cannot_know_its_own_names_it_answers_to_any(tmp_path: Path) -> None:
+    """An address of the network would do as well, but not every machine that runs tests has one."""
+    site = Site()
+    runner = web.AppRunner(admin_application(site.inside.overview, site.scrape, lambda: site.silent))
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(tmp_path / "admin")).start()
+        connector = aiohttp.UnixConnector(str(tmp_path / "admin"))
+        async with aiohttp.ClientSession(connector=connector) as client, client.get("http://name/livez") as answer:
+            assert answer.status == 200
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
