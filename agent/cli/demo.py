@@ -6,6 +6,7 @@ configuration file, and what it serves are credentials that sign real requests.
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import shlex
@@ -27,10 +28,12 @@ from agent.cli.reach import access
 from agent.cli.run import daemon, in_loop
 from agent.cli.sandbox import world_of
 from agent.cli.terminal import Progress, paint, show_json
+from agent.clock import SystemClock
 from agent.errors import ConfigurationError, CredentialsUnavailable, ListenerUnavailable
 from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
 from agent.settings import Settings, load
+from agent.telemetry.log import AUDIT
 from agent.threads import aside
 
 HELP = "the whole system on this machine in seconds, without an AWS account"
@@ -88,7 +91,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Bring everything up, and either go once round or stay until Ctrl-C or SIGTERM; either way nothing is left."""
+    """Bring everything up, and either go once round or stay until Ctrl-C or SIGTERM; either way nothing is left.
+
+    Raises ConfigurationError and ListenerUnavailable.
+    """
+    if arguments.config is not None:
+        named = shlex.quote(str(arguments.config))
+        raise ConfigurationError(
+            "the demo has a configuration of its own, and takes no other",
+            hint=f"yours is run by: rolecall run -c {named}; without AWS, beside: rolecall sandbox -c {named}",
+        )
     with _swept() as home:
         try:
             in_loop(_interruptible(_demo(home, once=arguments.once, as_json=arguments.json)))
@@ -165,6 +177,7 @@ async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
 
 
 async def _trip(stage: "_Stage", progress: Progress, *, as_json: bool) -> None:
+    logging.getLogger(AUDIT).setLevel(logging.WARNING)  # what is served here is told as the result
     found = await _round_trip(stage)
     progress.clear()
     if as_json:
@@ -294,6 +307,8 @@ def _screen(stage: _Stage) -> list[str]:
     home, command = shlex.quote(str(stage.home)), _command()
     python = shlex.quote(sys.executable)
     fault = '{"kind": "status", "status": 503, "times": 3}'
+    ends = SystemClock().now() + min(role.duration for role in stage.settings.roles.values())  # both came just now
+    unnoticed = f"# AWS is down, and nobody notices: what is held lasts until {ends.astimezone():%H:%M}"
     get = f"get_object(Bucket='{BUCKET}', Key='hello.txt')['Body'].read()"
     sample = f"import botocore.session as b; print(b.get_session().create_client('s3').{get})"
     return [
@@ -307,7 +322,8 @@ def _screen(stage: _Stage) -> list[str]:
         f'  {python} -c "{sample}"',
         "",
         f"  {command} status -c {home}/rolecall.toml",
-        f"  curl -X PUT {stage.sandbox.control_url}/faults -d '{fault}'   {paint('# AWS misbehaves', 'dim')}",
+        f"  curl -X PUT {stage.sandbox.control_url}/faults -d '{fault}'",
+        f"      {paint(unnoticed, 'dim')}",
         "",
         f"Look at http://{admin}/ (status), http://{admin}/metrics and {stage.home}/rolecall.toml",
         "Ctrl-C ends it all and leaves nothing behind.",

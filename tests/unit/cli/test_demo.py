@@ -12,10 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from agent.clock import SystemClock
 from tests.fakes.commands import ROLECALL, clean
 from tests.fakes.ports import own_port
 
@@ -69,8 +71,18 @@ def test_once_prints_who_we_are_and_nothing_else(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert ARN.fullmatch(out.removesuffix("\n"))
-    assert "Traceback" not in err
+    assert err == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    with demo(tmp_path, "--once", "-c", "my own.toml") as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.splitlines() == [
+        "error: the demo has a configuration of its own, and takes no other",
+        "hint: yours is run by: rolecall run -c 'my own.toml'; without AWS, beside: rolecall sandbox -c 'my own.toml'",
+    ]
 
 
 def test_once_can_be_read_by_programs(tmp_path: Path) -> None:
@@ -182,6 +194,14 @@ def test_aws_can_be_made_to_misbehave_as_it_says(shown: list[str]) -> None:
     assert control is not None
     assert "503" in paste(f"curl -sf {control[0]}")
     paste(f"curl -sSf -X DELETE {control[0]}")
+
+
+def test_an_outage_is_announced_with_the_time_until_which_nobody_notices(shown: list[str]) -> None:
+    (until,) = re.findall(r"nobody notices: what is held lasts until (\d\d:\d\d)$", "\n".join(shown), re.MULTILINE)
+    said = paste(next(line.strip() for line in shown if " status -c " in line) + " --json")
+    left = timedelta(seconds=min(role["left_seconds"] for role in json.loads(said)["roles"]))
+    end = SystemClock().now().astimezone() + left
+    assert until in {f"{end + timedelta(minutes=minutes):%H:%M}" for minutes in (-1, 0, 1)}
 
 
 def test_the_token_and_what_holds_it_are_for_their_owner_alone(shown: list[str]) -> None:
