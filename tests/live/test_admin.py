@@ -126,7 +126,7 @@ async def test_a_request_that_is_no_request_harms_nobody(tmp_path: Path) -> None
             reader, writer = await asyncio.open_connection("127.0.0.1", agent.host.ports[1])
             try:
                 writer.write(sent)
-                answer = await asyncio.wait_for(reader.read(12), 5)
+                answer = await asyncio.wait_for(reader.read(12), 20)
             finally:
                 writer.close()
             assert re.fullmatch(rb"HTTP/1\.[01] 400", answer)

@@ -170,7 +170,7 @@ async def test_a_token_replaced_in_its_file_is_known_in_about_a_second_and_the_o
     new.rename(host.home / "token")
     replaced = time.monotonic()
     while (await fetch(host, token="a-token-that-is-new-9876543210"))[0] != 200:
-        assert time.monotonic() - replaced < 3  # 1.25 s, on a machine that has nothing else to do
+        assert time.monotonic() - replaced < 4.5  # some 1.25 s; a file that nobody asks about is looked at after 5 s
         await asyncio.sleep(0.05)
     assert (await fetch(host, token=TOKEN))[0] == 200
 

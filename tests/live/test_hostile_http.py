@@ -41,7 +41,7 @@ class Healthy:
     def asks(self) -> None:
         """Both ways at once; each answer is whole, right and in time."""
         self.kept.sendall(request())
-        with socket.create_connection(self.address, timeout=2) as fresh:
+        with socket.create_connection(self.address, timeout=10) as fresh:
             fresh.sendall(request("/v1/credentials/web", WEB, b"Connection: close"))
             received = b""
             while more := fresh.recv(65536):
@@ -54,7 +54,7 @@ class Healthy:
 
 @contextmanager
 def healthy(address: Address) -> Iterator[Healthy]:
-    with socket.create_connection(address, timeout=2) as kept:
+    with socket.create_connection(address, timeout=10) as kept:
         yield Healthy(address, kept)
 
 
@@ -91,7 +91,7 @@ manners = st.sampled_from(["half-close", "reset", "leave", "in bits", "unread"])
 
 
 def misbehave(address: Address, sent: bytes, manner: str, open_ones: ExitStack) -> None:
-    client = open_ones.enter_context(socket.create_connection(address, timeout=2))
+    client = open_ones.enter_context(socket.create_connection(address, timeout=10))
     with suppress(ConnectionError):
         match manner:
             case "in bits":
@@ -122,10 +122,10 @@ def test_who_misbehaves_harms_nobody_else(address: Address, attacks: list[tuple[
 
 def test_slow_senders_are_cut_off_while_others_are_served(address: Address) -> None:
     with ExitStack() as open_ones, healthy(address) as client:
-        slow = [open_ones.enter_context(socket.create_connection(address, timeout=2)) for _ in range(50)]
+        slow = [open_ones.enter_context(socket.create_connection(address, timeout=10)) for _ in range(50)]
         for one in slow:
             one.sendall(b"GET /v1/")
-        ends = time.monotonic() + 5
+        ends = time.monotonic() + 20
         while slow and time.monotonic() < ends:
             client.asks()
             for one in tuple(slow):  # a drop at a time: each is a sign of life, none completes the head
@@ -140,7 +140,7 @@ def test_slow_senders_are_cut_off_while_others_are_served(address: Address) -> N
 def test_a_flood_of_connections_keeps_nobody_out(address: Address) -> None:
     with ExitStack() as open_ones:
         for number in range(3 * LIMITS.connections):
-            one = open_ones.enter_context(socket.create_connection(address, timeout=2))
+            one = open_ones.enter_context(socket.create_connection(address, timeout=10))
             with suppress(ConnectionError):
                 one.sendall(b"GET /v1/")
             if number % 20 == 0:

@@ -41,7 +41,7 @@ def room() -> Iterator[None]:
 
 async def waiting(world: World, clients: int) -> None:
     """Return when so many clients wait for the one fetch under way, which itself waits for the clock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while world.clock.sleepers < clients + 1:  # noqa: ASYNC110 - a fake clock has no event for it
             await asyncio.sleep(0.01)
 

@@ -112,8 +112,8 @@ def test_sigterm_ends_a_process_whose_token_file_hangs(tmp_path: Path) -> None:
             assert process.stdout.readline() == "reading\n"
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 0
-            assert time.monotonic() - began < 5
+            assert process.wait(20) == 0
+            assert time.monotonic() - began < 20
             assert process.stdout.readline() == "ended\n"
         finally:
             process.kill()

@@ -67,7 +67,7 @@ async def test_it_names_the_roles_that_are_not_ready_and_tries_again_when_nudged
             assert service.state() == "0 of 1 roles ready; not ready: backup"
             sandbox.faults.clear()
             service.nudge()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while (await fetch(host))[0] != 200:  # which waits a little itself
                     assert service.state() == "0 of 1 roles ready; not ready: backup"
             assert service.state().startswith("1 of 1 roles ready; the first")

@@ -105,7 +105,7 @@ async def test_an_answer_may_take_its_time(tmp_path: Path) -> None:
     async with scene(tmp_path, clock=clock) as here, asyncio.TaskGroup() as tasks:
         here.sandbox.faults.add(Fault("slow", seconds=30))
         call = tasks.create_task(here.assume())
-        await asyncio.wait_for(clock.asleep.wait(), 5)
+        await asyncio.wait_for(clock.asleep.wait(), 20)
         await settle()
         await clock.advance(timedelta(seconds=29))
         assert not call.done()

@@ -152,7 +152,7 @@ async def test_who_asks_and_does_not_read_is_not_read_from_either(world: World, 
 
 def healthy(address: tuple[str, int]) -> bytes:
     """What one more client is told meanwhile."""
-    with socket.create_connection(address, timeout=5) as client:
+    with socket.create_connection(address, timeout=20) as client:
         client.sendall(request("/v1/credentials/web", WEB, b"Connection: close"))
         return client.recv(65536)
 
