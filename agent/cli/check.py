@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what is good and what is doubtful; 0. Raises what `run` would end with, said of everything at once.
+    """Print what is good and what is doubtful; 0. Raises ConfigurationError or KeyUnavailable with all that is wrong.
 
     With --json, mistakes are a result as well: they are printed, and the exit code is what it would be without.
     """
@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         settings = settings_of(arguments.config)
         key, refusals = _rehearsed(settings)
         told = {refusal.path for refusal in refusals}
-        doubts += [*warnings(settings), *(_untried(refusal) for refusal in refusals if _is_ours(refusal))]
+        doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
         doubts += [doubt for word, doubt in files(settings, _credentials()) if word.split(".")[0] not in told]
-        if ends := [refusal for refusal in refusals if not _is_ours(refusal)]:
+        if ends := [refusal for refusal in refusals if not _forbidden(refusal)]:
             raise _end(ends)
     except AgentError as error:
         if not arguments.json:
@@ -82,21 +82,22 @@ def _rehearsed(settings: Settings) -> tuple[PublicKey | None, Sequence[Refusal]]
     return rehearsal.key, rehearsal.refusals
 
 
-def _is_ours(refusal: Refusal) -> bool:
+def _forbidden(refusal: Refusal) -> bool:
     """Whether it is only that whoever runs this may not read what the agent, another user, perhaps may."""
     return isinstance(refusal.error.__cause__, PermissionError)
 
 
-def _untried(refusal: Refusal) -> str:
+def _not_tried(refusal: Refusal) -> str:
     return f"{refusal.path}: {refusal.error.what}; so it was not tried: run this as the agent's user"
 
 
 def _end(refusals: Sequence[Refusal]) -> AgentError:
-    """Say all of them in one, of the kind that makes the exit code that of `run`."""
-    kind = KeyUnavailable if all(isinstance(refusal.error, KeyUnavailable) for refusal in refusals) else None
+    """Say all of them in one: that of the key if it is the key alone, else of the configuration."""
+    only_the_key = all(isinstance(refusal.error, KeyUnavailable) for refusal in refusals)
+    kind = KeyUnavailable if only_the_key else ConfigurationError
     hints = dict.fromkeys(refusal.error.hint for refusal in refusals)
     what = "\n".join(f"{refusal.path}: {refusal.error.what}" for refusal in refusals)
-    return (kind or ConfigurationError)(what, hint="; ".join(hints))
+    return kind(what, hint="; ".join(hints))
 
 
 def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
