@@ -5,8 +5,9 @@ what is not known is null. Members are only ever added.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from agent.clock import instant
 from agent.status.snapshot import KeyStatus, RoleStatus, StatusSnapshot
 
 #: What JSON can hold.
@@ -36,9 +37,8 @@ def readiness_document(roles: Sequence[RoleStatus]) -> Mapping[str, Json]:
     }
 
 
-def instant(moment: datetime | None) -> str | None:
-    """The moment as it is written in what we serve."""
-    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _when(moment: datetime | None) -> str | None:
+    return None if moment is None else instant(moment)
 
 
 def _role(role: RoleStatus) -> Mapping[str, Json]:
@@ -50,9 +50,9 @@ def _role(role: RoleStatus) -> Mapping[str, Json]:
         "reason": role.unready or None,
         "usable": role.usable,
         "key_id_ending": role.key_id or None,
-        "expires_at": instant(role.expires_at),
+        "expires_at": _when(role.expires_at),
         "left_seconds": _seconds(role.left),
-        "last_success": instant(role.last_success),
+        "last_success": _when(role.last_success),
         "next_attempt_in_seconds": _seconds(role.next_attempt_in),
         "failures": role.failures,
         "problem": role.problem or None,

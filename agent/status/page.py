@@ -6,11 +6,11 @@ again by itself, and everything that is put into it is escaped.
 
 import base64
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import escape
 from typing import Final
 
-from agent.status.document import instant
+from agent.clock import instant
 from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, StatusSnapshot
 from agent.status.style import STYLE
 
@@ -57,7 +57,7 @@ def render(now: StatusSnapshot) -> str:
 <style>{STYLE}</style>
 </head>
 <body>
-<header><h1>rolecall</h1><span>{escape(now.version)}</span><span>{escape(instant(now.taken_at) or "")}</span></header>
+<header><h1>rolecall</h1><span>{escape(now.version)}</span><span>{escape(instant(now.taken_at))}</span></header>
 <main>
 {_summary(now)}
 <ul class="roles">
@@ -119,8 +119,8 @@ def _summary(now: StatusSnapshot) -> str:
 def _role(role: RoleStatus) -> str:
     tone, words, _ = _STATES[role.state]
     facts = [
-        ("Ends", _moment(instant(role.expires_at))),
-        ("Renewed", _moment(instant(role.last_success))),
+        ("Ends", _moment(role.expires_at)),
+        ("Renewed", _moment(role.last_success)),
         ("Next attempt", "under way" if role.next_attempt_in is None else f"in {span(role.next_attempt_in)}"),
         ("Key id", f"<code>…{escape(role.key_id)}</code>" if role.key_id else "none"),
     ]
@@ -140,10 +140,11 @@ def _arn(arn: str) -> str:
     return escape(arn).replace(":", ":<wbr>").replace("/", "/<wbr>")
 
 
-def _moment(written: str | None) -> str:
+def _moment(moment: datetime | None) -> str:
     """An instant, its time of day first: the date matters to few."""
-    if not written:
+    if moment is None:
         return "not yet"
+    written = instant(moment)
     day, time = written.rstrip("Z").split("T")
     return f'<time datetime="{written}" title="{day}">{time}</time> <span class="about">UTC</span>'
 

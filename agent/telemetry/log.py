@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TextIO, assert_never
 
-from agent.clock import Clock
+from agent.clock import Clock, instant
 from agent.errors import AgentError
 from agent.events import (
     CallerTokensChanged,
@@ -135,7 +135,7 @@ def _as_json(fields: Mapping[str, Field]) -> str:
 def _shown(value: Field) -> str:
     match value:
         case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return instant(value)
         case timedelta():
             return f"{value.total_seconds():.3f}".rstrip("0").rstrip(".") + "s"
         case _:
