@@ -53,7 +53,9 @@ def key_files(directory: Path) -> list[Path]:
     except OSError as error:
         raise KeyUnavailable(
             f"the key directory {directory} cannot be read: {error.strerror}",
-            hint="make it with: rolecall init; or correct key.directory",
+            hint="run it as root or as the agent's user"
+            if isinstance(error, PermissionError)
+            else "make it with: rolecall init; or correct key.directory",
         ) from error
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from agent.assembly.keys import make_configured_key
 from agent.assembly.publishing import publisher
@@ -27,7 +27,7 @@ from agent.infrastructure import Account, Role, Trust, by_account
 from agent.infrastructure.cloudformation import cloudformation
 from agent.infrastructure.terraform import terraform
 from agent.infrastructure.trust import QUOTA, policy_of, size
-from agent.keys import PublicKey
+from agent.keys import Kind, PublicKey
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, address, documents
 from agent.settings import Settings
 from agent.settings.credentials import partition_of
@@ -40,7 +40,6 @@ EXAMPLE = (
 )
 
 #: The kinds of key that assembly can make.
-Kind = Literal["rsa-2048", "rsa-3072", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"]
 
 #: The mode of what the service's group may read.
 _SHARED: Final = 0o640
@@ -200,7 +199,7 @@ class _Plan:
     settings: Settings
     configuration: Path
     kind: Kind
-    files: dict[Path, tuple[str, int]]
+    files: dict[Path, tuple[str, int]] = field(repr=False)  # tokens are among them
     accounts: dict[Account, tuple[Role, ...]]
     oversized: tuple[Account, ...]
     group: int | None

@@ -5,19 +5,13 @@ values; `trust` says what a policy must hold, `terraform` and `cloudformation` w
 nothing here talks to AWS (docs/adr/0007-infrastructure-as-text.md).
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Self
 
+from agent.credentials import ROLE_ARN
 from agent.errors import ConfigurationError
-
-#: IAM's own rules for the parts of a role's ARN; the path may be empty.
-_ROLE_ARN: Final = re.compile(
-    r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<number>[0-9]{12}):role"
-    r"(?P<path>/(?:[!-~]{1,510}/)?)(?P<role>[A-Za-z0-9_+=,.@-]{1,64})"
-)
 
 #: A role's maximum session duration is between these, whatever less our sessions ask for.
 _SHORTEST: Final = timedelta(hours=1)
@@ -58,14 +52,14 @@ class Role:
     @classmethod
     def of(cls, name: str, arn: str, duration: timedelta) -> Self:
         """Take an ARN apart. Raises ConfigurationError if it is not a role's."""
-        found = _ROLE_ARN.fullmatch(arn)
+        found = ROLE_ARN.fullmatch(arn)
         if found is None:
             raise ConfigurationError(
                 f"roles.{name}: {arn!r} is not the ARN of an IAM role",
                 hint="it looks like arn:aws:iam::123456789012:role/backup",
             )
-        account = Account(found["partition"], found["number"])
-        return cls((name,), account, found["path"], found["role"], min(max(duration, _SHORTEST), _LONGEST))
+        account = Account(found["partition"], found["account"])
+        return cls((name,), account, found["path"], found["name"], min(max(duration, _SHORTEST), _LONGEST))
 
     @property
     def arn(self) -> str:

@@ -25,7 +25,7 @@ from agent.tokens import MOST_TAGS, one_tag
 class Draft:
     """What has been read of a configuration. `words` are its tables by name, as written, the wrong ones too."""
 
-    words: Mapping[str, object]
+    words: Mapping[str, object] = field(repr=False)  # secrets that are about to be refused may be among them
     issuer: Issuer | None = None
     key: Key | None = None
     identity: Identity | None = None

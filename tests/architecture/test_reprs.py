@@ -41,12 +41,6 @@ PUBLIC = {
     "agent.tokens.self_signed.Identity.tags": "session tags, which CloudTrail shows",
 }
 
-#: What is still shown, and should not be.
-SHOWN = {
-    "agent.cli.init._Plan": "its files hold the callers' tokens",
-    "agent.settings.agreement.Draft": "its words are the configuration as written, secrets that are refused included",
-}
-
 
 def values() -> list[type[Any]]:
     """Every dataclass and NamedTuple of ours; the sandbox has no secrets of anybody's."""
@@ -81,9 +75,7 @@ def named(value: type[Any]) -> str:
 
 def judged(value: type[Any]) -> Any:
     """What is still shown must be taken off the list when it is hidden."""
-    reason = SHOWN.get(named(value))
-    marks = [] if reason is None else [pytest.mark.xfail(strict=True, reason=reason)]
-    return pytest.param(value, id=named(value), marks=marks)
+    return pytest.param(value, id=named(value))
 
 
 def test_what_is_listed_as_public_is_still_there_and_shown() -> None:

@@ -17,10 +17,10 @@ import jwt
 import pytest
 
 from agent.cli import main
-from agent.cli.init import Kind
 from agent.infrastructure import Account, Role, Trust
 from agent.infrastructure.cloudformation import cloudformation
 from agent.infrastructure.terraform import terraform
+from agent.keys import Kind
 from agent.keys.pem import PemKey
 from agent.settings import SelfSigned, load
 
