@@ -71,10 +71,11 @@ async def serve(token_file: Path) -> None:
     )
     await session.renew()
     tokens = BearerTokens({token_file: timedelta(hours=1)}, clock=clock, report=ignore)
+    await tokens.read()
     grant = Grant(ROLE, frozenset({("token.file", str(token_file))}))
     vendor = Vendor({ROLE: session}, [tokens], [grant], ignore)
     where = ("127.0.0.1", 0)
-    async with serving_credentials(vendor, clock, [ROLE], where, RequestStats(), complain) as (_, port):
+    async with serving_credentials(vendor, clock, [ROLE], where, RequestStats(), complain, ignore) as (_, port):
         print(port, flush=True)
         await asyncio.Event().wait()
 

@@ -40,7 +40,7 @@ async def _idle(seconds: float) -> float:
     keeper = Keeper(sessions.values(), clock=clock, concurrency=ROLES, spread=lambda: 0.0)  # all at once, to begin with
     vendor = Vendor(sessions, [], [], ignore)
     keeping = asyncio.ensure_future(keeper.keep_fresh())
-    async with serving_credentials(vendor, clock, sessions, ("127.0.0.1", 0), RequestStats(), complain):
+    async with serving_credentials(vendor, clock, sessions, ("127.0.0.1", 0), RequestStats(), complain, ignore):
         await keeper.tried()
         await asyncio.sleep(0.5)
         began = time.process_time()

@@ -84,7 +84,7 @@ async def assemble(
             lambda: manager.keep_told(clock, lambda: _state(overview)),
         ],
         listeners=[
-            doors.credentials(vendor, tuple(sessions), aws_time, stats, logger),
+            doors.credentials(vendor, tuple(sessions), aws_time, stats, logger, report),
             doors.admin(overview, metrics, keeper),
         ],
         tried=keeper.tried,

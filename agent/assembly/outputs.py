@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from agent.clock import Clock
+from agent.events import Report
 from agent.outputs.ecs import serving_credentials
 from agent.service import Address, Listener
 from agent.sessions import Keeper
@@ -31,7 +32,13 @@ class Doors:
         return [ListenerStatus(name, f"http://{Written(*address)}") for name, address in self._open.items()]
 
     def credentials(
-        self, vendor: Vendor, roles: Sequence[str], clock: Clock, stats: RequestStats, logger: logging.Logger
+        self,
+        vendor: Vendor,
+        roles: Sequence[str],
+        clock: Clock,
+        stats: RequestStats,
+        logger: logging.Logger,
+        report: Report,
     ) -> tuple[str, Listener]:
         """The listener that SDKs fetch credentials from."""
 
@@ -41,7 +48,7 @@ class Doors:
         where = (self._settings.credentials.host, self._settings.credentials.port)
 
         def listener() -> AbstractAsyncContextManager[Address]:
-            return self._noted("credentials", serving_credentials(vendor, clock, roles, where, stats, on_bug))
+            return self._noted("credentials", serving_credentials(vendor, clock, roles, where, stats, on_bug, report))
 
         return "credentials", listener
 

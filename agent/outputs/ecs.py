@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from agent.clock import Clock
 from agent.credentials import Credentials
+from agent.events import Report
 from agent.outputs import documents
 from agent.vending import Vendor
 from agent.web import Answered, Asked, listener
@@ -30,6 +31,7 @@ async def serving_credentials(
     where: Address | socket.socket,
     stats: RequestStats,
     on_bug: Callable[[BaseException], None],
+    report: Report,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> AsyncIterator[Address]:
     """Serve credentials while the context lasts; yields the address that it listens on. Raises ListenerUnavailable.
@@ -37,7 +39,9 @@ async def serving_credentials(
     `clock` gives the Date of answers: the clock of whoever issued the credentials. `roles` are those configured.
     """
     output = EcsOutput(vendor, roles)
-    async with listener.answering(output, where, clock=clock, stats=stats, on_bug=on_bug, limits=limits) as address:
+    async with listener.answering(
+        output, where, clock=clock, stats=stats, on_bug=on_bug, report=report, limits=limits
+    ) as address:
         yield address
 
 

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
 from agent.clock import Clock
+from agent.events import Report
 from agent.web import Output, sockets
 from agent.web.answers import headers, http_date, wire
 from agent.web.connections import Beginning, Connection, Limits
@@ -84,6 +85,7 @@ async def answering(
     clock: Clock,
     stats: RequestStats,
     on_bug: OnBug,
+    report: Report,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> AsyncIterator[Address]:
     """Answer for one output, fast, while the context lasts; yields the address that it listens on.
@@ -92,7 +94,7 @@ async def answering(
     answer within 2 s, then connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where)
-    listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, limits=limits)
+    listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, report=report, limits=limits)
     listener.open()
     try:
         yield sockets.address_of(listening)
@@ -115,6 +117,7 @@ class _Listener:
         clock: Clock,
         stats: RequestStats,
         on_bug: OnBug,
+        report: Report,
         limits: Limits,
     ) -> None:
         self._listening = listening
@@ -125,7 +128,7 @@ class _Listener:
         self._limits = limits
         descriptors = _descriptors()
         self._most = min(limits.connections, max(descriptors - _RESERVED, descriptors // 4))
-        self._route = OrdinaryRoute(output, clock, stats, on_bug)
+        self._route = OrdinaryRoute(output, clock, stats, on_bug, report)
         self._server = web.Server(self._route, request_factory=self._request)
         self._connections: dict[Connection, None] = {}  # oldest first
         self._adoptions: set[asyncio.Task[None]] = set()

@@ -5,7 +5,8 @@ a limit to the whole head, errors in JSON, clients that have stopped sending but
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
@@ -13,11 +14,22 @@ from aiohttp.http_parser import RawRequestMessage
 
 from agent.clock import Clock
 from agent.errors import AgentError
+from agent.events import Refusal as RefusedFor
+from agent.events import Report, RequestRefused
 from agent.web import Answered, Asked, Output
 from agent.web.answers import headers, http_date
 from agent.web.fast import Ends
 from agent.web.peer import peer
-from agent.web.problems import BAD_REQUEST, HEAD_TOO_LARGE, INTERNAL, Problem, Refusal, problem_of
+from agent.web.problems import (
+    BAD_REQUEST,
+    BROWSER_REFUSED,
+    HEAD_TOO_LARGE,
+    HOST_REFUSED,
+    INTERNAL,
+    Problem,
+    Refusal,
+    problem_of,
+)
 from agent.web.stats import RequestStats
 
 #: The most that the line and the headers of one request may come to, in bytes.
@@ -26,19 +38,23 @@ LARGEST_HEAD = 16_384
 #: How many bytes of requests may wait for their turn on one connection before no more are read; SDKs never pipeline.
 _MOST_WAITING = 65_536
 
+#: What only somebody else's program sends in a caller's name (a browser, a rebound name), by the answer's code.
+_FORGED: Final[Mapping[str, RefusedFor]] = {HOST_REFUSED.code: "refused_host", BROWSER_REFUSED.code: "refused_origin"}
+
 
 class OrdinaryRoute:
     """Answers requests by asking the output; the one place where its errors become answers."""
 
     def __init__(
-        self, output: Output, clock: Clock, stats: RequestStats, on_bug: Callable[[BaseException], None]
+        self, output: Output, clock: Clock, stats: RequestStats, on_bug: Callable[[BaseException], None], report: Report
     ) -> None:
-        """Hold what is needed; `on_bug` is told of exceptions that nobody expected."""
+        """Hold what is needed; `on_bug` is told of exceptions that nobody expected, `report` of forged requests."""
         self.name = output.name
         self.clock = clock
         self._output = output
         self._stats = stats
         self._on_bug = on_bug
+        self._report = report
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request that aiohttp could parse; never raises but when cancelled."""
@@ -50,6 +66,8 @@ class OrdinaryRoute:
             answered = await self._output.answer(_asked(request, path))
         except Refusal as refusal:
             outcome: Answered | Problem = refusal.problem
+            if (reason := _FORGED.get(refusal.problem.code)) is not None:
+                self._report(RequestRefused(_ends(request)[0], reason))
         except AgentError as error:
             outcome = problem_of(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets JSON and the next request its turn
@@ -87,13 +105,17 @@ def _asked(request: web.BaseRequest, path: str) -> Asked:
         raise Refusal(HEAD_TOO_LARGE)
     if not path.startswith("/"):  # the absolute form is for proxies, the others are not for GET
         raise Refusal(BAD_REQUEST)
-    connection = request.protocol
-    assert isinstance(connection, OrdinaryConnection)
-    address, local = connection.ends
+    address, local = _ends(request)
     sender = peer(request.raw_headers, address, local, needs_host=request.version == HttpVersion11)
     if request.body_exists and request.method == "GET":
         raise Refusal(BAD_REQUEST)
     return Asked(request.method, path, sender)
+
+
+def _ends(request: web.BaseRequest) -> Ends:
+    connection = request.protocol
+    assert isinstance(connection, OrdinaryConnection)
+    return connection.ends
 
 
 class OrdinaryConnection(web.RequestHandler):

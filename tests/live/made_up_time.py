@@ -206,7 +206,7 @@ async def life_of(
             raise AssertionError from error
 
         where = ("127.0.0.1", 0)
-        async with serving_credentials(vendor, aws_time, tuple(sessions), where, stats, on_bug) as (host, port):
+        async with serving_credentials(vendor, aws_time, tuple(sessions), where, stats, on_bug, report) as (host, port):
             keeping = asyncio.ensure_future(keeper.keep_fresh())
             url = f"http://{host}:{port}/v1/credentials/backup"
             life = Life(true, clock, aws_clock, sandbox, source, session, metrics, url, stream, project, events)

@@ -33,7 +33,7 @@ def listeners(doors: Doors) -> dict[str, Listener]:
     vendor = Vendor({}, [], [], Reported())
     return dict(
         [
-            doors.credentials(vendor, (), clock, stats, logging.getLogger("tests")),
+            doors.credentials(vendor, (), clock, stats, logging.getLogger("tests"), Reported()),
             doors.admin(overview, metrics, keeper),
         ]
     )

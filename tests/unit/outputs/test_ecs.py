@@ -6,7 +6,8 @@ import pytest
 
 from agent.callers import Peer
 from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
-from agent.events import CredentialsVended, VendingDenied
+from agent.events import CredentialsVended, RequestRefused, VendingDenied
+from agent.events import Refusal as RefusedFor
 from agent.outputs.ecs import serving_credentials
 from agent.web import Asked
 from agent.web.problems import Refusal
@@ -100,7 +101,7 @@ async def test_a_cold_role_is_waited_for_no_longer_than_sdks_wait() -> None:
 
 async def test_an_outage_is_not_noticed_until_the_set_has_a_minute_left_and_then_it_is_503(world: World) -> None:
     async with serving_credentials(
-        world.vendor, world.clock, ROLES, ("127.0.0.1", 0), world.stats, world.bugs.append
+        world.vendor, world.clock, ROLES, ("127.0.0.1", 0), world.stats, world.bugs.append, world.reported
     ) as address:
         for minutes, status in ((0, 200), (30, 200), (28, 200), (1, 503), (10, 503)):
             await world.clock.advance(timedelta(minutes=minutes))
@@ -118,3 +119,17 @@ async def test_serving_is_told_of_once_a_set_and_every_refusal(world: World) -> 
             await ask(address, request("/v1/credentials/web", NONE))
     assert len(world.reported.of(CredentialsVended)) == 1
     assert len(world.reported.of(VendingDenied)) == 5
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [(b"Host: evil.example.com", "refused_host"), (b"Origin: https://evil.example.com", "refused_origin")],
+)
+async def test_what_a_web_page_sends_in_a_callers_name_is_told_of(
+    world: World, header: bytes, reason: RefusedFor
+) -> None:
+    host = b"" if header.startswith(b"Host") else b"Host: 127.0.0.1\r\n"
+    async with world.listening() as address:
+        told = await ask(address, b"GET /v1/credentials/web HTTP/1.1\r\n" + host + header + b"\r\n\r\n")
+    assert told.status == 403
+    assert world.reported.of(RequestRefused) == [RequestRefused("127.0.0.1", reason)]

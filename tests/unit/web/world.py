@@ -95,6 +95,7 @@ class World:
             clock=self.clock,
             stats=self.stats,
             on_bug=self.bugs.append,
+            report=self.reported,
             limits=limits or Limits(sweep=0.02),
         ) as address:
             yield address
