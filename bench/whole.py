@@ -55,29 +55,30 @@ class Whole:
 @contextlib.contextmanager
 def furnished(home: Path) -> Iterator[tuple[Path, int, int]]:
     """A configuration with ten roles, and the sandbox AWS that they are in; the ports of our two listeners."""
-    sandbox, credentials, admin = _free_ports(3)
-    (home / "keys").mkdir(mode=0o700)
-    (home / "site").mkdir()
-    token = home / "token"
-    token.touch(mode=0o600)
-    token.write_text(TOKEN)
-    configuration = home / "rolecall.toml"
-    roles = "\n".join(f'[roles.{role}]\narn = "arn:aws:iam::123456789012:role/{role}"' for role in ROLES)
-    configuration.write_text(
-        _CONFIGURATION.format(
-            home=home, sandbox=sandbox, credentials=credentials, admin=admin, roles=roles, names=json.dumps(ROLES)
+    with contextlib.ExitStack() as stack:
+        sandbox, credentials, admin = (stack.enter_context(_held()).getsockname()[1] for _ in range(3))
+        (home / "keys").mkdir(mode=0o700)
+        (home / "site").mkdir()
+        token = home / "token"
+        token.touch(mode=0o600)
+        token.write_text(TOKEN)
+        configuration = home / "rolecall.toml"
+        roles = "\n".join(f'[roles.{role}]\narn = "arn:aws:iam::123456789012:role/{role}"' for role in ROLES)
+        configuration.write_text(
+            _CONFIGURATION.format(
+                home=home, sandbox=sandbox, credentials=credentials, admin=admin, roles=roles, names=json.dumps(ROLES)
+            )
         )
-    )
-    for words in (["keys", "new"], ["publish"]):
-        subprocess.run([*_AGENT, *words, "-c", str(configuration)], check=True, capture_output=True, cwd=ROOT)
-    command = [*_AGENT, "sandbox", "--json", "-c", str(configuration), "--listen", f"127.0.0.1:{sandbox}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield configuration, credentials, admin
-        finally:
-            process.terminate()
+        for words in (["keys", "new"], ["publish"]):
+            subprocess.run([*_AGENT, *words, "-c", str(configuration)], check=True, capture_output=True, cwd=ROOT)
+        command = [*_AGENT, "sandbox", "--json", "-c", str(configuration), "--listen", f"127.0.0.1:{sandbox}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            try:
+                yield configuration, credentials, admin
+            finally:
+                process.terminate()
 
 
 def measure(configuration: Path, credentials: int, admin: int) -> Whole:
@@ -117,6 +118,9 @@ def _get(port: int, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
+def _held() -> socket.socket:
+    """A socket that is bound and does not listen: the kernel gives its port to nobody, and servers may listen there."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
