@@ -597,7 +597,7 @@ def test_a_peer_and_a_caller_do_not_show_what_was_presented() -> None:
 
 
 SEARCH = """
-import asyncio, gc, sys, time
+import asyncio, gc, os, sys, time
 from datetime import timedelta
 from pathlib import Path
 from agent.callers import Peer
@@ -627,7 +627,8 @@ while todo:
         found += 20 < len(thing) < 200 and any(mark in thing for mark in marks)
     else:
         todo += gc.get_referents(thing)
-print(len(told), len(tokens._files[0].digests), found)
+print(len(told), len(tokens._files[0].digests), found, flush=True)
+os._exit(0)  # Python 3.12 does not end by itself after having been looked through like this
 """
 
 
