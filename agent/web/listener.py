@@ -209,24 +209,25 @@ class _Listener:
             if not received:
                 accepted.close()  # connected, and gone again without a word
                 return
-        if len(self._connections) >= self._most and not self._make_room():
-            accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
-            accepted.close()
-            return
         if self._sweep is None:  # also for who is gone again at once: the answer is remembered
             self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
+        begin = Beginning(received=received)
         ready = self.answers.find(ends, received, now) if received else None
-        if ready is None:
-            self._adopt(accepted, ends, Beginning(received=received))
-            return
-        sent = accepted.send(ready.content, socket.MSG_DONTWAIT)
-        self.stats.count(ready.counted, self.steady() - now)
-        if ready.last and sent == len(ready.content):
-            # No waiting for the client's end here: who asks for the connection to be closed must send nothing more
-            # on it (RFC 9112 9.6), so there is nothing that could reset it before the answer is read.
+        if ready is not None:
+            sent = accepted.send(ready.content, socket.MSG_DONTWAIT)
+            self.stats.count(ready.counted, self.steady() - now)
+            if ready.last and sent == len(ready.content):
+                # No waiting for the client's end here: who asks for the connection to be closed must send nothing
+                # more on it (RFC 9112 9.6), so there is nothing that could reset it before the answer is read.
+                accepted.close()
+                return
+            begin = Beginning(unsent=ready.content[sent:], last=ready.last)
+        if len(self._connections) >= self._most and not self._make_room():
+            if ready is None:  # who had a ready answer has it, however full the house is
+                accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
             accepted.close()
-        else:
-            self._adopt(accepted, ends, Beginning(unsent=ready.content[sent:], last=ready.last))
+            return
+        self._adopt(accepted, ends, begin)
 
     def _adopt(self, accepted: socket.socket, ends: Ends, begin: Beginning) -> None:
         connection = Connection(self, ends, begin)

@@ -15,7 +15,7 @@ from agent.web.connections import Limits
 from agent.web.fast import ReadyAnswers
 from agent.web.listener import serving
 from agent.web.sockets import BACKLOG, Address
-from tests.unit.web.world import WEB, OnlyOrdinary, World, answers, ask, request, say
+from tests.unit.web.world import BOTH, WEB, OnlyOrdinary, World, answers, ask, request, say
 
 
 @pytest.fixture
@@ -174,6 +174,19 @@ async def test_who_comes_when_all_wait_for_an_answer_is_told_so_and_let_in_later
         await asyncio.sleep(0.05)
         assert (await ask(address, request())).status == 200
     assert world.stats.requests()["ecs", "", 503] == 1
+
+
+async def test_who_has_an_answer_ready_gets_it_however_many_wait() -> None:
+    world = World()
+    await world.sessions["web"].renew()  # and nothing for the other role: who asks for that waits
+    async with world.listening(limits=Limits(connections=3)) as address:
+        guests = [await asyncio.open_connection(*address) for _ in range(3)]
+        for _, writer in guests:
+            writer.write(request("/v1/credentials/backup", BOTH))
+        await asyncio.sleep(0.05)
+        assert (await ask(address, request())).status == 200
+        for _, writer in guests:
+            writer.close()
 
 
 async def test_who_takes_all_places_and_says_nothing_keeps_nobody_out(world: World) -> None:
