@@ -16,6 +16,9 @@ from agent.sessions import RoleSession
 #: How many callers are remembered as told of, for each set; beyond that some are told of again.
 _REMEMBERED = 10_000
 
+#: How many of them are shown of each role; who wants all reads the audit lines.
+_SHOWN = 50
+
 _Fact = tuple[str, str]
 
 #: Where grants are found that ask for no fact.
@@ -80,6 +83,11 @@ class Vendor:
                     hint="ask for one of them by name: /v1/credentials/ROLE",
                 )
                 raise self._told_of(caller, "", ambiguous)
+
+    def callers(self, role: str) -> Sequence[str]:
+        """Those who were given what `role` holds now, or last held, by name."""
+        _, told = self._told.get(role, ("", set()))
+        return sorted(told)[:_SHOWN]
 
     def _admit(self, peer: Peer, role: str) -> Caller:
         caller = self._recognise(peer)

@@ -64,7 +64,12 @@ async def assemble(
     stats = RequestStats()
     doors = Doors(settings.listen)
     overview = Overview(
-        sessions, clock=aws_time, version=__version__, keys=lambda: _shown(key), listeners=doors.open_now
+        sessions,
+        clock=aws_time,
+        version=__version__,
+        keys=lambda: _shown(key),
+        listeners=doors.open_now,
+        callers=vendor.callers,
     )
     metrics = Metrics(CollectorRegistry(), overview, stats)
     audit = Audit(logger, clock)

@@ -105,6 +105,8 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"  {'':<{width}}  {role['problem']} ({role['failures']} in a row)"
         if role["hint"]:
             yield paint(f"  {'':<{width}}  {role['hint']}", "dim")
+        if role["callers"]:
+            yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
     for key in status["keys"]:
         yield f"key {key['kid']} {key['algorithm']} {key['state']}"
     for listener in status["listeners"]:
@@ -115,8 +117,9 @@ def _role(role: Mapping[str, Any], width: int) -> str:
     state = paint(f"{role['state']:<8}", _STYLES.get(role["state"], "bold"))
     held = f"…{role['key_id_ending']}, {_span(role['left_seconds'])} left" if role["usable"] else "nothing to give"
     ahead = role["next_attempt_in_seconds"]
+    age = "" if role["age_seconds"] is None else f", refreshed {_span(role['age_seconds'])} ago"
     following = "" if ahead is None else f", next refresh in {_span(ahead)}"
-    return f"  {role['role']:<{width}}  {state}  {held}{following}"
+    return f"  {role['role']:<{width}}  {state}  {held}{age}{following}"
 
 
 def _span(seconds: float) -> str:

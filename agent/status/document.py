@@ -52,11 +52,13 @@ def _role(role: RoleStatus) -> Mapping[str, Json]:
         "key_id_ending": role.key_id or None,
         "expires_at": _when(role.expires_at),
         "left_seconds": _seconds(role.left),
+        "age_seconds": _seconds(role.age),
         "last_success": _when(role.last_success),
         "next_attempt_in_seconds": _seconds(role.next_attempt_in),
         "failures": role.failures,
         "problem": role.problem or None,
         "hint": role.hint or None,
+        "callers": role.callers,
     }
 
 

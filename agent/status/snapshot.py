@@ -56,6 +56,7 @@ class RoleStatus:
         hint: what to do about that.
         failures: how many attempts in a row have failed.
         next_attempt_in: None until the first attempt is over.
+        callers: those who were given what is held, by name.
     """
 
     role: str
@@ -70,6 +71,12 @@ class RoleStatus:
     hint: str
     failures: int
     next_attempt_in: timedelta | None
+    callers: tuple[str, ...]
+
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago the set held was obtained; None if nothing is held."""
+        return None if self.lifetime is None or self.left is None else self.lifetime - self.left
 
     @property
     def ready(self) -> bool:
@@ -152,13 +159,15 @@ class Overview:
         version: str,
         keys: Callable[[], Sequence[KeyStatus]],
         listeners: Callable[[], Sequence[ListenerStatus]],
+        callers: Callable[[str], Sequence[str]],
     ) -> None:
-        """Look at `sessions`, by role. `keys` and `listeners` are asked each time, and must not wait."""
+        """Look at `sessions`, by role. The rest is asked each time, and must not wait; `callers` is asked by role."""
         self._sessions = sessions
         self._clock = clock
         self._version = version
         self._keys = keys
         self._listeners = listeners
+        self._callers = callers
         self._started_at = clock.now()
         self._started = clock.steady()
 
@@ -169,7 +178,7 @@ class Overview:
 
     def role(self, name: str) -> RoleStatus:
         """How one role stands. Raises KeyError if there is none of that name."""
-        return role_status(self._sessions[name].snapshot())
+        return role_status(self._sessions[name].snapshot(), self._callers(name))
 
     def snapshot(self) -> StatusSnapshot:
         """How everything stands now."""
@@ -179,14 +188,14 @@ class Overview:
             started_at=self._started_at,
             running_for=timedelta(seconds=self._clock.steady() - self._started),
             offset=self._clock.offset,
-            roles=tuple(role_status(session.snapshot()) for session in self._sessions.values()),
+            roles=tuple(self.role(name) for name in self._sessions),
             keys=tuple(self._keys()),
             listeners=tuple(self._listeners()),
         )
 
 
-def role_status(held: SessionSnapshot) -> RoleStatus:
-    """What may be shown of a session."""
+def role_status(held: SessionSnapshot, callers: Sequence[str]) -> RoleStatus:
+    """What may be shown of a session, and of those who were given what it holds."""
     lifetime = held.expires_at - held.last_success if held.expires_at and held.last_success else None
     return RoleStatus(
         role=held.role,
@@ -201,6 +210,7 @@ def role_status(held: SessionSnapshot) -> RoleStatus:
         hint=held.problem.hint if held.problem else "",
         failures=held.failures,
         next_attempt_in=held.next_attempt_in,
+        callers=tuple(callers),
     )
 
 

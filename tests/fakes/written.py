@@ -84,10 +84,12 @@ def role_status(role: str, **changed: object) -> dict[str, object]:
         "usable": True,
         "key_id_ending": "0001",
         "left_seconds": 3000.0,
+        "age_seconds": 600.0,
         "next_attempt_in_seconds": 1200.0,
         "problem": None,
         "hint": None,
         "failures": 0,
+        "callers": [],
     }
     return good | changed
 

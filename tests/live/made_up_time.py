@@ -197,10 +197,10 @@ async def life_of(
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
         stats = RequestStats()
-        overview = Overview(sessions, clock=aws_time, version="0", keys=list, listeners=list)
+        vendor = Vendor(sessions, [Anyone()], [Grant("backup", frozenset())], report)
+        overview = Overview(sessions, clock=aws_time, version="0", keys=list, listeners=list, callers=vendor.callers)
         metrics = Metrics(CollectorRegistry(), overview, stats)
         readers.append(metrics)
-        vendor = Vendor(sessions, [Anyone()], [Grant("backup", frozenset())], report)
 
         def on_bug(error: BaseException) -> None:
             raise AssertionError from error

@@ -233,8 +233,11 @@ async def test_a_set_is_told_of_once_to_each_caller_by_either_way() -> None:
         CredentialsVended("web", "token.file=/tokens/web", held.access_key_id, held.expires_at),
         CredentialsVended("web", "token.file=/tokens/ops,token.file=/tokens/web", held.access_key_id, held.expires_at),
     ]
+    assert stage.vendor.callers("web") == ["token.file=/tokens/ops,token.file=/tokens/web", "token.file=/tokens/web"]
     await stage.sessions["web"].renew()
     await stage.vendor.vend(peer(WEB), "web")
+    assert stage.vendor.callers("web") == ["token.file=/tokens/web"]
+    assert stage.vendor.callers("ops") == []
     assert [told.access_key_id[-1] for told in stage.reported.of(CredentialsVended)] == ["1", "1", "2"]
 
 

@@ -12,12 +12,10 @@ from tests.fakes.answering import answering, http
 from tests.fakes.commands import clean
 from tests.fakes.written import role_status, status_json, write_configuration
 
-GOOD = status_json(role_status("backup"), role_status("reports"))
+GOOD = status_json(role_status("backup", callers=["token.file=/tokens/backup"]), role_status("reports"))
 FAILING = status_json(
     role_status("backup", state="failing", problem="STS answered 503", hint="wait", failures=2),
-    role_status(
-        "reports", state="starting", usable=False, ready=False, key_id_ending=None, next_attempt_in_seconds=None
-    ),
+    role_status("reports", state="starting", usable=False, ready=False, age_seconds=None, next_attempt_in_seconds=None),
 )
 
 
@@ -30,8 +28,9 @@ def test_a_person_reads_what_is_held_and_for_how_long(tmp_path: Path, capsys: py
         assert status(tmp_path, agent.port) == 0
     assert capsys.readouterr().out.splitlines() == [
         "rolecall 1.2.3, running for 1d 2h",
-        "  backup   good      …0001, 50m left, next refresh in 20m",
-        "  reports  good      …0001, 50m left, next refresh in 20m",
+        "  backup   good      …0001, 50m left, refreshed 10m ago, next refresh in 20m",
+        "           given to token.file=/tokens/backup",
+        "  reports  good      …0001, 50m left, refreshed 10m ago, next refresh in 20m",
         "key kid-1 RS256 signing",
         "credentials at http://127.0.0.1:9170",
     ]
@@ -43,7 +42,7 @@ def test_a_role_that_is_not_ready_makes_it_1_and_says_why(tmp_path: Path, capsys
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines()[1:5] == [
-        "  backup   failing   …0001, 50m left, next refresh in 20m",
+        "  backup   failing   …0001, 50m left, refreshed 10m ago, next refresh in 20m",
         "           STS answered 503 (2 in a row)",
         "           wait",
         "  reports  starting  nothing to give",

@@ -43,6 +43,7 @@ class Inside:
             for role, source in self.sources.items()
         }
         self.keys: list[KeyStatus] = [KeyStatus(KID, "RS256", "signing")]
+        self.callers: dict[str, tuple[str, ...]] = {}
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
         self.overview = Overview(
             self.sessions,
@@ -50,6 +51,7 @@ class Inside:
             version="1.2.3",
             keys=lambda: self.keys,
             listeners=lambda: self.listeners,
+            callers=lambda role: self.callers.get(role, ()),
         )
 
     def hear(self) -> None:

@@ -12,6 +12,7 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
     inside = Inside()
     inside.hear()
     await inside.renew()
+    inside.callers["backup"] = ("token.file=/etc/rolecall/tokens/backup",)
     assert json.loads(json.dumps(status_document(inside.overview.snapshot()))) == {
         "version": "1.2.3",
         "taken_at": "2026-11-20T12:16:40Z",
@@ -30,11 +31,13 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
                 "key_id_ending": "0001",
                 "expires_at": "2026-11-20T13:16:40Z",
                 "left_seconds": 3600.0,
+                "age_seconds": 0.0,
                 "last_success": "2026-11-20T12:16:40Z",
                 "next_attempt_in_seconds": 1710.0,
                 "failures": 0,
                 "problem": None,
                 "hint": None,
+                "callers": ["token.file=/etc/rolecall/tokens/backup"],
             }
         ],
         "keys": [{"kid": KID, "algorithm": "RS256", "state": "signing"}],
@@ -48,7 +51,7 @@ async def test_what_is_not_known_is_null() -> None:
     await inside.renew()
     document = json.loads(json.dumps(status_document(inside.overview.snapshot())))
     [role] = document["roles"]
-    nothing = ("key_id_ending", "expires_at", "left_seconds", "last_success", "hint")
+    nothing = ("key_id_ending", "expires_at", "left_seconds", "age_seconds", "last_success", "hint")
     assert document["clock_offset_seconds"] is None
     assert [role[name] for name in nothing] == [None] * len(nothing)
 
