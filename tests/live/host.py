@@ -167,13 +167,10 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent_on(host: Host, **environ: str) -> AsyncIterator[Agent]:
-    """Run the agent while the context lasts."""
+async def agent_on(host: Host, command: Sequence[str] = (), **environ: str) -> AsyncIterator[Agent]:
+    """Run the agent while the context lasts; `command` if there is more to it than running it."""
     process = await asyncio.create_subprocess_exec(
-        *ROLECALL,
-        "run",
-        "-c",
-        str(host.config),
+        *(command or (*ROLECALL, "run", "-c", str(host.config))),
         env=host.environment() | environ,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

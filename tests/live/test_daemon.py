@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 
 from agent.sandbox import Fault, Sandbox
 from tests.fakes.ports import own_port
-from tests.live.host import TOKEN, Agent, Host, agent_on, fetch, running_host, sandboxed
+from tests.live.host import TOKEN, Agent, Host, agent_on, fetch, run_to_end, running_host, sandboxed
 
 
 @pytest.fixture
@@ -145,6 +148,24 @@ async def test_a_key_that_others_can_read_ends_it_with_a_sentence(tmp_path: Path
         assert str(key) in err
         assert "chmod" in err
         assert "Traceback" not in err
+
+
+async def test_on_a_read_only_file_system_it_serves_and_who_must_write_says_so(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("takes root and unshare, for a mount of its own")
+    inside = f'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec {sys.executable} -m agent "$@"'
+    async with sandboxed(tmp_path) as (host, _):
+        read_only = ["unshare", "--mount", "sh", "-c", inside, str(tmp_path)]
+        config = ("-c", str(host.config))
+        made = await run_to_end([*read_only, "keys", "new", "--directory", str(tmp_path)], host.environment())
+        published = await run_to_end([*read_only, "publish", *config, "--directory", str(tmp_path)], host.environment())
+        for code, _out, err in (made, published):
+            assert code == 1
+            assert err.splitlines()[0].endswith("Read-only file system")
+            assert err.splitlines()[1].startswith("hint: ")
+        async with agent_on(host, command=[*read_only, "run", *config]) as agent:
+            await agent.ready()
+            assert (await fetch(host))[0] == 200
 
 
 async def test_hup_tries_again_at_once_what_was_refused(tmp_path: Path) -> None:
