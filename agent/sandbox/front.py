@@ -7,7 +7,7 @@ from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.faults import Fault, Kind
 from agent.sandbox.garbage import spoil
 from agent.sandbox.refusals import NO_KEY, Refusal, idp_unreachable, invalid_token, throttled
-from agent.sandbox.sts import Sts, failure, success
+from agent.sandbox.sts.service import Sts, failure, success
 from agent.sandbox.wire import Reply, Wire
 
 

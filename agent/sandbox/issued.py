@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from agent.sandbox.conditions import Context
-from agent.sandbox.policy import Policy
+from agent.sandbox.policies.conditions import Context
+from agent.sandbox.policies.policy import Policy
 from agent.secret import Secret
 
 _KEY_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"

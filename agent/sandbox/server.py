@@ -17,17 +17,17 @@ from aiohttp import web
 
 from agent.clock import Clock, SystemClock
 from agent.errors import ConfigurationError
-from agent.sandbox.assume import WebIdentity
 from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
-from agent.sandbox.fetch import Fetcher
 from agent.sandbox.front import Front
-from agent.sandbox.issuer import Issuers
 from agent.sandbox.listen import listening
-from agent.sandbox.s3 import S3
+from agent.sandbox.s3.service import S3
 from agent.sandbox.site import DirectorySite
-from agent.sandbox.sts import Sts
+from agent.sandbox.sts.assume import WebIdentity
+from agent.sandbox.sts.fetch import Fetcher
+from agent.sandbox.sts.issuer import Issuers
+from agent.sandbox.sts.service import Sts
 from agent.sandbox.tls import new_authority, server_context, with_wrong_certificate
 from agent.sandbox.wire import Wire
 from agent.sandbox.world import Site, World

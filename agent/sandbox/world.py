@@ -14,7 +14,7 @@ from os import PathLike
 from typing import Final
 
 from agent.errors import ConfigurationError
-from agent.sandbox.policy import Kind, Malformed, Policy, read_policy
+from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
 
 #: Where an issuer's web site is: a directory, served by the sandbox, or the http(s) base URL of somebody who serves it.
 Site = str | PathLike[str]

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from agent.errors import ConfigurationError
 from agent.sandbox import World, practice_world, world_from_json
-from agent.sandbox.assume import WebIdentity
 from agent.sandbox.cloud import Cloud
-from agent.sandbox.fetch import Fetched, Unreachable
 from agent.sandbox.front import Front, is_for_sts
-from agent.sandbox.issuer import Issuers
 from agent.sandbox.practice import PracticeIssuer
-from agent.sandbox.s3 import S3
-from agent.sandbox.sts import Sts
+from agent.sandbox.s3.service import S3
+from agent.sandbox.sts.assume import WebIdentity
+from agent.sandbox.sts.fetch import Fetched, Unreachable
+from agent.sandbox.sts.issuer import Issuers
+from agent.sandbox.sts.service import Sts
 from agent.sandbox.wire import Wire
 from tests.fakes.clock import START, FakeClock
 from tests.unit.sandbox.scene import ISSUER, ROLE, rsa_key

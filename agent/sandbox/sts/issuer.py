@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from agent.clock import Clock
-from agent.sandbox.fetch import Fetched, Unreachable, Untrusted
 from agent.sandbox.refusals import NO_KEY, WRONG_CERTIFICATE, invalid_token
+from agent.sandbox.sts.fetch import Fetched, Unreachable, Untrusted
 from agent.sandbox.world import Provider
 
 Jwk = Mapping[str, object]

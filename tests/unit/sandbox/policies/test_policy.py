@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sandbox.policy import Asking, Decision, Kind, Malformed, decide, read_policy
+from agent.sandbox.policies.policy import Asking, Decision, Kind, Malformed, decide, read_policy
 
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.example.com"
 SCALARS = "Syntax error: a condition key must have a string, a number or a boolean, or a list of them"

@@ -13,7 +13,6 @@ from typing import Final
 
 import jwt
 
-from agent.sandbox.issuer import Jwk
 from agent.sandbox.refusals import (
     BAD_SIGNATURE,
     NOT_A_JWT,
@@ -24,6 +23,7 @@ from agent.sandbox.refusals import (
     invalid_token,
     missing_claim,
 )
+from agent.sandbox.sts.issuer import Jwk
 from agent.secret import Secret
 
 #: Algorithm to the type of key that may sign so. Nothing else is taken: no PS256, EdDSA, HS256, none. That the curve

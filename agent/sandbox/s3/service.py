@@ -12,10 +12,10 @@ from typing import Final
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.documents import S3_NAMESPACE, Value, as_xml, iso_millis
 from agent.sandbox.issued import Issued
-from agent.sandbox.permissions import check_permission
 from agent.sandbox.refusals import Refusal
-from agent.sandbox.s3_listing import Stored, list_objects
-from agent.sandbox.s3_request import Addressed, Body, addressed, authenticate
+from agent.sandbox.s3.listing import Stored, list_objects
+from agent.sandbox.s3.permissions import check_permission
+from agent.sandbox.s3.request import Addressed, Body, addressed, authenticate
 from agent.sandbox.wire import Reply, Wire
 
 #: What a query may say besides its signature and the operation's own parameters; anything else is a feature we lack.

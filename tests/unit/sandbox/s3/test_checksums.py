@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from agent.sandbox.checksums import CHECKSUMS, check_body
 from agent.sandbox.refusals import Refusal
+from agent.sandbox.s3.checksums import CHECKSUMS, check_body
 
 
 @pytest.mark.parametrize(

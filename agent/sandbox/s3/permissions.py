@@ -5,9 +5,9 @@ What the role's policies allow, narrowed by the session's own policies; a deny i
 
 from collections.abc import Mapping
 
-from agent.sandbox.conditions import Context
 from agent.sandbox.issued import Issued
-from agent.sandbox.policy import Asking, Decision, decide
+from agent.sandbox.policies.conditions import Context
+from agent.sandbox.policies.policy import Asking, Decision, decide
 from agent.sandbox.refusals import Refusal
 from agent.sandbox.world import World
 

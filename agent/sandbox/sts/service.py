@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from agent.sandbox.assume import WebIdentity
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.documents import STS_NAMESPACE, Value, as_json, as_xml
 from agent.sandbox.issued import Issued
-from agent.sandbox.parameters import read_assume_role
 from agent.sandbox.refusals import NO_KEY, Refusal, invalid_token
 from agent.sandbox.sigv4 import Signature, Unreadable, is_signed_by, read_signature
+from agent.sandbox.sts.assume import WebIdentity
+from agent.sandbox.sts.parameters import read_assume_role
 from agent.sandbox.wire import Reply, Wire
 
 VERSION: Final = "2011-06-15"

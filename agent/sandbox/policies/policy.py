@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from agent.sandbox.conditions import Condition, Context, like, operator_named, substitute
+from agent.sandbox.policies.conditions import Condition, Context, like, operator_named, substitute
 
 
 class Malformed(Exception):

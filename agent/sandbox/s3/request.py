@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from agent.sandbox.checksums import check_body
-from agent.sandbox.chunks import STREAMING, read_stream
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.issued import Issued
 from agent.sandbox.refusals import Refusal
+from agent.sandbox.s3.checksums import check_body
+from agent.sandbox.s3.chunks import STREAMING, read_stream
 from agent.sandbox.sigv4 import Signature, Unreadable, is_signed_by, read_signature
-from agent.sandbox.sts import WINDOW
+from agent.sandbox.sts.service import WINDOW
 from agent.sandbox.wire import Wire
 
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"

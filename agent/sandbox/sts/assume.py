@@ -9,17 +9,17 @@ import re
 from datetime import timedelta
 from typing import Final
 
-from agent.sandbox.claims import read_wishes
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.documents import Value
 from agent.sandbox.issued import Issued, KeyMaterial, new_material
-from agent.sandbox.issuer import Issuers
-from agent.sandbox.parameters import Asked
-from agent.sandbox.policy import Policy
+from agent.sandbox.policies.policy import Policy
 from agent.sandbox.refusals import TOO_LONG_A_SESSION, no_provider, not_authorized, validation
-from agent.sandbox.session_policy import inline_policy, managed_policies, packed_size
-from agent.sandbox.tokens import audience, check_signature, check_times, subject, take_apart
-from agent.sandbox.trust import ASSUME, Identity, check_trust, context
+from agent.sandbox.sts.claims import read_wishes
+from agent.sandbox.sts.issuer import Issuers
+from agent.sandbox.sts.parameters import Asked
+from agent.sandbox.sts.session_policy import inline_policy, managed_policies, packed_size
+from agent.sandbox.sts.tokens import audience, check_signature, check_times, subject, take_apart
+from agent.sandbox.sts.trust import ASSUME, Identity, check_trust, context
 from agent.sandbox.world import Role
 
 _ROLE_ARN: Final = re.compile(r"arn:[a-z-]+:iam::(\d{12}):role/.+", re.DOTALL)

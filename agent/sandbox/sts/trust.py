@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.sandbox.claims import Wishes
-from agent.sandbox.conditions import Context
-from agent.sandbox.policy import Asking, Decision
+from agent.sandbox.policies.conditions import Context
+from agent.sandbox.policies.policy import Asking, Decision
 from agent.sandbox.refusals import not_authorized
-from agent.sandbox.tokens import Audience
+from agent.sandbox.sts.claims import Wishes
+from agent.sandbox.sts.tokens import Audience
 from agent.sandbox.world import Provider, Role
 
 ASSUME: Final = "sts:AssumeRoleWithWebIdentity"

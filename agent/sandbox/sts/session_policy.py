@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agent.sandbox.policy import Kind, Malformed, Policy, read_policy
+from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
 from agent.sandbox.refusals import Refusal, malformed_policy, validation
 from agent.sandbox.world import World
 

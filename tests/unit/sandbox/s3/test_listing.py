@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.sandbox import practice_world
 from agent.sandbox.refusals import Refusal
-from agent.sandbox.s3_listing import Stored, list_objects
+from agent.sandbox.s3.listing import Stored, list_objects
 from tests.fakes.clock import START
 from tests.unit.sandbox.desk import BUCKET, desk
 from tests.unit.sandbox.scene import ISSUER

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.sandbox.conditions import Condition, Context, arn_like, like, operator_named, substitute
+from agent.sandbox.policies.conditions import Condition, Context, arn_like, like, operator_named, substitute
 
 
 def holds(operator: str, wanted: Sequence[str], present: Sequence[str] | None, key: str = "aws:Key") -> bool:

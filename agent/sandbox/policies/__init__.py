@@ -1,0 +1,1 @@
+"""What do IAM policies mean?"""

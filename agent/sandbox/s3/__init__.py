@@ -1,0 +1,1 @@
+"""What does a bucket give, and to whom?"""
