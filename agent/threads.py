@@ -5,7 +5,7 @@ else that needs a thread gets one, the look-up of names among it. And whoever le
 for that pool without limit; for these threads nobody waits.
 
 So no work belongs here that must not be cut off in its middle, such as writing. How many such threads there can be is
-for the callers to bound; a role waits for its token before it asks for another.
+for the callers to bound, by asking once at a time.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ to it. It refuses an old one, and its refusal tells the time; a host that judged
 would never ask, and so never learn.
 """
 
+import asyncio
 import math
 import os
 import stat
@@ -34,16 +35,32 @@ class TokenFile:
         """Read `path` each time; `clock` tells whether what is there has expired, once it has heard STS."""
         self._path = path
         self._clock = clock
+        self._look: asyncio.Future[Secret] | None = None
 
     async def token(self) -> Token:
         """Give what the file holds, without the newline that STS would stumble over. Raises TokenUnavailable."""
-        value = await aside(self._read)
+        value = await self._value()
         expires_at = self._expiry(value)
         if self._clock.offset is not None and expires_at <= self._clock.now():
             raise self._unavailable(
                 f"expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}", "see why whoever writes this file does not replace it"
             )
         return Token(value, expires_at)
+
+    async def _value(self) -> Secret:
+        """What the file holds; one look at a time, so that where it hangs we wait in one thread, not in ever more."""
+        if self._look is None:
+            self._look = asyncio.ensure_future(aside(self._read))
+            self._look.add_done_callback(self._looked)
+        try:
+            return await asyncio.shield(self._look)
+        except RuntimeError as error:  # `aside`: the system allows no more threads
+            raise self._unavailable("cannot be read: there is no thread to be had", "see what uses them up") from error
+
+    def _looked(self, look: "asyncio.Future[Secret]") -> None:
+        self._look = None
+        if not look.cancelled():
+            look.exception()  # somebody may have waited for it, or all have given up: either is well
 
     def _read(self) -> Secret:
         try:

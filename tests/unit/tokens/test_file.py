@@ -1,5 +1,7 @@
+import asyncio
 import json
 import os
+import threading
 import traceback
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from agent.clock import RemoteClock
 from agent.errors import TokenUnavailable
 from agent.jose import b64url, compact, signing_input
+from agent.secret import Secret
 from agent.tokens.file import TokenFile
 from tests.fakes.clock import START, FakeClock
 
@@ -194,3 +197,37 @@ async def test_a_file_that_cannot_be_read_says_why(source: TokenFile, path: Path
 
 async def test_a_path_that_cannot_be_is_refused() -> None:
     assert "cannot be read" in (await refused(TokenFile(Path("/etc/token\0"), heard(FakeClock())))).what
+
+
+async def test_where_a_look_hangs_one_thread_waits_however_often_it_is_asked(path: Path) -> None:
+    hangs, looks = threading.Event(), []
+
+    class Stuck(TokenFile):
+        def _read(self) -> Secret:
+            looks.append(1)
+            hangs.wait(20)
+            return Secret(a_token())
+
+    source = Stuck(path, heard(FakeClock()))
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(source.token(), 0.02)
+    assert len(looks) == 1
+    asking = asyncio.ensure_future(source.token())
+    hangs.set()
+    assert (await asking).value.reveal() == a_token()
+    assert (await source.token()).value.reveal() == a_token()
+    assert len(looks) == 2
+
+
+async def test_without_a_thread_to_be_had_it_says_so_and_lives(
+    source: TokenFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    path.write_text(a_token())
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", none_left)
+        assert "no thread to be had" in (await refused(source)).what
+    assert (await source.token()).value.reveal() == a_token()
