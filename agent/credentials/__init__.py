@@ -14,7 +14,7 @@ ROLE_ARN: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Credentials:
     """One set of temporary credentials of one role; all instants by the clock of whoever issued them."""
 

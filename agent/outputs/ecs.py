@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
 
 from agent.clock import Clock
 from agent.credentials import Credentials
@@ -52,7 +53,7 @@ class EcsOutput:
         """Render nothing yet."""
         self._vendor = vendor
         self._roles = frozenset(roles)
-        self._rendered: dict[str, tuple[Credentials, Answered]] = {}
+        self._rendered: WeakKeyDictionary[Credentials, Answered] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
@@ -83,9 +84,8 @@ class EcsOutput:
         return None if held is None else self._document(match[1], held)
 
     def _document(self, role: str, credentials: Credentials) -> Answered:
-        """Rendered once for each set of credentials, not for each request."""
-        known = self._rendered.get(role)
-        if known is None or known[0] is not credentials:
-            known = credentials, Answered(role, documents.ecs(credentials))
-            self._rendered[role] = known
-        return known[1]
+        """Rendered once for each set, not for each request; forgotten when the session forgets the set."""
+        known = self._rendered.get(credentials)
+        if known is None:
+            known = self._rendered[credentials] = Answered(role, documents.ecs(credentials))
+        return known

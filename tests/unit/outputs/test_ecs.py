@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import json
+import weakref
 from datetime import timedelta
 
 import pytest
@@ -133,3 +135,17 @@ async def test_what_a_web_page_sends_in_a_callers_name_is_told_of(
         told = await ask(address, b"GET /v1/credentials/web HTTP/1.1\r\n" + host + header + b"\r\n\r\n")
     assert told.status == 403
     assert world.reported.of(RequestRefused) == [RequestRefused("127.0.0.1", reason)]
+
+
+async def test_what_the_session_has_forgotten_is_not_remembered_here(world: World) -> None:
+    output = world.output
+    asked = Asked("GET", "/v1/credentials/web", Peer("127.0.0.1", WEB))
+    assert output.ready(asked) is not None
+    held = world.sessions["web"].usable()
+    assert held is not None
+    seen = weakref.ref(held)
+    del held
+    await world.clock.advance(timedelta(hours=2))
+    assert output.ready(asked) is None
+    gc.collect()
+    assert seen() is None
