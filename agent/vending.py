@@ -4,6 +4,7 @@ The one place that decides. It recognises a caller, looks for a grant, and takes
 held; it starts no call to AWS, whoever asks.
 """
 
+import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -87,7 +88,7 @@ class Vendor:
     def callers(self, role: str) -> Sequence[str]:
         """Those who were given what `role` holds now, or last held, by name."""
         _, told = self._told.get(role, ("", set()))
-        return sorted(told)[:_SHOWN]
+        return heapq.nsmallest(_SHOWN, told)
 
     def _admit(self, peer: Peer, role: str) -> Caller:
         caller = self._recognise(peer)

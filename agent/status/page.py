@@ -121,7 +121,7 @@ def _role(role: RoleStatus) -> str:
     facts = [
         ("Ends", _moment(role.expires_at)),
         ("Renewed", _moment(role.last_success)),
-        ("Given to", ", ".join(role.callers) or "nobody yet"),
+        ("Given to", escape(", ".join(role.callers)) or "nobody yet"),
         ("Next attempt", "under way" if role.next_attempt_in is None else f"in {span(role.next_attempt_in)}"),
         ("Key id", f"<code>…{escape(role.key_id)}</code>" if role.key_id else "none"),
     ]

@@ -75,7 +75,7 @@ class RoleStatus:
 
     @property
     def age(self) -> timedelta | None:
-        """How long ago the set held was obtained; None if nothing is held."""
+        """How long ago the latest set was obtained; None if there never was one."""
         return None if self.lifetime is None or self.left is None else self.lifetime - self.left
 
     @property

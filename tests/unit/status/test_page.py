@@ -108,7 +108,9 @@ async def test_the_policy_allows_this_style_and_no_other() -> None:
 
 async def test_what_others_wrote_is_escaped_wherever_it_stands() -> None:
     now = await everything()
-    role = dataclasses.replace(now.roles[1], role=HOSTILE, arn=HOSTILE, problem=HOSTILE, hint=HOSTILE, key_id=HOSTILE)
+    role = dataclasses.replace(
+        now.roles[1], role=HOSTILE, arn=HOSTILE, problem=HOSTILE, hint=HOSTILE, key_id=HOSTILE, callers=(HOSTILE,)
+    )
     hostile = dataclasses.replace(
         now,
         version=HOSTILE,
