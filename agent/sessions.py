@@ -125,7 +125,7 @@ class RoleSession:
         left = self._asked_at + self._lasts - self._clock.latest()
         ends = self._clock.steady() + left.total_seconds()
         doubtful = self._ends_at_most - ends > DRIFT.total_seconds()
-        self._ends = ends if doubtful else self._ends_at_most
+        self._ends = min(ends, self._ends_at_most)
         return doubtful
 
     async def renew(self) -> timedelta:

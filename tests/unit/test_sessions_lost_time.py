@@ -125,6 +125,22 @@ async def test_a_pause_that_no_clock_here_shows_is_noticed_when_sts_is_heard_for
         assert (host.given(0), host.given(1)) == (None, 2)
 
 
+async def test_two_pauses_too_short_to_notice_do_not_add_up_to_one_that_outlasts_the_margin() -> None:
+    short = timedelta(seconds=55)
+    async with kept(Host(roles=2)) as host:
+        host.source.failure = DOWN
+        await host.clock.advance(timedelta(minutes=40))
+        host.clock.pause(short)
+        await host.sessions[1].renew()  # STS is heard, and with it the first pause
+        host.sources[1].failure = DOWN
+        await host.clock.advance(LOOK)
+        host.clock.pause(short)
+        for _ in range(200):
+            await host.clock.advance(timedelta(seconds=5))
+            host.given()  # which sees to it that nothing has ended
+        assert host.given() is None
+
+
 @pytest.mark.parametrize("slow", [timedelta(minutes=5), 3 * HOUR, timedelta(days=9000)])
 async def test_a_wrong_clock_that_is_set_right_costs_nothing(slow: timedelta) -> None:
     async with kept(Host(wrong=-slow)) as host:
