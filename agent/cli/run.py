@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from agent.assembly.daemon import assemble
 from agent.clients.process import allow_many_files, fill_standard_streams, forbid_dumps
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
+from agent.errors import AgentError
 from agent.service import Address
 from agent.service import run as live
 from agent.settings import Address as Written
@@ -28,6 +30,9 @@ from agent.telemetry.log import to_journal, write
 
 HELP = "run the daemon"
 EXAMPLE = "rolecall run -c /etc/rolecall/rolecall.toml"
+
+#: The exit code of a daemon that fell over a bug of its own (EX_SOFTWARE, sysexits.h).
+BUG = 70
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load(arguments.config, environ=os.environ, host=socket.gethostname())
     try:
         in_loop(daemon(settings))
+    except AgentError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is a bug, and the service manager is to tell it from the rest
+        traceback.print_exc()
+        return BUG
     finally:
         logging.shutdown()  # the log first, then what is said about the end
     return 0

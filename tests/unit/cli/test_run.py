@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
-from agent.cli.run import in_loop
+from agent.cli.run import BUG, in_loop
 from agent.sandbox import Fault
 from tests.live.host import Host, agent_on, fetch, sandboxed
 
@@ -154,3 +154,12 @@ async def _output_of(host: Host) -> str:
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
+
+
+async def test_a_bug_ends_it_with_a_code_of_its_own_and_a_traceback(tmp_path: Path) -> None:
+    # A library that is not what it was: nothing that anybody could have configured.
+    (tmp_path / "sitecustomize.py").write_text("import prometheus_client\nprometheus_client.CollectorRegistry = None\n")
+    async with sandboxed(tmp_path) as (host, _):
+        code, _out, err = await host.rolecall("run", "-c", str(host.config), PYTHONPATH=f"{tmp_path}:{Path.cwd()}")
+    assert code == BUG == 70
+    assert "TypeError" in err
