@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         settings = settings_of(arguments.config)
         key, refusals = _rehearsed(settings)
         told = {refusal.path for refusal in refusals}
+        if settings.key is not None and key is None and not refusals:
+            doubts.append("key: systemd hands it to the unit alone, so it was not tried: see journalctl -u rolecall")
         doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
         doubts += [doubt for word, doubt in files(settings, _credentials()) if word.split(".")[0] not in told]
         if ends := [refusal for refusal in refusals if not _forbidden(refusal)]:
