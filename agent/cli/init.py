@@ -39,7 +39,6 @@ EXAMPLE = (
     "    --role backup=arn:aws:iam::123456789012:role/backup"
 )
 
-#: The kinds of key that assembly can make.
 
 #: The mode of what the service's group may read.
 _SHARED: Final = 0o640
