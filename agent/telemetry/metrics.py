@@ -5,7 +5,6 @@ owner when Prometheus asks, so that no number here can disagree with the part it
 """
 
 import asyncio
-import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,6 +27,7 @@ from agent.events import (
 )
 from agent.sessions import STUCK
 from agent.status.snapshot import Overview, RoleStatus, StatusSnapshot
+from agent.web.stats import Durations
 
 #: How a renewal ended: new credentials; a failure that will pass by itself; one that somebody has to mend.
 OUTCOMES: Final = ("success", "unavailable", "refused")
@@ -73,7 +73,7 @@ class Metrics(Collector):
         self._requests = requests
         self._roles = frozenset(overview.roles)
         self._refreshes = Counter({(role, outcome): 0 for role in overview.roles for outcome in OUTCOMES})
-        self._took = {role: _Durations() for role in overview.roles}
+        self._took = {role: Durations(_SECONDS) for role in overview.roles}
         self._codes = Counter({"Success": 0, "Unreachable": 0})
         self._signed: Counter[str] = Counter()
         self._denied = Counter(dict.fromkeys(REASONS, 0))
@@ -156,27 +156,6 @@ class _Still(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families
-
-
-class _Durations:
-    """How long some things took: counts between bounds, and the sum, in seconds."""
-
-    __slots__ = ("_counts", "total")
-
-    def __init__(self) -> None:
-        self._counts = [0] * (len(_SECONDS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self._counts[bisect.bisect_left(_SECONDS, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> Sequence[int]:
-        so_far, counts = 0, []
-        for count in self._counts:
-            so_far += count
-            counts.append(so_far)
-        return counts
 
 
 def _process(now: StatusSnapshot) -> Iterator[Metric]:
