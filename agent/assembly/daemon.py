@@ -21,10 +21,9 @@ from agent.assembly.keys import signing_key
 from agent.assembly.outputs import Doors
 from agent.assembly.tokens import token_source
 from agent.clients.systemd import ServiceManager
-from agent.clock import Clock, RemoteClock
+from agent.clock import Clock, RemoteClock, instant
 from agent.events import Event, Report
 from agent.keys import SigningKey
-from agent.outputs.documents import instant
 from agent.schedule import RefreshPolicy
 from agent.service import Service
 from agent.sessions import Keeper, RoleSession

@@ -15,7 +15,7 @@ from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
 from agent.cli.terminal import paint, say, show_json
-from agent.clock import SystemClock
+from agent.clock import SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
 from agent.settings.spelling import spell_duration
@@ -92,7 +92,7 @@ def _mint(arguments: argparse.Namespace) -> int:
 
     value, expires_at = asyncio.run(minted())
     if arguments.json:
-        show_json({"token": value, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"})
+        show_json({"token": value, "expires_at": instant(expires_at)})
     else:
         print(value)
     return 0

@@ -1,8 +1,8 @@
 """How are credentials written down for those who ask? Pure."""
 
 import json
-from datetime import UTC, datetime
 
+from agent.clock import instant
 from agent.credentials import Credentials
 
 
@@ -27,29 +27,7 @@ def ecs(credentials: Credentials) -> bytes:
     )
 
 
-def process(credentials: Credentials) -> bytes:
-    """The JSON that AWS SDKs read from a `credential_process`. `Version` is the number 1 (AWS SDK reference guide).
-
-    Raises ValueError rather than leave a member empty.
-    """
-    return _json(
-        {
-            "Version": 1,
-            "AccessKeyId": credentials.access_key_id,
-            "SecretAccessKey": credentials.secret_access_key.reveal(),
-            "SessionToken": credentials.session_token.reveal(),
-            "Expiration": instant(credentials.expires_at),
-            "AccountId": credentials.account_id,
-        }
-    )
-
-
-def instant(moment: datetime) -> str:
-    """The one form of a time that every SDK reads: UTC, a literal Z, whole seconds (those begun are cut off)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _json(members: dict[str, str | int]) -> bytes:
+def _json(members: dict[str, str]) -> bytes:
     empty = [name for name, value in members.items() if not value]
     if empty:
         raise ValueError(f"credentials without {', '.join(empty)} are no credentials")

@@ -17,6 +17,7 @@ _FROM_ECS = {
 def from_ecs(body: bytes) -> bytes:
     """The `credential_process` document of what the credentials listener answered with a 200.
 
+    `Version` is the number 1 (AWS SDK reference guide).
     Raises AgentUnreachable if that is not what our listener answers: an SDK must never get half a set.
     """
     try:

@@ -2,7 +2,6 @@
 
 import base64
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -74,7 +73,3 @@ class Register:
     def find(self, access_key_id: str) -> Issued | None:
         """The set of this id."""
         return self._issued.get(access_key_id)
-
-    def as_mapping(self) -> Mapping[str, Issued]:
-        """All of them, to look at."""
-        return dict(self._issued)

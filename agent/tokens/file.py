@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import jose
-from agent.clock import RemoteClock
+from agent.clock import RemoteClock, instant
 from agent.errors import TokenUnavailable
 from agent.secret import Secret
 from agent.threads import aside
@@ -43,7 +43,7 @@ class TokenFile:
         expires_at = self._expiry(value)
         if self._clock.offset is not None and expires_at <= self._clock.now():
             raise self._unavailable(
-                f"expired at {expires_at:%Y-%m-%dT%H:%M:%SZ}", "see why whoever writes this file does not replace it"
+                f"expired at {instant(expires_at)}", "see why whoever writes this file does not replace it"
             )
         return Token(value, expires_at)
 

@@ -7,8 +7,15 @@ from agent.outputs import documents, process
 from tests.unit.outputs.test_documents import HELD
 
 
-def test_what_the_listener_answered_becomes_the_same_document_as_the_credentials_themselves() -> None:
-    assert process.from_ecs(documents.ecs(HELD)) == documents.process(HELD)
+def test_what_the_listener_answered_becomes_a_document_whose_version_is_a_number() -> None:
+    assert json.loads(process.from_ecs(documents.ecs(HELD))) == {
+        "Version": 1,
+        "AccessKeyId": "ASIAEXAMPLE",
+        "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCY",
+        "SessionToken": "IQoJb3JpZ2luX2VjEXAMPLE/token==",
+        "Expiration": "2026-11-20T13:00:00Z",
+        "AccountId": "123456789012",
+    }
 
 
 @pytest.mark.parametrize(
