@@ -2,7 +2,9 @@
 
 Every document is written in full beside its place and then renamed into it, so a reader sees the old file or the
 new one and never a part, whatever happens to us meanwhile. All are written before the first is renamed: a full disk
-changes nothing. One publisher works at a time, by a lock on the folder that ends with the process.
+changes nothing. One publisher works at a time, by a lock on the folder that ends with the process, and adds its keys to
+those it finds there. Between machines that share the folder over NFS the lock does not count: two that publish in the
+same moment may undo each other, until the one whose keys are missing publishes again.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,13 +21,17 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import PublishingFailed
-from agent.publishing import Document
+from agent.publishing import Document, Jwk, Placed
+from agent.publishing.discovery import JWKS_PATH, documents, merged
 
 #: A web server runs as somebody else and must be able to read; nothing here is secret.
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
 
 _PAUSE: Final = timedelta(milliseconds=20)
+
+#: The most that is read of a file, in bytes: 200 keys with certificates come to less than 2 MB.
+_LARGEST: Final = 8 << 20
 
 _HINTS: Final = {
     errno.EACCES: "run this as a user who may write there, or give that user the folder",
@@ -55,31 +61,58 @@ class DirectoryPublisher:
         root: the folder that is served at the issuer's URL. Paths of documents are relative to that URL, so for an
             issuer `https://oidc.example.com/site-a` this is what the server shows at `/site-a`. It is made if only
             its last part is missing.
+        issuer: the issuer's URL exactly as the tokens' `iss` has it.
+        max_age: how long readers are to hold on to a document; a folder holds no headers, so it is the web server
+            that has to say so.
         patience: how long to wait for another publisher to finish.
     """
 
-    def __init__(self, root: Path, *, patience: timedelta = timedelta(seconds=10)) -> None:
+    def __init__(
+        self, root: Path, issuer: str, *, max_age: timedelta, patience: timedelta = timedelta(seconds=10)
+    ) -> None:
         self._root = root
+        self._issuer = issuer
+        self._max_age = max_age
         self._patience = patience
 
-    async def publish(self, documents: Sequence[Document]) -> None:
-        """Put each document in its place, in the order given; a file that is right already is not touched.
+    async def publish(self, shown: Sequence[Jwk], withdrawn: Collection[str]) -> Sequence[Placed]:
+        """Put our keys among those in the folder, and take those withdrawn away; a file that is right is not touched.
 
         Raises PublishingFailed. What was there before is then still there, unless it is a rename that failed.
         """
-        await asyncio.to_thread(self._publish, tuple(documents))
+        return await asyncio.to_thread(self._publish, tuple(shown), frozenset(withdrawn))
 
-    def _publish(self, documents: Sequence[Document]) -> None:
+    def _publish(self, shown: Sequence[Jwk], withdrawn: Collection[str]) -> Sequence[Placed]:
         try:
             with _opened(self._root) as root:
                 self._take_turn(root)
-                self._replace(root, [document for document in documents if not self._in_place(root, document)])
+                keys = self._merged(self._found(root, JWKS_PATH), shown, withdrawn)
+                placed = [self._to_place(root, one) for one in documents(self._issuer, keys, max_age=self._max_age)]
+                self._replace(root, [one.document for one in placed if one.state != "unchanged"])
+                return placed
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise PublishingFailed(
                 f"the issuer's documents cannot be written to {self._root}: {reason}",
                 hint=_HINTS.get(error.errno or 0, "see to that folder; what was published before is still in place"),
             ) from error
+
+    def _merged(self, there: bytes | None, shown: Sequence[Jwk], withdrawn: Collection[str]) -> Sequence[Jwk]:
+        try:
+            return merged(there, shown, withdrawn)
+        except PublishingFailed as error:
+            raise PublishingFailed(f"{self._root / JWKS_PATH} stays as it is: {error.what}", hint=error.hint) from error
+
+    def _to_place(self, root: int, document: Document) -> Placed:
+        """What is to become of a document. One that we may not read, but may replace, counts as changed."""
+        where = str(self._root / document.path)
+        try:
+            there = self._found(root, document.path)
+        except PermissionError:
+            there = b""
+        if there is None:
+            return Placed(document, "new", where)
+        return Placed(document, "unchanged" if there == document.body else "changed", where)
 
     def _take_turn(self, root: int) -> None:
         """Lock the folder until its descriptor is closed, by us or by the end of the process.
@@ -96,23 +129,23 @@ class DirectoryPublisher:
             hint=f"see who it is with: fuser -v {self._root}",
         )
 
-    def _in_place(self, root: int, document: Document) -> bool:
-        """Whether the file there says just this already. Refuses to go on where there is no plain file."""
+    def _found(self, root: int, path: str) -> bytes | None:
+        """What the file there says; None if there is none. Refuses to go on where there is no plain file."""
         try:
-            with _folder_of(root, document, self._root) as folder:
-                name = _parts(document)[-1]
-                self._refuse_all_but_files(os.lstat(name, dir_fd=folder), document)
+            with _folder_of(root, path, self._root) as folder:
+                name = path.rpartition("/")[2]
+                self._refuse_all_but_files(os.lstat(name, dir_fd=folder), path)
                 there = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
                 with os.fdopen(there, "rb") as file:
-                    return file.read(len(document.body) + 1) == document.body
-        except (FileNotFoundError, PermissionError):
-            return False
+                    return file.read(_LARGEST)
+        except FileNotFoundError:
+            return None
 
-    def _refuse_all_but_files(self, found: os.stat_result, document: Document) -> None:
+    def _refuse_all_but_files(self, found: os.stat_result, path: str) -> None:
         if not stat.S_ISREG(found.st_mode):
             kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no plain file"
             raise PublishingFailed(
-                f"{self._root / document.path} is {kind}, so it is not replaced",
+                f"{self._root / path} is {kind}, so it is not replaced",
                 hint="remove it if nobody needs it, and publish again",
             )
 
@@ -121,8 +154,8 @@ class DirectoryPublisher:
         staged: list[_Staged] = []
         try:
             for document in documents:
-                folders.append(_make_folder_of(root, document, self._root))
-                name = _parts(document)[-1]
+                folders.append(_walk(root, document.path, self._root, making=True))
+                name = document.path.rpartition("/")[2]
                 staged.append(_Staged(folders[-1], f".{name}.new", name))
                 _write(staged[-1], document.body)
             while staged:
@@ -136,14 +169,6 @@ class DirectoryPublisher:
                     os.unlink(left.waiting_as, dir_fd=left.folder)
             for folder in folders:
                 os.close(folder)
-
-
-def _parts(document: Document) -> list[str]:
-    """The names on the way to a document; none of them may lead out of the root."""
-    parts = document.path.split("/")
-    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise PublishingFailed(f"{document.path!r} is no path below the issuer's URL", hint="this is a bug in rolecall")
-    return parts
 
 
 @contextmanager
@@ -160,27 +185,22 @@ def _opened(root: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _folder_of(root: int, document: Document, shown_as: Path) -> Iterator[int]:
+def _folder_of(root: int, path: str, shown_as: Path) -> Iterator[int]:
     """The folder of a document, if it is there."""
-    folder = _walk(root, document, shown_as, making=False)
+    folder = _walk(root, path, shown_as, making=False)
     try:
         yield folder
     finally:
         os.close(folder)
 
 
-def _make_folder_of(root: int, document: Document, shown_as: Path) -> int:
-    """The folder of a document, made where it is missing."""
-    return _walk(root, document, shown_as, making=True)
-
-
-def _walk(root: int, document: Document, shown_as: Path, *, making: bool) -> int:
+def _walk(root: int, path: str, shown_as: Path, *, making: bool) -> int:
     """Open the folder of a document, going down from the root and never through a link.
 
     Whoever may write to a web server's folder must not thereby choose where we write.
     """
     here = os.dup(root)
-    for part in _parts(document)[:-1]:
+    for part in path.split("/")[:-1]:
         shown_as /= part
         try:
             made = making and _made(part, within=here)
