@@ -68,6 +68,12 @@ class PublishingFailed(AgentError):
     """The operator's turn: the issuer's documents could not be put where the world reads them."""
 
 
+class IssuerUnreadable(AgentError):
+    """The operator's turn, or the network's: the issuer's documents cannot be read through its public URL."""
+
+    retryable = True
+
+
 class ListenerUnavailable(AgentError):
     """The operator's turn: an address we should listen on is taken or not ours."""
 

@@ -1,6 +1,6 @@
 """Who holds the private key?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,6 +25,15 @@ class PublicKey:
     jwk: Mapping[str, str]
 
 
+def kind_of(key: PublicKey) -> Kind:
+    """The kind of a key, to make another of it; RSA of an odd size counts as the next larger one."""
+    curves: Mapping[str, Kind] = {"P-256": "ec-p256", "P-384": "ec-p384", "P-521": "ec-p521"}
+    if key.jwk["kty"] == "EC":
+        return curves[key.jwk["crv"]]
+    bits = len(key.jwk["n"]) * 6  # base64url without padding: six bits a character
+    return "rsa-2048" if bits < 2100 else "rsa-3072" if bits < 3100 else "rsa-4096"
+
+
 class SigningKey(Protocol):
     """A private key that signs; where it lives is its own affair."""
 
@@ -38,4 +47,45 @@ class SigningKey(Protocol):
 
         Raises KeyUnavailable, and nothing else.
         """
+        ...
+
+
+class Custodian(Protocol):
+    """A place that keeps private keys, each under a name that stays its own: a file, a label, a handle, a version."""
+
+    @property
+    def kind(self) -> str:
+        """What `key.custodian` calls it."""
+        ...
+
+    async def names(self) -> Sequence[str]:
+        """The keys that the configuration speaks of, which are there whether or not any rotation has made more.
+
+        Raises KeyUnavailable, and ConfigurationError where a name fits several keys.
+        """
+        ...
+
+    async def open(self, name: str) -> SigningKey:
+        """The key of that name, once it has been seen to sign what its public half verifies.
+
+        Raises KeyUnavailable, and ConfigurationError for a setting that does not fit the key.
+        """
+        ...
+
+    async def make(self, kind: Kind) -> str:
+        """Make a key; its name, under which it is there whatever happens from now on.
+
+        Raises ConfigurationError where keys are not ours to make or not of this kind, KeyUnavailable where it failed.
+        """
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Destroy a key that `make` made and that no token in use was signed with; nothing if it is gone.
+
+        Raises KeyUnavailable, or ConfigurationError where keys are not ours to destroy.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and sessions; keys that were opened sign no more."""
         ...

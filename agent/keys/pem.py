@@ -16,10 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x448, x25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -29,21 +27,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from agent import jose
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys import Algorithm, Kind, PublicKey
+from agent.keys.halves import CHALLENGE, WHAT_FITS, described, digest, fit, made_by, raw_signature
 from agent.secret import Secret
 
 _Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
-_HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
-#: RFC 7518 §3.4: each curve has one algorithm. OpenSSL's name → (JWS algorithm, JWK crv, bytes of a coordinate).
-_CURVES: Final[dict[str, tuple[Algorithm, str, int]]] = {
-    "secp256r1": ("ES256", "P-256", 32),
-    "secp384r1": ("ES384", "P-384", 48),
-    "secp521r1": ("ES512", "P-521", 66),
-}
-_RSA_ALGORITHMS: Final[tuple[Algorithm, ...]] = ("RS256", "RS384", "RS512")
 _GENERATED_CURVES: Final = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1(), "ec-p521": ec.SECP521R1()}
 
 _LARGEST_KEY_FILE = 64 * 1024  # an encrypted RSA-4096 key and a chain of certificates beside it take about 10 kB
@@ -58,14 +48,6 @@ _OTHER_LABELS: Final = {
     "CERTIFICATE": ("a certificate", "give the private key that belongs to it"),
     "OPENSSH PRIVATE KEY": ("a key in the OpenSSH format", "convert a copy with: ssh-keygen -p -m PKCS8 -f COPY"),
 }
-_WHAT_FITS = "use RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521: rolecall keys new"
-_UNFIT: Final = (
-    (ed25519.Ed25519PrivateKey, "an Ed25519"),
-    (ed448.Ed448PrivateKey, "an Ed448"),
-    (x25519.X25519PrivateKey, "an X25519"),
-    (x448.X448PrivateKey, "an X448"),
-    (dsa.DSAPrivateKey, "a DSA"),
-)
 
 
 class PemKey:
@@ -73,11 +55,10 @@ class PemKey:
 
     __slots__ = ("_private", "_public")
 
-    def __init__(self, private: _Private, algorithm: Algorithm) -> None:
-        """Take a key and an algorithm that fits it; `read` and `parse` are where they are checked."""
+    def __init__(self, private: _Private, public: PublicKey) -> None:
+        """Take both halves; `read` and `parse` are where they are checked."""
         self._private = private
-        jwk = _jwk(private)
-        self._public = PublicKey(kid=jose.thumbprint(jwk), algorithm=algorithm, jwk=jwk)
+        self._public = public
 
     @classmethod
     def read(
@@ -105,7 +86,7 @@ class PemKey:
     ) -> "PemKey":
         """Take the key out of PEM text; `origin` names it in errors, which are those of `read`."""
         private = _decode(_private_block(pem, origin), origin, passphrase)
-        key = cls(private, _choose(private, algorithm, origin))
+        key = cls(private, described(private.public_key(), algorithm, origin))
         key._prove(origin)
         return key
 
@@ -123,33 +104,22 @@ class PemKey:
         return f"PemKey({self._public.kid}, {self._public.algorithm})"
 
     def _sign(self, message: bytes) -> bytes:
-        algorithm = _HASHES[self._public.algorithm[2:]]
+        algorithm = digest(self._public.algorithm)
         try:
             if isinstance(self._private, rsa.RSAPrivateKey):
                 return self._private.sign(message, padding.PKCS1v15(), algorithm)
-            r, s = decode_dss_signature(self._private.sign(message, ec.ECDSA(algorithm)))
+            return raw_signature(self._private.sign(message, ec.ECDSA(algorithm)), self._public.algorithm)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeyUnavailable(
                 f"the key {self._public.kid} cannot sign with {self._public.algorithm} on this machine",
                 hint="see whether the system's cryptographic policy (FIPS mode) forbids it",
             ) from error
-        size = _CURVES[self._private.curve.name][2]
-        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
     def _prove(self, origin: str) -> None:
         """Sign and verify once, so that a key whose halves do not match is found now and not by AWS."""
-        message = b"does this key fit itself?"
-        signature = self._sign(message)
-        algorithm = _HASHES[self._public.algorithm[2:]]
-        try:
-            if isinstance(self._private, rsa.RSAPrivateKey):
-                self._private.public_key().verify(signature, message, padding.PKCS1v15(), algorithm)
-            else:
-                half = len(signature) // 2
-                der = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
-                self._private.public_key().verify(der, message, ec.ECDSA(algorithm))
-        except InvalidSignature as error:
-            raise _damaged(origin) from error
+        signature = self._sign(CHALLENGE)
+        if not made_by(self._private.public_key(), self._public.algorithm, CHALLENGE, signature):
+            raise _damaged(origin)
 
 
 def generate(kind: Kind, *, passphrase: Secret | None = None) -> bytes:
@@ -315,7 +285,7 @@ def _decode(block: Secret, origin: str, passphrase: Secret | None) -> _Private:
             block.reveal().encode("latin-1"), passphrase.reveal().encode() if passphrase else None
         )
     except UnsupportedAlgorithm as error:
-        raise KeyUnavailable(f"{origin} holds a key of a kind that AWS STS does not take", hint=_WHAT_FITS) from error
+        raise KeyUnavailable(f"{origin} holds a key of a kind that AWS STS does not take", hint=WHAT_FITS) from error
     except (ValueError, TypeError) as error:
         if encrypted:
             raise KeyUnavailable(
@@ -323,51 +293,20 @@ def _decode(block: Secret, origin: str, passphrase: Secret | None) -> _Private:
                 hint="try the passphrase by hand with: openssl pkey -noout -in FILE",
             ) from error
         raise _damaged(origin) from error
-    return _fit(private, origin)
+    fit(_public_half(private), origin)
+    assert isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)  # it is what fits
+    return private
 
 
-def _fit(private: object, origin: str) -> _Private:
-    if isinstance(private, rsa.RSAPrivateKey):
-        if 2048 <= private.key_size <= 4096:
-            return private
-        raise KeyUnavailable(f"{origin} holds an RSA key of {private.key_size} bits, not 2048 to 4096", hint=_WHAT_FITS)
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        if private.curve.name in _CURVES:
-            return private
-        raise KeyUnavailable(
-            f"{origin} holds an EC key on {private.curve.name}, a curve that AWS STS does not take", hint=_WHAT_FITS
-        )
-    named = next((name for kind, name in _UNFIT if isinstance(private, kind)), "another kind of")
-    raise KeyUnavailable(f"{origin} holds {named} key, which AWS STS does not take", hint=_WHAT_FITS)
-
-
-def _choose(private: _Private, wanted: Algorithm | None, origin: str) -> Algorithm:
-    fitting = _RSA_ALGORITHMS
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        fitting = (_CURVES[private.curve.name][0],)
-    if wanted is None:
-        return fitting[0]
-    if wanted not in fitting:
-        raise ConfigurationError(
-            f"the private key in {origin} cannot sign with {wanted}", hint=f"it can sign with {', '.join(fitting)}"
-        )
-    return wanted
+def _public_half(private: object) -> object:
+    half = getattr(private, "public_key", None)
+    return half() if half else None
 
 
 def _damaged(origin: str) -> KeyUnavailable:
     return KeyUnavailable(
         f"the private key in {origin} is damaged or cut off", hint="copy the file again, or restore it from a backup"
     )
-
-
-def _jwk(private: _Private) -> dict[str, str]:
-    """RFC 7518 §6.2.1 and §6.3.1: coordinates in full length, numbers in no more bytes than they need."""
-    if isinstance(private, rsa.RSAPrivateKey):
-        modulus = private.public_key().public_numbers()
-        return {"kty": "RSA", "n": jose.b64url_uint(modulus.n), "e": jose.b64url_uint(modulus.e)}
-    point = private.public_key().public_numbers()
-    _, crv, size = _CURVES[private.curve.name]
-    return {"kty": "EC", "crv": crv, "x": jose.b64url_uint(point.x, size), "y": jose.b64url_uint(point.y, size)}
 
 
 def _write_private(path: Path, data: bytes) -> None:

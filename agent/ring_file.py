@@ -1,0 +1,259 @@
+"""Where does the ring of keys outlive us?
+
+In one small file, replaced whole, so that a process that is killed at any moment leaves the ring before its step or
+the ring after it. The daemon and the commands take turns at changing it, by a lock that ends with the process; and
+one daemon alone works by it, by another.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import instant
+from agent.errors import KeyUnavailable
+from agent.jose import thumbprint
+from agent.keys import PublicKey
+from agent.ring import Forgotten, Held, Member, Ring
+
+NAME: Final = "ring.json"
+_VERSION: Final = 1
+#: A ring has a handful of keys; more than this is no ring of ours.
+_LARGEST: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a ring was written: by the wall clock, and by the steady clock of one boot of the machine (seconds)."""
+
+    wall: datetime
+    boot: str
+    steady: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A ring as it was written."""
+
+    ring: Ring
+    at: Moment
+    #: When the issuer was last looked at; None if it never was.
+    looked: Moment | None
+
+
+class RingFile:
+    """The file of a host's ring, in a directory that is the agent's own."""
+
+    def __init__(self, directory: Path) -> None:
+        """Touch nothing yet."""
+        self.path = directory / NAME
+        self._directory = directory
+
+    def read(self) -> Saved | None:
+        """The ring as it stands; None if there is none yet. Raises KeyUnavailable."""
+        try:
+            with self.path.open("rb") as file:
+                text = file.read(_LARGEST)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._failed("read", error) from error
+        try:
+            return _saved(json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise KeyUnavailable(
+                f"the ring of keys in {self.path} is damaged, so nobody can tell which key may sign",
+                hint="restore it from a backup; without one, move it away and name the key that signs by key.file",
+            ) from error
+
+    def write(self, saved: Saved) -> None:
+        """Replace what is there, whole and on the disk. Raises KeyUnavailable."""
+        draft = self.path.with_name(f".{NAME}.{secrets.token_hex(4)}")
+        try:
+            try:
+                self._write_draft(draft, json.dumps(_written(saved), indent=1).encode())
+                draft.replace(self.path)
+            finally:
+                with suppress(FileNotFoundError):
+                    draft.unlink()
+            _sync(self._directory)
+        except OSError as error:
+            raise self._failed("written", error) from error
+
+    def version(self) -> object:
+        """Something that is another whenever another ring has been written; None if there is none."""
+        try:
+            facts = self.path.stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only one that changes the ring, while this lasts; others wait. Blocks. Raises KeyUnavailable."""
+        with self._locked(".ring.lock", fcntl.LOCK_EX):
+            yield
+
+    @contextmanager
+    def ours(self) -> Iterator[None]:
+        """Be the only agent that works by this ring. Raises KeyUnavailable, with the process id of another one."""
+        with ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(self._locked(".agent.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise KeyUnavailable(
+                    f"another agent{self._other()} works with the keys in {self._directory}",
+                    hint="stop one of them, or give each its own rotation.state and its own keys",
+                ) from error
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+
+    def in_use(self) -> bool:
+        """Whether an agent works by this ring now."""
+        with suppress(BlockingIOError, KeyUnavailable), self._locked(".agent.lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
+            return False
+        return (self._directory / ".agent.lock").exists()
+
+    def _other(self) -> str:
+        with suppress(OSError, ValueError):
+            return f" (process {int((self._directory / '.agent.lock').read_text())})"
+        return ""
+
+    @contextmanager
+    def _locked(self, name: str, how: int) -> Iterator[int]:
+        """Hold a lock. Raises BlockingIOError where it is not to wait, KeyUnavailable."""
+        try:
+            descriptor = os.open(self._directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self._failed("written", error) from error
+        try:
+            _as_the_directory(descriptor, self._directory)
+            fcntl.flock(descriptor, how)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _write_draft(self, draft: Path, text: bytes) -> None:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            _as_the_directory(descriptor, self._directory)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+
+    def _failed(self, done: str, error: OSError) -> KeyUnavailable:
+        hint = "give the directory to the user that the agent runs as, or name another one in rotation.state"
+        if error.errno == errno.ENOSPC:
+            hint = "make room on that file system; the ring before this step is still there"
+        return KeyUnavailable(
+            f"the ring of keys in {self._directory} cannot be {done}: {(error.strerror or str(error)).lower()}",
+            hint=hint,
+        )
+
+
+def _as_the_directory(descriptor: int, directory: Path) -> None:
+    """Give a file that root has made to whom the directory is: commands run as root, the agent does not."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        if (owner.st_uid, owner.st_gid) != (0, 0):
+            facts = os.fstat(descriptor)
+            if stat.S_ISREG(facts.st_mode):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- as JSON
+
+
+def _written(saved: Saved) -> dict[str, object]:
+    ring = saved.ring
+    return {
+        "version": _VERSION,
+        "written": _moment(saved.at),
+        "looked": None if saved.looked is None else _moment(saved.looked),
+        "ordered": ring.ordered,
+        "keys": [
+            {
+                "kid": member.public.kid,
+                "algorithm": member.public.algorithm,
+                "jwk": dict(member.public.jwk),
+                "held": _held(member.held),
+                "state": member.state,
+                "since": instant(member.since),
+                "counted": member.counted.total_seconds(),
+                "seen": member.seen,
+            }
+            for member in ring.members
+        ],
+        "forgotten": [
+            {"kid": key.kid, "held": None if key.held is None else _held(key.held), "shown": key.shown}
+            for key in ring.forgotten
+        ],
+    }
+
+
+def _moment(moment: Moment) -> dict[str, object]:
+    return {"at": instant(moment.wall), "boot": moment.boot, "steady": moment.steady}
+
+
+def _held(held: Held) -> dict[str, object]:
+    return {"custodian": held.custodian, "name": held.name, "ours": held.ours}
+
+
+def _saved(value: Mapping[str, Any]) -> Saved:  # JSON: whatever is wrong with it is raised by taking it apart
+    if value["version"] != _VERSION:
+        raise ValueError("a ring of another version")
+    ordered = value["ordered"]
+    if ordered not in (None, "rotate", "emergency"):
+        raise ValueError("an order that is none")
+    members = tuple(_member(key) for key in value["keys"])
+    forgotten = tuple(
+        Forgotten(str(key["kid"]), None if key["held"] is None else _read_held(key["held"]), bool(key["shown"]))
+        for key in value["forgotten"]
+    )
+    looked = value["looked"]
+    return Saved(Ring(members, forgotten, ordered), _read_moment(value["written"]), looked and _read_moment(looked))
+
+
+def _member(key: Mapping[str, Any]) -> Member:
+    public = PublicKey(str(key["kid"]), key["algorithm"], {str(n): str(v) for n, v in key["jwk"].items()})
+    if public.kid != thumbprint(public.jwk):
+        raise ValueError("a key under the name of another")
+    if key["state"] not in ("announced", "signing", "retired"):
+        raise ValueError("a state that is none")
+    return Member(
+        public,
+        _read_held(key["held"]),
+        key["state"],
+        _instant(key["since"]),
+        timedelta(seconds=float(key["counted"])),
+        bool(key["seen"]),
+    )
+
+
+def _read_held(held: Mapping[str, Any]) -> Held:
+    return Held(str(held["custodian"]), str(held["name"]), bool(held["ours"]))
+
+
+def _read_moment(moment: Mapping[str, Any]) -> Moment:
+    return Moment(_instant(moment["at"]), str(moment["boot"]), float(moment["steady"]))
+
+
+def _instant(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

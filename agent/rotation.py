@@ -1,0 +1,388 @@
+"""How do we walk from one signing key to the next, and never break a token?
+
+Announce, wait until the world has seen it for long enough, let it sign, keep the old one shown, forget it. Which step
+may be taken is decided by `agent.ring` alone; here it is done, one step at a time. The ring is written before the world
+is told, and the key that is to sign is at hand before the ring says that it signs: whoever kills us at any moment finds
+a whole ring, from which the next start goes on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from agent.clock import Clock
+from agent.custody import Custody
+from agent.errors import AgentError, ConfigurationError, KeyUnavailable
+from agent.events import (
+    ClockWentBack,
+    IssuerCrowded,
+    IssuerSeen,
+    KeyAnnounced,
+    KeyForgotten,
+    KeyPromoted,
+    KeyReady,
+    Report,
+    RotationStuck,
+    RotationWell,
+    SitePublished,
+)
+from agent.keys import PublicKey, SigningKey, kind_of
+from agent.publishing import Jwk, Publisher, Sight, Sighting
+from agent.publishing.discovery import MANY_KEYS, crowding, published
+from agent.ring import Forgotten, Order, Ring, Rules
+from agent.ring_file import Moment, RingFile, Saved
+
+#: How often it is seen whether somebody else has changed the ring, or a time is up. Seconds.
+PACE: Final = 5.0
+#: How long to wait after a step that failed: where somebody may wait for us, and where nobody does.
+_SOON: Final = timedelta(seconds=15)
+_LATER: Final = timedelta(minutes=5)
+#: How often the issuer is looked at while no key waits for it, and what has been counted is written down.
+_IDLE: Final = timedelta(hours=1)
+#: A wall clock that is behind what was written by more than this has been set back; less is drift.
+_BACK: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The issuer's site.
+
+    Attributes:
+        publisher: where we publish; None where somebody else does.
+        sight: how the world sees it; None where there is no looking.
+        shown: how a key is shown, with or without certificates.
+        check: how often to look while a key waits to be seen.
+    """
+
+    publisher: Publisher | None
+    sight: Sight | None
+    shown: Callable[[PublicKey], Jwk] = published
+    check: timedelta = timedelta(minutes=10)
+
+
+class Rotation:
+    """The keys of this host, and the one that signs now."""
+
+    def __init__(
+        self,
+        custody: Custody,
+        site: Site,
+        rules: Rules,
+        *,
+        file: RingFile | None,
+        clock: Clock,
+        boot: str,
+        report: Report,
+    ) -> None:
+        """Open nothing yet.
+
+        `file` None keeps the ring in memory alone, for a host whose key never changes. `boot` tells one run of the
+        machine, and so of its steady clock, from another.
+        """
+        self._custody = custody
+        self._site = site
+        self._rules = rules
+        self._file = file
+        self._clock = clock
+        self._boot = boot
+        self._report = report
+        self._saved: Saved | None = None
+        self._version: object = None
+        self._signer: SigningKey | None = None
+        self._absence = KeyUnavailable("the signing key has not been opened yet", hint="wait a moment")
+        self._placed: tuple[object, ...] | None = None
+        self._published: Mapping[str, bool] = {}
+        #: By the steady clock, in seconds: when a step that failed, or that has its times, is taken again.
+        self._pauses: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
+        self._moved = ""
+
+    # --- what others ask
+
+    def signer(self) -> SigningKey:
+        """The key that signs now. Raises KeyUnavailable while it cannot be had."""
+        if self._signer is None:
+            raise self._absence
+        return self._signer
+
+    @property
+    def ring(self) -> Ring | None:
+        """The ring as it stands, with the time that has passed; None until there is one."""
+        return None if self._saved is None else self._caught_up(self._saved).ring
+
+    @property
+    def rules(self) -> Rules:
+        """How long each stage takes."""
+        return self._rules
+
+    @property
+    def published(self) -> Mapping[str, bool]:
+        """By kid, whether the latest look at the issuer showed the key; empty until there was one."""
+        return self._published
+
+    @property
+    def looked_at(self) -> Moment | None:
+        """When the issuer was last read; None if it never was."""
+        return None if self._saved is None else self._saved.looked
+
+    # --- the daemon's part
+
+    async def start(self) -> None:
+        """Have the ring, and the key that signs. Raises KeyUnavailable or ConfigurationError.
+
+        After KeyUnavailable `keep_turning` goes on trying: it may be a device that is not there yet.
+        """
+        try:
+            await self._have_key()
+        except KeyUnavailable as error:
+            self._absence = error
+            raise
+
+    async def keep_turning(self) -> NoReturn:
+        """Take every step when its time has come, for ever. What fails is reported and tried again."""
+        while True:
+            await self.turn()
+            await self._clock.sleep(PACE)
+
+    async def turn(self) -> None:
+        """Take the steps whose time has come."""
+        await self._tried("key", self._have_key, _SOON)
+        if self._saved is None:
+            return
+        await self._tried("successor", self._announce_if_due, _LATER)
+        await self._tried("promotion", self._promote_if_ripe, _SOON)
+        await self._tried("forgetting", self._forget_if_over, _SOON)
+        await self._tried("publishing", self._publish_if_changed, _LATER)
+        await self._tried("issuer", self._look, self._site.check)
+        await self._tried("destroying", self._destroy, _LATER)
+        await self._tried("state", self._write, _LATER)
+
+    # --- what an operator asks
+
+    async def order(self, what: Order) -> None:
+        """Have another key, on the next turn; for an emergency, one that signs at once. Raises KeyUnavailable."""
+        self._needs_a_file()
+        await self._change(lambda ring: ring.order(what))
+
+    async def take_back(self, kid: str) -> None:
+        """Let go of a key that is announced, or retired for long enough. Raises ConfigurationError, KeyUnavailable."""
+        self._needs_a_file()
+        await self._change(lambda ring: ring.take_back(kid))
+        self._report(KeyForgotten(kid, "taken back"))
+
+    def _needs_a_file(self) -> None:
+        if self._file is None:
+            raise ConfigurationError(
+                "there is nowhere to keep the ring of keys, and without it no key can follow another",
+                hint='name a directory of the agent\'s own: [rotation] with state = "/var/lib/rolecall"',
+            )
+
+    # --- steps
+
+    async def _have_key(self) -> None:
+        """Have the ring as it was written last, or found it; and the key that signs at hand, or none."""
+        await self._load()
+        if self._saved is None:
+            key, held = await self._custody.first()
+            self._saved = Saved(Ring.founded(key.public, held, self._clock.now()), self._moment(), None)
+            self._have(key)
+        member = self._ring().signing
+        if self._signer is not None and self._signer.public.kid == member.public.kid:
+            return
+        if self._signer is not None:  # somebody else has let another key sign, and may well know why
+            self._signer = None
+            self._absence = KeyUnavailable(f"the key {member.public.kid}, which signs now, is just being opened")
+        self._have(await self._custody.open(member))
+
+    async def _load(self) -> None:
+        if self._file is None:
+            return
+        version = await asyncio.to_thread(self._file.version)
+        if version is None or version == self._version:
+            return
+        saved = await asyncio.to_thread(self._file.read)
+        if saved is not None:
+            self._notice_clock(saved)
+            self._saved, self._version = saved, version
+            self._pauses.clear()
+
+    def _have(self, key: SigningKey) -> None:
+        self._signer = key
+        self._report(KeyReady(key.public.kid, key.public.algorithm))
+
+    async def _announce_if_due(self) -> None:
+        if self._ring().announced is None and (self._ring().due(self._rules) or not await self._is_moved()):
+            await self._announce()
+        if self._ring().ordered == "emergency":
+            await self._replace_at_once()
+
+    async def _announce(self) -> None:
+        self._needs_a_file()
+        key, held = await self._custody.make(self._rules.kind or kind_of(self._ring().signing.public))
+        try:
+            await self._change(lambda ring: ring.announce(key.public, held, self._clock.now()))
+        except AgentError:
+            if held.ours:  # or there would be one more after each try
+                with suppress(AgentError):
+                    await self._custody.destroy(key.public.kid, held)
+            raise
+        self._report(KeyAnnounced(key.public.kid, self._rules.announce))
+        self._pauses.clear()
+
+    async def _is_moved(self) -> bool:
+        """Whether the key that signs is where keys are to be; once it is, it stays there."""
+        member = self._ring().signing
+        if self._moved != member.public.kid and await self._custody.moved(member):
+            self._moved = member.public.kid
+        return self._moved == member.public.kid
+
+    async def _replace_at_once(self) -> None:
+        """Obey: the key that signs is stolen, and the operator was told what this breaks."""
+        announced, stolen = self._ring().announced, self._ring().signing.public.kid
+        assert announced is not None
+        key = await self._custody.open(announced)
+        await self._change(lambda ring: ring.replace_at_once(self._clock.now()))
+        self._have(key)
+        self._report(KeyPromoted(key.public.kid, stolen))
+        self._report(KeyForgotten(stolen, "stolen"))
+        self._pauses.clear()
+
+    async def _promote_if_ripe(self) -> None:
+        ripe, before = self._ring().ripe(self._rules), self._ring().signing.public.kid
+        if ripe is None:
+            return
+        key = await self._custody.open(ripe)  # that it can sign is seen before it has to
+        await self._change(lambda ring: ring.promote(self._rules, self._clock.now()))
+        self._have(key)
+        self._report(KeyPromoted(ripe.public.kid, before))
+
+    async def _forget_if_over(self) -> None:
+        over = [member.public.kid for member in self._ring().retired if member.counted >= self._rules.keep]
+        if not over:
+            return
+        await self._change(lambda ring: ring.forget(self._rules))
+        for kid in over:
+            self._report(KeyForgotten(kid, "retired"))
+        self._pauses.clear()
+
+    async def _publish_if_changed(self) -> None:
+        ring = self._ring()
+        wanted = tuple(self._site.shown(key) for key in ring.shown), ring.withdrawn
+        if self._site.publisher is None or wanted == self._placed:
+            return
+        placed = await self._site.publisher.publish(*wanted)
+        self._placed = wanted
+        self._report(SitePublished(tuple((one.where, one.state) for one in placed)))
+
+    async def _look(self) -> None:
+        """Look at the issuer as the world sees it, and again after a while."""
+        if self._site.sight is None:
+            return
+        sighting = await self._site.sight.look()
+        ring = self._ring()
+        self._pause("issuer", self._site.check if ring.announced is not None else max(self._site.check, _IDLE))
+        seen = {key.kid for key in ring.shown if _is_shown(key, sighting)}
+        self._published = {key.kid: key.kid in seen for key in ring.shown}
+        self._report(IssuerSeen(ring.signing.public.kid in seen, tuple(self._published), tuple(sorted(seen))))
+        for kind, count in crowding(tuple(sighting.keys.values())).items():
+            if count >= MANY_KEYS:
+                self._report(IssuerCrowded(kind, count))
+        if len(seen) < len(ring.shown):  # what we have published is not there, or not any more
+            self._placed = None
+        still = {kid for kid in ring.withdrawn if kid in sighting.keys}
+        since = self._since_look()
+        await self._rewrite(lambda now: replace(now, ring=now.ring.looked(seen | still, since), looked=now.at))
+
+    async def _destroy(self) -> None:
+        """Destroy the private halves of forgotten keys."""
+        for key in self._ring().forgotten:
+            if key.held is not None:
+                with suppress(ConfigurationError):  # not ours to destroy, after all
+                    await self._custody.destroy(key.kid, key.held)
+                await self._change(_destroyed(key))
+
+    async def _write(self) -> None:
+        """Write down from time to time what has been counted."""
+        if self._file is not None:
+            await self._change(lambda ring: ring)
+
+    # --- changing the ring
+
+    async def _change(self, step: Callable[[Ring], Ring]) -> None:
+        """Take a step from the ring as it stands, and have it written before anybody acts on it."""
+        await self._rewrite(lambda saved: replace(saved, ring=step(saved.ring)))
+
+    async def _rewrite(self, change: Callable[[Saved], Saved]) -> None:
+        self._pause("state", _IDLE)
+        await asyncio.to_thread(self._rewritten, change)
+
+    def _rewritten(self, change: Callable[[Saved], Saved]) -> None:
+        assert self._saved is not None
+        with nullcontext() if self._file is None else self._file.turn():
+            there = None if self._file is None else self._file.read()
+            saved = change(self._caught_up(there or self._saved))
+            if self._file is not None:
+                self._file.write(saved)
+                self._version = self._file.version()
+            self._saved = saved
+
+    def _ring(self) -> Ring:
+        assert self._saved is not None
+        return self._caught_up(self._saved).ring
+
+    def _caught_up(self, saved: Saved) -> Saved:
+        """The ring now: with the time that has passed since it was written, as far as one clock has counted it."""
+        now = self._moment()
+        passed = now.steady - saved.at.steady if now.boot == saved.at.boot else 0.0
+        return replace(saved, ring=saved.ring.passed(timedelta(seconds=max(passed, 0.0))), at=now)
+
+    def _since_look(self) -> timedelta | None:
+        looked, now = self.looked_at, self._moment()
+        if looked is None or looked.boot != now.boot:
+            return None
+        return timedelta(seconds=max(now.steady - looked.steady, 0.0))
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now(), self._boot, self._clock.steady())
+
+    def _pause(self, step: str, span: timedelta) -> None:
+        self._pauses[step] = self._clock.steady() + span.total_seconds()
+
+    # --- telling
+
+    async def _tried(self, step: str, taken: Callable[[], Awaitable[None]], again: timedelta) -> None:
+        """Take a step; what keeps us from it is told once, and once more when it is over."""
+        if self._clock.steady() < self._pauses.get(step, 0.0):
+            return
+        self._pauses.pop(step, None)
+        try:
+            await taken()
+        except AgentError as error:
+            self._pause(step, again)
+            if step == "key" and isinstance(error, KeyUnavailable):
+                self._absence = error
+            if self._troubles.get(step) != error.what:
+                self._troubles[step] = error.what
+                self._report(RotationStuck(step, error))
+        else:
+            if self._troubles.pop(step, None) is not None:
+                self._report(RotationWell(step))
+
+    def _notice_clock(self, saved: Saved) -> None:
+        """A clock that was set back is no reason to wait or to hurry, but somebody should know."""
+        behind = saved.at.wall - self._clock.now()
+        if behind > _BACK:
+            self._report(ClockWentBack(behind))
+
+
+def _is_shown(key: PublicKey, sighting: Sighting) -> bool:
+    """Whether the world reads this very key under its kid, and no other that somebody has put there."""
+    there = sighting.keys.get(key.kid)
+    return there is not None and all(there.get(name) == value for name, value in key.jwk.items())
+
+
+def _destroyed(key: Forgotten) -> Callable[[Ring], Ring]:
+    return lambda ring: ring.destroyed(key.kid)

@@ -1,0 +1,27 @@
+"""What may the operator say about how one signing key follows another?"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from agent.keys import Kind
+from agent.settings.section import Section
+from agent.settings.spelling import FilePath, Flag, one_of, span
+
+
+class Rotation(Section):
+    """When a new key is made, how long it is shown before it signs, and how long after.
+
+    `announce` is counted from when the key was first seen through the issuer's public URL, for as long as it is seen
+    there: 2 h 15 min at least, since API Gateway keeps keys for two hours. `keep` must outlast every token and every
+    copy of the key set. `state` is the directory in which the ring of keys is kept.
+    """
+
+    automatic: Flag = True
+    every: Annotated[timedelta, span("1d", "1095d")] = timedelta(days=90)
+    announce: Annotated[timedelta, span("2h15m", "30d")] = timedelta(hours=24)
+    keep: Annotated[timedelta, span("3h5m", "30d")] = timedelta(hours=24)
+    check: Annotated[timedelta, span("1m", "1h")] = timedelta(minutes=10)
+    kind: Annotated[Kind, one_of(Kind)] | None = Field(None, examples=['"rsa-2048"'])
+    state: FilePath | None = Field(None, examples=['"/var/lib/rolecall"'])
