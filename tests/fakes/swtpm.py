@@ -1,0 +1,181 @@
+"""A TPM 2.0 in software, a real swtpm process of its own, and keys in it.
+
+It speaks through a socket in the file system and keeps its state in a directory, so that it can be killed and started
+again as the same TPM. Where swtpm or tpm2_pytss is missing, `requirements` says so.
+"""
+
+import asyncio
+import importlib.util
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import AF_UNIX, socket
+from typing import Final, Self
+
+from agent.keys import Kind, SigningKey
+from tests.fakes.clock import FakeClock
+
+#: What a test that uses this needs, and this machine lacks; empty if nothing.
+MISSING: Final = ", ".join(
+    [name for name in ("swtpm",) if shutil.which(name) is None]
+    + [name for name in ("tpm2_pytss",) if importlib.util.find_spec(name) is None]
+)
+
+_STARTING: Final = 10.0  # seconds; it takes a hundredth of one
+
+
+@dataclass
+class Swtpm:
+    """One TPM; its state outlives its process. Use it with `running`."""
+
+    state: Path
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    @property
+    def socket(self) -> Path:
+        return self.state / "tpm"
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:path={self.socket}"
+
+    def start(self) -> None:
+        """Power on."""
+        assert self.process is None
+        for path in (self.socket, Path(f"{self.socket}.ctrl")):
+            path.unlink(missing_ok=True)
+        command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--flags", "startup-clear"]
+        command += ["--server", f"type=unixio,path={self.socket}"]
+        command += ["--ctrl", f"type=unixio,path={self.socket}.ctrl"]
+        with (self.state / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + _STARTING
+        while not self._listens():
+            assert self.process.poll() is None, (self.state / "log").read_text()
+            assert time.monotonic() < deadline, "swtpm does not listen"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Cut the power."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def freeze(self) -> None:
+        """Let it answer nobody until `thaw`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def _listens(self) -> bool:
+        with socket(AF_UNIX) as probe:
+            try:
+                probe.connect(f"{self.socket}.ctrl")
+            except OSError:
+                return False
+        return self.socket.exists()
+
+
+@contextmanager
+def running() -> Iterator[Swtpm]:
+    """A new TPM, switched on; gone with all it held at the end."""
+    # Not pytest's directory, whose path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="swtpm-") as state:
+        tpm = Swtpm(Path(state))
+        try:
+            tpm.start()
+            yield tpm
+        finally:
+            tpm.kill()
+
+
+@dataclass
+class Bus:
+    """Stands between us and a TPM: hears everything, and answers what it is told to in the TPM's place.
+
+    `refusals` are the numbers to answer a command with, each once, before the TPM is asked again; `commands` are the
+    commands that came, by their codes; `heard` are all bytes that went either way.
+    """
+
+    tpm: Swtpm
+    refusals: dict[int, list[int]] = field(default_factory=dict)
+    commands: list[int] = field(default_factory=list)
+    heard: bytearray = field(default_factory=bytearray)
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:path={self._path}"
+
+    @property
+    def _path(self) -> Path:
+        return self.tpm.state / "bus"
+
+    @asynccontextmanager
+    async def tapped(self) -> AsyncIterator[Self]:
+        """As long as this is open, the TPM can be reached through `tcti`."""
+        async with (
+            await asyncio.start_unix_server(self._commands, self._path),
+            await asyncio.start_unix_server(self._control, f"{self._path}.ctrl"),
+        ):
+            yield self
+
+    async def _commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(self.tpm.socket)
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                command = await _message(reader)
+                code = int.from_bytes(command[6:10])
+                self.commands.append(code)
+                if self.refusals.get(code):
+                    answer = struct.pack(">HII", 0x8001, 10, self.refusals[code].pop(0))
+                else:
+                    back.write(command)
+                    answer = await _message(there)
+                self.heard += command + answer
+                writer.write(answer)
+        back.close()
+        writer.close()
+
+    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(f"{self.tpm.socket}.ctrl")
+        while data := await reader.read(4096):
+            back.write(data)
+            writer.write(await there.read(4096))
+        back.close()
+        writer.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    """A command or an answer: two bytes of tag, four of the length of it all (TPM 2.0 part 1, §18)."""
+    head = await reader.readexactly(6)
+    return head + await reader.readexactly(int.from_bytes(head[2:]) - 6)
+
+
+@asynccontextmanager
+async def signing_keys(*kinds: Kind) -> AsyncIterator[dict[Kind, SigningKey]]:
+    """Opened keys, one of each kind, in a TPM that runs as long as this is open; within half a second.
+
+    Only to be used where MISSING is empty.
+    """
+    from agent.keys.tpm2 import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
+
+    with running() as tpm:
+        keys = tpm.state / "keys"
+        keys.mkdir(mode=0o700)
+        custodian = Tpm2(KeyDirectory(keys), tcti=tpm.tcti, clock=FakeClock())
+        try:
+            yield {kind: await custodian.open(await custodian.make(kind)) for kind in kinds or ("rsa-2048", "ec-p256")}
+        finally:
+            await custodian.close()
+            await asyncio.sleep(0)
