@@ -1,11 +1,9 @@
 """The client for STS: the right host, unsigned, whatever lies around; and nothing that it would not need."""
 
 import asyncio
-import ipaddress
 import json
 import logging
 import os
-import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from agent import __version__
 from agent.clients.aws import SealedSession, StsEndpoint, sts_client
 from agent.credentials.sts import AwsSts, Role
 from agent.errors import ConfigurationError, CredentialsRefused, CredentialsUnavailable
 from agent.secret import Secret
-from tests.fakes.clock import START
+from tests.fakes.certificate import certificate
 from tests.fakes.minted import CANARY_TOKEN
 from tests.fakes.sts_server import ROLE_ARN, Reply, Request, StsServer, granted, http, members
 
@@ -276,30 +269,6 @@ async def test_an_endpoint_that_cannot_be_is_a_mistake_in_the_configuration(endp
     with pytest.raises((ConfigurationError, CredentialsRefused)) as caught:
         await ask(endpoint)
     assert "sts.region" in caught.value.hint
-
-
-def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a self-signed certificate for 127.0.0.1: the PEM of its CA, and a server's context."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a private CA")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(START - timedelta(days=3650))
-        .not_valid_after(START + timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    ca, both = folder / "ca.pem", folder / "server.pem"
-    ca.write_bytes(made.public_bytes(Encoding.PEM))
-    both.write_bytes(ca.read_bytes() + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(both)
-    return ca, context
 
 
 async def test_a_private_ca_is_trusted_when_it_is_named_and_only_then(tmp_path: Path) -> None:
