@@ -1,0 +1,257 @@
+"""How is Vault asked, and what do its answers mean?
+
+Over hvac's adapter and not its Client, which would take an address, a token and certificates from the environment and
+from ~/.vault-token; and over a session that believes neither in proxies nor in a .netrc of the environment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from hvac.adapters import RawAdapter
+
+from agent.errors import KeyUnavailable
+from agent.secret import Secret
+
+#: A redirect that repeats the request as it is; others turn a POST into a GET.
+_REDIRECTS: Final = (307, 308)
+_LONGEST_WORDS: Final = 300
+_SHORTEST_SECRET: Final = 8  # shorter values of a request are not looked for in an answer: they are names and numbers
+
+#: What stands between us and any Vault: status → (what is wrong, what to do).
+_STANDBYS: Final = {
+    472: (
+        "is a standby of a disaster recovery cluster, which serves nobody",
+        "write the address of the active cluster",
+    ),
+    473: (
+        "is a performance standby that does not pass requests on",
+        "write the address of the active node or of a load balancer before the cluster",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where Vault is.
+
+    Attributes:
+        address: https://host:port, without a path of the API.
+        namespace: for Vault Enterprise, HCP and OpenBao.
+        ca_bundle: a PEM file of the certificate authorities that are trusted; None is those that the public web trusts.
+    """
+
+    address: str
+    namespace: str | None = None
+    ca_bundle: Path | None = None
+
+
+class Said(Exception):
+    """Vault has understood the request and says no; what that means, whoever asked knows. Never leaves this package.
+
+    `words` are Vault's own, on one line, and empty where it gives no reason.
+    """
+
+    def __init__(self, status: int, words: str, path: str, capability: str) -> None:
+        super().__init__(f"{status} to {path}: {words}")
+        self.status = status
+        self.words = words
+        self.path = path
+        self.capability = capability
+
+
+class Server:
+    """One Vault; everything here blocks, and is called by one thread at a time."""
+
+    def __init__(self, place: Place, timeout: float) -> None:
+        """Take the place, and the seconds that each connection and each wait for an answer may last."""
+        session = requests.Session()
+        session.trust_env = False
+        # A connection that was left open for the minutes between two signatures is one that a firewall has forgotten.
+        session.headers["Connection"] = "close"
+        session.verify = str(place.ca_bundle) if place.ca_bundle else True
+        self._session = session
+        self._adapter = RawAdapter(
+            base_uri=place.address, token="", session=session, allow_redirects=False, namespace=place.namespace
+        )
+        self._place = place
+        self._timeout = timeout
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, *, token: Secret | None = None
+    ) -> Mapping[str, object]:
+        """The answer's members; none for an answer without content. `path` is one of the API, as in "transit/keys/x".
+
+        Raises KeyUnavailable for what has nothing to do with the question, and Said.
+        """
+        answer = self._sent(method, f"v1/{path}", body, token)
+        if answer.status_code == 204:
+            return {}
+        try:
+            members = answer.json()
+        except ValueError as error:
+            raise self._no_vault(answer) from error
+        if not isinstance(members, dict):
+            raise self._no_vault(answer)
+        if answer.ok:
+            return members
+        words = _words(members, _secrets(body, token))
+        self._check_service(answer.status_code, words)
+        capability = "read" if method == "GET" else "update"
+        raise Said(answer.status_code, words, path, capability)
+
+    def explained(self, said: Said) -> KeyUnavailable:
+        """What an operator should know of a no that nobody else can make sense of."""
+        within = f" in the namespace {self._place.namespace}" if self._place.namespace else ""
+        if said.status == 403:
+            return KeyUnavailable(
+                f"Vault does not allow this token {said.capability} on {said.path}{within}",
+                hint=f'write into its policy: path "{said.path}" {{ capabilities = ["{said.capability}"] }}',
+            )
+        if said.status == 404 and "no handler" in said.words:
+            mount = said.path.split("/keys/")[0].split("/sign/")[0]
+            return KeyUnavailable(
+                f"Vault has no secrets engine at {mount}{within}",
+                hint=f"correct the mount or the namespace, or: vault secrets enable -path={mount} transit",
+            )
+        return KeyUnavailable(
+            f"Vault at {self._place.address} answered {said.status} to {said.path}{within}: {said.words or 'no more'}",
+            hint="these are Vault's own words; its log on the server may say more",
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._session.close()
+
+    def _sent(
+        self, method: str, path: str, body: Mapping[str, object] | None, token: Secret | None
+    ) -> requests.Response:
+        """Send it, and again where Vault says that it is elsewhere on the same server; to no other with our token."""
+        self._adapter.token = token.reveal() if token else ""
+        for _ in range(3):
+            answer = self._received(method, path, body)
+            if answer.status_code not in _REDIRECTS and not answer.is_redirect:
+                return answer
+            there = urljoin(f"{self._place.address}/{path}", answer.headers.get("Location", ""))
+            if answer.status_code not in _REDIRECTS or _origin(there) != _origin(self._place.address):
+                break
+            path = urlsplit(there).path.lstrip("/")
+        raise KeyUnavailable(
+            f"Vault at {self._place.address} redirects to another server or in circles, and the token does not follow",
+            hint="a standby node does so: write the address of the active node, or of a load balancer before them",
+        )
+
+    def _received(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response:
+        address = self._place.address
+        try:
+            return self._adapter.request(method, path, raise_exception=False, json=body, timeout=self._timeout)
+        except requests.exceptions.SSLError as error:
+            raise KeyUnavailable(
+                f"the certificate of Vault at {address} is not trusted by {self._trusted()}, or TLS fails otherwise",
+                hint="name the authority's certificates with ca_bundle, and the host as the certificate names it",
+            ) from error
+        except requests.exceptions.Timeout as error:
+            raise KeyUnavailable(
+                f"Vault at {address} did not answer in time", hint="see whether it is up and reachable from this host"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            raise KeyUnavailable(
+                f"Vault at {address} cannot be reached, or broke off",
+                hint="see whether it is up, whether the address is right, and what a firewall between does",
+            ) from error
+        except OSError as error:  # what requests raises for a bundle that is not there
+            raise KeyUnavailable(
+                f"the certificates in {self._place.ca_bundle} cannot be read", hint="correct ca_bundle: a PEM file"
+            ) from error
+
+    def _trusted(self) -> str:
+        bundle = self._place.ca_bundle
+        return "the authorities of the public web" if bundle is None else f"the certificates in {bundle}"
+
+    def _check_service(self, status: int, words: str) -> None:
+        """Raise what is said of a server that serves nobody now."""
+        address = self._place.address
+        if status == 503:
+            raise self._sealed()
+        if status in _STANDBYS:
+            what, hint = _STANDBYS[status]
+            raise KeyUnavailable(f"Vault at {address} {what}", hint=hint)
+        if status == 429:
+            raise KeyUnavailable(
+                f"Vault at {address} takes no more requests now: {words or 'no reason given'}",
+                hint="it will later; if it comes often, see its rate limit quotas: vault list sys/quotas/rate-limit",
+            )
+        if status in (502, 504):
+            raise KeyUnavailable(
+                f"what stands before Vault at {address} cannot reach it ({status})",
+                hint="see whether Vault is up, and what the load balancer knows of it",
+            )
+
+    def _sealed(self) -> KeyUnavailable:
+        """Vault says that it is sealed also where it has never been initialised; its health tells."""
+        address = self._place.address
+        health = self._received("GET", "v1/sys/health", None).status_code
+        if health == 501:
+            return KeyUnavailable(
+                f"Vault at {address} has not been initialised",
+                hint="initialise it: vault operator init; or correct the address",
+            )
+        if health == 503:
+            return KeyUnavailable(
+                f"Vault at {address} is sealed", hint="unseal it: vault operator unseal; signing goes on by itself then"
+            )
+        return KeyUnavailable(
+            f"Vault at {address} is not available (503)",
+            hint="it may be starting, or changing its leader: wait a little",
+        )
+
+    def _no_vault(self, answer: requests.Response) -> KeyUnavailable:
+        return KeyUnavailable(
+            f"what answers at {self._place.address} is not Vault: {answer.status_code} without Vault's JSON",
+            hint="correct the address: scheme, host and port, with no path; see what a proxy before it does",
+        )
+
+
+def members(answer: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """A member that is an object itself. Raises KeyUnavailable."""
+    inner = answer.get(name)
+    if not isinstance(inner, dict):
+        raise not_understood(f"it has no {name}")
+    return inner
+
+
+def not_understood(why: str) -> KeyUnavailable:
+    """Say of an answer that it is not what the API's documentation promises."""
+    return KeyUnavailable(
+        f"Vault's answer is not to be understood: {why}",
+        hint="see whether the address is Vault's, and the mount that of a Transit engine",
+    )
+
+
+def _words(answer: Mapping[str, object], secrets: tuple[str, ...]) -> str:
+    """What Vault says is wrong, on one line, with nothing in it that we sent as a secret."""
+    errors = answer.get("errors")
+    told = " ".join(str(error) for error in errors) if isinstance(errors, list) else ""
+    for secret in secrets:
+        told = told.replace(secret, "…")
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in told).split())
+    return line[:_LONGEST_WORDS]
+
+
+def _secrets(body: Mapping[str, object] | None, token: Secret | None) -> tuple[str, ...]:
+    sent = [value for value in (body or {}).values() if isinstance(value, str)]
+    if token:
+        sent.append(token.reveal())
+    return tuple(value for value in sent if len(value) >= _SHORTEST_SECRET)
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
