@@ -1,0 +1,239 @@
+"""How long and how many may strangers stay?
+
+Connections over TLS of whoever comes. They are accepted here and not by the loop, so that those still shaking hands
+are counted, too. None waits for another, and none stays for long without asking for something.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, cast
+
+#: The most that the line and the fields of one request may come to, in bytes.
+LARGEST_HEAD: Final = 16_384
+
+#: So many are accepted at a time, so that a herd does not keep others waiting.
+_AT_A_TIME: Final = 32
+
+#: How long to wait, in seconds, when the machine cannot give us another connection.
+_BREATHER: Final = 0.25
+
+#: The answer to a head, or to one that was too long (None), and whether the connection ends with it. Never raises.
+Answer = Callable[[bytes | None], tuple[bytes, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long and how much we put up with; times in seconds.
+
+    `handshake` is for all of it; `head` from the first byte of a request, or from the handshake, to the last of its
+    head; `idle` from an answer to the next request, and for reading that answer; `linger` from our end to theirs.
+    """
+
+    connections: int = 256
+    handshake: float = 10.0
+    head: float = 10.0
+    idle: float = 30.0
+    linger: float = 2.0
+
+
+class Guests:
+    """All who are connected now, oldest first; when there are too many, the oldest gives way."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        answer: Answer,
+        context: Callable[[], ssl.SSLContext],
+        on_bug: Callable[[BaseException], None],
+        limits: Limits,
+    ) -> None:
+        """Accept nobody yet. `context` is asked anew for each connection."""
+        self.answer = answer
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self._listening = listening
+        self._context = context
+        self._on_bug = on_bug
+        self._here: dict[_Guest, asyncio.Task[None]] = {}
+        self._closing = False
+        self._told = False
+        self._empty = asyncio.Event()
+
+    def welcome(self) -> None:
+        """Accept from now on."""
+        self.loop.add_reader(self._listening, self._accept)
+
+    async def farewell(self) -> None:
+        """Accept no more, let what has been written go out, and end all connections."""
+        self._closing = True
+        self.loop.remove_reader(self._listening)
+        self._listening.close()
+        shaking = [task for task in self._here.values() if not task.done()]
+        for guest, task in tuple(self._here.items()):
+            if task in shaking:
+                self._show_out(guest)
+            else:
+                guest.leave()
+        self._empty.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.linger if self._here else 0):
+                await self._empty.wait()
+        for guest in tuple(self._here):
+            self._show_out(guest)
+        if shaking:
+            await asyncio.wait(shaking)
+
+    def gone(self, guest: "_Guest") -> None:
+        """Forget one who is gone."""
+        self._here.pop(guest, None)
+        if not self._here:
+            self._empty.set()
+
+    def _accept(self) -> None:
+        for _ in range(_AT_A_TIME):
+            try:
+                accepted, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            self._told = False
+            accepted.setblocking(False)
+            if len(self._here) >= self.limits.connections:
+                self._show_out(next(iter(self._here)))
+            guest = _Guest(self)
+            # Not a TaskGroup: it would end all connections when one of them fails.
+            self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
+
+    async def _shake_hands(self, accepted: socket.socket, guest: "_Guest") -> None:
+        """Give the connection its transport. Never raises: whoever cannot do that is gone, and nobody else's matter."""
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: guest,
+                accepted,
+                ssl=self._context(),
+                ssl_handshake_timeout=self.limits.handshake,
+                ssl_shutdown_timeout=self.limits.linger,
+            )
+        except (OSError, asyncio.CancelledError):
+            accepted.close()
+            self.gone(guest)
+
+    def _show_out(self, guest: "_Guest") -> None:
+        """End a connection now, in whatever state it is."""
+        task = self._here[guest]
+        self.gone(guest)
+        task.cancel()
+        guest.abort()
+
+    def _pause(self, error: OSError) -> None:
+        """Leave those who wait in the backlog for a moment: this machine cannot give us another connection now."""
+        if self._closing:
+            return
+        if not self._told:
+            self._told = True
+            self._on_bug(error)
+        if self._here:
+            self._show_out(next(iter(self._here)))
+        self.loop.remove_reader(self._listening)
+        self.loop.call_later(_BREATHER, self._resume)
+
+    def _resume(self) -> None:
+        if not self._closing:
+            self.welcome()
+
+
+class _Guest(asyncio.Protocol):
+    """One connection, once hands are shaken."""
+
+    __slots__ = ("_alarm", "_guests", "_leaving", "_reading", "_received", "_transport")
+
+    def __init__(self, guests: Guests) -> None:
+        self._guests = guests
+        self._transport: asyncio.Transport | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._received = bytearray()
+        self._reading = True  # the other end reads its answers
+        self._leaving = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a request."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._wait(self._guests.limits.head)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is whole; the time for a head begins with its first byte, and the next do not prolong it."""
+        if self._leaving:
+            return
+        if not self._received:
+            self._wait(self._guests.limits.head)
+        self._received += data
+        self._go_on()
+
+    def pause_writing(self) -> None:
+        """The other end does not read: take no more of its requests."""
+        self._reading = False
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._reading = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        del exc
+        self._transport = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._guests.gone(self)
+
+    def leave(self) -> None:
+        """Take no more requests, and close once what has been written is on its way."""
+        self._leaving = True
+        self._received.clear()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now, whatever is lost."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _go_on(self) -> None:
+        while self._reading and not self._leaving and self._transport is not None:
+            while self._received.startswith(b"\r\n"):  # RFC 9112 §2.2: an empty line before a request is passed over
+                del self._received[:2]
+            end = self._received.find(b"\r\n\r\n", 0, LARGEST_HEAD) + 4
+            if end < 4 and len(self._received) < LARGEST_HEAD:
+                return
+            head = bytes(self._received[:end]) if end >= 4 else None
+            content, last = self._guests.answer(head)
+            self._transport.write(content)
+            del self._received[: end if head else None]
+            self._wait(self._guests.limits.head if self._received else self._guests.limits.idle)
+            if last:
+                self.leave()
+
+    def _wait(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._guests.loop.call_later(seconds, self._overdue)
+
+    def _overdue(self) -> None:
+        """Say that it is over; if the other end has not taken that in a moment later, it is over all the same."""
+        if self._leaving:
+            self.abort()
+        else:
+            self.leave()
+            self._wait(self._guests.limits.linger)
