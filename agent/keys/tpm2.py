@@ -121,7 +121,8 @@ class Tpm2:
         public = described(half, self._algorithm or bound, name)
         opened = _Opened(name, held, half, public)
         key = Tpm2Key(public, lambda message: self._signed(opened, message))
-        await self._asked(self._signing, self._tpm.check_auth, opened)
+        # Whether an auth value is wanted, only the TPM knows: what files say of it is not to be relied on, as
+        # tpm2_encodeobject up to 5.7 says the contrary of what is so.
         await prove(key, half, name)
         return key
 
@@ -237,19 +238,6 @@ class _Tpm:
         half, bound = self.chip.half(held, name)
         return held, half, bound
 
-    def check_auth(self, opened: _Opened) -> None:
-        """Find out before the TPM does whether there is an auth value too many or too few, where the file tells."""
-        if not isinstance(opened.held, Wrapped):
-            return
-        if opened.held.wants_auth and self.read_auth is None:
-            raise _lacks_auth(opened.name)
-        if not opened.held.wants_auth and self.read_auth is not None:
-            # Not passed over: whoever configures an auth value believes that the key cannot be used without.
-            raise ConfigurationError(
-                f"an auth value is configured, but the key in {opened.name} has none",
-                hint="make a key that has: rolecall keys new, or remove auth_file",
-            )
-
     def signed(self, opened: _Opened, message: bytes) -> bytes:
         """A signature that fits the public half."""
         algorithm = opened.public.algorithm
@@ -263,8 +251,8 @@ class _Tpm:
             raise
         if not made_by(opened.half, algorithm, message, signature):
             raise KeyUnavailable(
-                f"what the TPM signs with {opened.name} does not fit the key that was there before",
-                hint="no token is signed with it: see which key is there now, and restart the agent to use it",
+                f"what the TPM signs with the key in {opened.name} does not fit its public half",
+                hint="no token is signed with it: if another key has taken its place, restart the agent to use that",
             )
         return signature
 

@@ -79,8 +79,8 @@ class Chip:
         if isinstance(held, Wrapped):
             area = TPM2B_PUBLIC.unmarshal(held.public)[0].publicArea
         else:
-            with self._connected() as esys, self._at(esys, held, origin, "handle") as handle:
-                area = esys.read_public(handle)[0].publicArea
+            with self._connected() as esys:
+                area = esys.read_public(self._at(esys, held, origin, "handle"))[0].publicArea
         return signing_half(area, origin)
 
     def sign(self, held: Held, algorithm: Algorithm, digest: bytes, auths: Auths, origin: str) -> bytes:
@@ -104,7 +104,7 @@ class Chip:
         with self._connected() as esys:
             with explained(kind, self.tcti, "fit"):
                 esys.test_parms(TPMT_PUBLIC_PARMS(type=area.type, parameters=area.parameters))
-            root = SHARED_ROOT if self._has_shared_root(esys) else _OWNER
+            root = _OWNER if _shared_root(esys) is None else SHARED_ROOT
             with (
                 self._parent(esys, root, auths.owner, new) as parent,
                 explained(new, self.tcti, "make"),
@@ -125,8 +125,7 @@ class Chip:
     @contextmanager
     def _loaded(self, esys: ESAPI, held: Held, owner: Secret | None, origin: str) -> Iterator[ESYS_TR]:
         if not isinstance(held, Wrapped):
-            with self._at(esys, held, origin, "handle") as handle:
-                yield handle
+            yield self._at(esys, held, origin, "handle")
             return
         with self._parent(esys, held.parent, owner, origin) as parent, explained(origin, self.tcti, "load"):
             private, _ = TPM2B_PRIVATE.unmarshal(held.private)
@@ -139,8 +138,7 @@ class Chip:
     def _parent(self, esys: ESAPI, number: int, owner: Secret | None, origin: str) -> Iterator[ESYS_TR]:
         """What keys are wrapped under: at a persistent handle, or made from the owner's seed, the same each time."""
         if number in _PERSISTENT:
-            with self._at(esys, number, origin, "parent") as handle:
-                yield handle
+            yield self._at(esys, number, origin, "parent")
             return
         if number != _OWNER:
             raise KeyUnavailable(
@@ -153,9 +151,8 @@ class Chip:
         with _flushed(esys, handle):
             yield handle
 
-    @contextmanager
-    def _at(self, esys: ESAPI, number: int, origin: str, doing: Doing) -> Iterator[ESYS_TR]:
-        """What is at a persistent handle."""
+    def _at(self, esys: ESAPI, number: int, origin: str, doing: Doing) -> ESYS_TR:
+        """What is at a persistent handle: it takes no room in the TPM, and what it takes here goes with `esys`."""
         with explained(origin, self.tcti, doing):
             try:
                 handle = esys.tr_from_tpmpublic(number)
@@ -163,17 +160,7 @@ class Chip:
                 if code_of(error) in NOT_THERE and not _owner_enabled(esys):
                     raise owner_disabled() from error
                 raise
-        try:
-            yield handle
-        finally:
-            with suppress(TSS2_Exception):
-                esys.tr_close(handle)
-
-    def _has_shared_root(self, esys: ESAPI) -> bool:
-        handle = _shared_root(esys)
-        if handle is not None:
-            esys.tr_close(handle)
-        return handle is not None
+        return handle
 
 
 def _shared_root(esys: ESAPI) -> ESYS_TR | None:
@@ -184,10 +171,7 @@ def _shared_root(esys: ESAPI) -> ESYS_TR | None:
         if code_of(error) in NOT_THERE:
             return None
         raise
-    if stores(esys.read_public(handle)[0].publicArea):
-        return handle
-    esys.tr_close(handle)
-    return None
+    return handle if stores(esys.read_public(handle)[0].publicArea) else None
 
 
 @contextmanager
@@ -215,15 +199,11 @@ def _session(esys: ESAPI, auth: Secret | None) -> Iterator[ESYS_TR]:
 def _salting_key(esys: ESAPI) -> Iterator[ESYS_TR]:
     """A key that only this TPM can decrypt with: the shared root, or one of the hierarchy that needs no auth value."""
     root = _shared_root(esys)
-    if root is None:
-        with _flushed(esys, _primary(esys, ESYS_TR.NULL, ESYS_TR.PASSWORD)) as handle:
-            yield handle
-        return
-    try:
+    if root is not None:
         yield root
-    finally:
-        with suppress(TSS2_Exception):
-            esys.tr_close(root)
+        return
+    with _flushed(esys, _primary(esys, ESYS_TR.NULL, ESYS_TR.PASSWORD)) as handle:
+        yield handle
 
 
 def _primary(esys: ESAPI, hierarchy: ESYS_TR, session: ESYS_TR) -> ESYS_TR:

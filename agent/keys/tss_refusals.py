@@ -34,6 +34,8 @@ class AuthRefused(KeyUnavailable):
 
 #: Bits 16 to 23 tell who speaks: the TPM itself, or a resource manager that passes on what it said.
 _TPM_LAYERS: Final = {0, 11, 12}
+#: The TCTI itself, and what finds its library.
+_WAY_THERE: Final = {10, 14}
 
 _BUSY: Final = {
     int(code)
@@ -74,7 +76,7 @@ def explanation(error: TSS2_Exception, origin: str, tcti: str, doing: Doing) -> 
     """The error of ours for one of the TSS."""
     code = code_of(error)
     if code is None:
-        return _unreachable(error, tcti)
+        return _unreachable(error, tcti) if (error.rc >> 16) & 0xFF in _WAY_THERE else _unknown(error, origin)
     return _of_the_tpm(code) or _of_what_was_asked(code, origin, doing) or _unknown(error, origin)
 
 
@@ -155,7 +157,8 @@ def _wrong_auth(origin: str, doing: Doing) -> AuthRefused:
         )
     return AuthRefused(
         f"the TPM refuses the auth value of the key in {origin}",
-        hint="put the right one into auth_file; it is not tried again until the file changes",
+        hint="put the right one into auth_file, or remove that if the key has none; it is not tried again until the "
+        "file changes",
     )
 
 

@@ -1,8 +1,13 @@
 """What do keys of a TPM 2.0 look like, inside, outside and in a file? Speaks to no TPM."""
 
+import base64
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from cryptography.hazmat import asn1
+from cryptography.x509 import ObjectIdentifier
 from tpm2_pytss import TSS2_Exception
 from tpm2_pytss.constants import TPM2_ALG, TPM2_ECC, TPM2_RH, TPM2_ST, TPMA_OBJECT
 from tpm2_pytss.tsskey import TSSPrivKey
@@ -53,6 +58,10 @@ _STAYS: Final = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.SEN
 _SIGNS: Final = _STAYS | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.NODA
 _STORES: Final = _STAYS | TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.RESTRICTED | TPMA_OBJECT.DECRYPT | TPMA_OBJECT.NODA
 
+_BLOCK: Final = re.compile(rb"-----BEGIN TSS2 PRIVATE KEY-----([A-Za-z0-9+/=\s]*)-----END TSS2 PRIVATE KEY-----")
+#: A key that the TPM can load as it is (TCG registry, id-loadablekey).
+_LOADABLE: Final = ObjectIdentifier("2.23.133.10.1.3")
+
 #: An auth value has no more bytes than the hash that names the key, which is SHA-256 for those we make.
 LONGEST_AUTH: Final = 32
 
@@ -80,11 +89,19 @@ Held = int | Wrapped
 
 def read_wrapped(pem: bytes, origin: str) -> Wrapped:
     """Take a key out of a file in the format of the TSS engines (BEGIN TSS2 PRIVATE KEY). Raises KeyUnavailable."""
-    if b"-----BEGIN TSS2 PRIVATE KEY-----" not in pem:
-        what = "holds a private key in the open, not one of a TPM" if b"PRIVATE KEY-----" in pem else "is no key file"
+    body = _BLOCK.search(pem)
+    if body is None:
+        what = "is no key file"
+        if b"-----BEGIN TSS2 PRIVATE KEY-----" in pem:
+            what = "is cut off"
+        elif b"PRIVATE KEY-----" in pem:
+            what = "holds a private key in the open, not one of a TPM"
         raise KeyUnavailable(f"{origin} {what}", hint="it must hold a TSS2 PRIVATE KEY: rolecall keys new")
     try:
-        key = TSSPrivKey.from_pem(pem.replace(b"\r\n", b"\n"))
+        der = base64.b64decode(body[1])
+        with suppress(ValueError):
+            return _read_bare(der)
+        key = TSSPrivKey.from_der(der)
         return Wrapped(
             int(key.parent), bytes(key.public.marshal()), bytes(key.private.marshal()), wants_auth=not key.empty_auth
         )
@@ -93,6 +110,25 @@ def read_wrapped(pem: bytes, origin: str) -> Wrapped:
             f"the TSS2 PRIVATE KEY in {origin} is damaged, cut off, or of a kind that needs a policy or an import",
             hint="copy the file again, or make a key: rolecall keys new",
         ) from error
+
+
+@asn1.sequence
+class _Bare:
+    """What is in the file where emptyAuth is left out, which it may be, and tpm2_pytss cannot read."""
+
+    object_type: ObjectIdentifier
+    parent: int
+    public: bytes
+    private: bytes
+
+
+def _read_bare(der: bytes) -> Wrapped:
+    bare = asn1.decode_der(_Bare, der)
+    if bare.object_type != _LOADABLE:
+        raise TypeError(bare.object_type.dotted_string)
+    public, _ = TPM2B_PUBLIC.unmarshal(bare.public)
+    private, _ = TPM2B_PRIVATE.unmarshal(bare.private)
+    return Wrapped(bare.parent, bytes(public.marshal()), bytes(private.marshal()), wants_auth=True)
 
 
 def to_pem(wrapped: Wrapped) -> bytes:

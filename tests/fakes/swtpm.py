@@ -6,6 +6,8 @@ again as the same TPM. Where swtpm or tpm2_pytss is missing, `requirements` says
 
 import asyncio
 import importlib.util
+import os
+import shlex
 import shutil
 import signal
 import struct
@@ -24,7 +26,7 @@ from tests.fakes.clock import FakeClock
 
 #: What a test that uses this needs, and this machine lacks; empty if nothing.
 MISSING: Final = ", ".join(
-    [name for name in ("swtpm",) if shutil.which(name) is None]
+    [name for name in ("swtpm", "tpm2") if shutil.which(name) is None]
     + [name for name in ("tpm2_pytss",) if importlib.util.find_spec(name) is None]
 )
 
@@ -78,6 +80,27 @@ class Swtpm:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    def tool(self, command: str) -> str:
+        """Run one of the tpm2-tools ("create -C owner.ctx …") in the TPM's directory; what it printed."""
+        name, *words = shlex.split(command)
+        environment = {**os.environ, "TPM2TOOLS_TCTI": self.tcti, "TSS2_LOG": "all+none"}
+        done = subprocess.run(
+            ["tpm2", name, "-Q", *words], env=environment, cwd=self.state, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def persisted(self, algorithm: str, attributes: str, handle: str = "0x81000042", auth: str = "") -> str:
+        """Make a key with the tools, and put it at a handle, as an operator would; the handle."""
+        parts = "-u new.pub -r new.priv"
+        self.tool("createprimary -C o -G ecc256 -c primary.ctx")
+        self.tool(f"create -C primary.ctx -G {algorithm} -a '{attributes}' {parts}" + (f" -p {auth}" if auth else ""))
+        self.tool("flushcontext -t")
+        self.tool("load -C primary.ctx -u new.pub -r new.priv -c new.ctx")
+        self.tool(f"evictcontrol -C o -c new.ctx {handle}")
+        self.tool("flushcontext -t")
+        return handle
+
     def _listens(self) -> bool:
         with socket(AF_UNIX) as probe:
             try:
@@ -105,13 +128,17 @@ class Bus:
     """Stands between us and a TPM: hears everything, and answers what it is told to in the TPM's place.
 
     `refusals` are the numbers to answer a command with, each once, before the TPM is asked again; `commands` are the
-    commands that came, by their codes; `heard` are all bytes that went either way.
+    commands that came, by their codes; `heard` are all bytes that went either way. In the answers to the command
+    `garbled` a bit is turned.
     """
 
     tpm: Swtpm
     refusals: dict[int, list[int]] = field(default_factory=dict)
     commands: list[int] = field(default_factory=list)
     heard: bytearray = field(default_factory=bytearray)
+    garbled: int | None = None
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _under_way: set["asyncio.Task[object] | None"] = field(default_factory=set)
 
     @property
     def tcti(self) -> str:
@@ -128,32 +155,50 @@ class Bus:
             await asyncio.start_unix_server(self._commands, self._path),
             await asyncio.start_unix_server(self._control, f"{self._path}.ctrl"),
         ):
-            yield self
+            try:
+                yield self
+            finally:
+                await asyncio.gather(*filter(None, self._under_way), return_exceptions=True)
 
     async def _commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(self.tpm.socket)
-        with suppress(asyncio.IncompleteReadError):
-            while True:
-                command = await _message(reader)
-                code = int.from_bytes(command[6:10])
-                self.commands.append(code)
-                if self.refusals.get(code):
-                    answer = struct.pack(">HII", 0x8001, 10, self.refusals[code].pop(0))
-                else:
-                    back.write(command)
-                    answer = await _message(there)
-                self.heard += command + answer
-                writer.write(answer)
-        back.close()
-        writer.close()
+        self._under_way.add(asyncio.current_task())
+        async with self._one:  # swtpm wants the one connection to be closed before there is another
+            there, back = await asyncio.open_unix_connection(self.tpm.socket)
+            with suppress(asyncio.IncompleteReadError):
+                while True:
+                    command = await _message(reader)
+                    answer = self._answer_to(command)
+                    if answer is None:
+                        back.write(command)
+                        answer = await _message(there)
+                    if int.from_bytes(command[6:10]) == self.garbled:
+                        answer = answer[:30] + bytes([answer[30] ^ 1]) + answer[31:]
+                    self.heard += command + answer
+                    writer.write(answer)
+            await _closed(back)
+        await _closed(writer)
+
+    def _answer_to(self, command: bytes) -> bytes | None:
+        code = int.from_bytes(command[6:10])
+        self.commands.append(code)
+        if not self.refusals.get(code):
+            return None
+        return struct.pack(">HII", 0x8001, 10, self.refusals[code].pop(0))
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._under_way.add(asyncio.current_task())
         there, back = await asyncio.open_unix_connection(f"{self.tpm.socket}.ctrl")
         while data := await reader.read(4096):
             back.write(data)
             writer.write(await there.read(4096))
-        back.close()
-        writer.close()
+        await _closed(back)
+        await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:
