@@ -172,7 +172,7 @@ class Pkcs11:
         self._closing = PatientTurns(clock, _CLOSING, self._reach.origin)
 
     async def names(self) -> Sequence[str]:
-        """The key of the configuration; none where there are only keys that `make` made. Raises as the door says."""
+        """The key of the configuration; where there is none, the keys that `make` made. Raises as the door says."""
         return await self._turns.take(self._reach.work, self._names)
 
     async def open(self, name: str) -> SigningKey:
@@ -219,8 +219,9 @@ class Pkcs11:
         return f"Pkcs11({self._told} in {self._reach.origin})"
 
     def _names(self, session: Session) -> list[str]:
-        if not of_class(session, ObjectClass.PRIVATE_KEY, self._told) and _made_ones(session, self._told):
-            return []
+        there = of_class(session, ObjectClass.PRIVATE_KEY, self._told)
+        if not there and (made := _made_ones(session, self._told)):
+            return sorted(map(str, made))
         return [str(name_of(the_private_key(session, self._told, self._reach.origin)))]
 
     def _half(self, told: KeyUri, session: Session) -> Public:

@@ -195,12 +195,27 @@ async def test_a_name_can_be_opened_by_another_custodian_of_that_token(hsm: Soft
         assert await (await opened("pkcs11:token=hsm;object=something%20else").open(one)).sign(b"message")
 
 
-async def test_once_there_are_made_keys_the_configured_one_may_go(hsm: SoftHsm) -> None:
+async def test_a_token_with_made_keys_alone_names_those(hsm: SoftHsm) -> None:
     hsm.put(pem("ec-p256"), "rolecall")
-    await opened().make("ec-p256")
-    hsm.as_user("--delete-object --type privkey --label rolecall")
+    hsm.put(pem("ec-p256"), "rolecall-00000000", "02")  # made by somebody else
+    custodian = opened()
+    made = [await custodian.make("ec-p256") for _ in range(2)]
+    assert await custodian.names() == [NAME]
 
-    assert await opened().names() == []
+    hsm.as_user("--delete-object --type privkey --id 01")
+
+    assert await custodian.names() == sorted(made)
+
+
+@pytest.mark.usefixtures("hsm")
+async def test_the_first_key_of_an_empty_token_is_found_again() -> None:
+    custodian = opened()
+    with pytest.raises(KeyUnavailable, match="holds no private key"):
+        await custodian.names()
+
+    name = await custodian.make("ec-p256")
+
+    assert await opened().names() == [name]
 
 
 async def test_a_name_that_is_none_is_refused() -> None:
