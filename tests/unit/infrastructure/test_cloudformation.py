@@ -1,40 +1,20 @@
 from datetime import timedelta
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.infrastructure import Account, Role, Trust
 from agent.infrastructure.cloudformation import cloudformation
 from agent.infrastructure.trust import policy_of
+from tests.fakes.cloudformation import read
 
 HERE = Account("aws", "123456789012")
 TRUST = Trust("https://oidc.example.com/site-a", "sts.amazonaws.com", "host:web-1")
 
 
-class Reader(yaml.SafeLoader):  # type: ignore[misc]  # for want of those stubs
-    """Reads CloudFormation's short forms as what they are short for."""
-
-
-def _function(loader: Reader, suffix: str, node: yaml.Node) -> dict[str, object]:
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.ScalarNode)
-    return {suffix: loader.construct_scalar(node)}
-
-
-Reader.add_multi_constructor("!", _function)
-
-
 def a_role(*names: str, path: str = "/", role: str = "backup", hours: int = 2) -> Role:
     return Role(names, HERE, path, role, timedelta(hours=hours))
-
-
-def read(text: str) -> dict[str, dict[str, dict[str, object]]]:
-    found = yaml.load(text, Reader)
-    assert isinstance(found, dict)
-    return found
 
 
 def with_a_provider_elsewhere(value: object) -> object:
