@@ -32,7 +32,7 @@ from agent.sandbox import (
     use_of_bucket,
     world_from_json,
 )
-from agent.settings import SelfSigned, Settings, find
+from agent.settings import Directory, SelfSigned, Settings, find
 from agent.settings.mistakes import Wrong
 from agent.settings.outputs import Address, parse_address
 
@@ -51,6 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--listen", type=_address, default=Address("127.0.0.1", 0), metavar="ADDR", help="default: 127.0.0.1, any port"
     )
     parser.add_argument("--tls", action="store_true", help="serve https, with a certificate authority of its own")
+    parser.add_argument(
+        "--public", action="store_true", help="let the issuers' sites be seen at their own URLs, through a proxy"
+    )
     parser.add_argument(
         "--site",
         type=_site,
@@ -105,8 +108,8 @@ def run(arguments: argparse.Namespace) -> int:
             plan.world,
             sites={**plan.sites, **dict(arguments.site)},
             tls=arguments.tls,
-            host=arguments.listen.host,
-            port=arguments.listen.port,
+            public=arguments.public,
+            listen=(arguments.listen.host, arguments.listen.port),
         )
         asyncio.run(_stay(sandbox, plan, as_json=arguments.json))
     return 0
@@ -138,7 +141,7 @@ def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _
             raise
         return _practice(home, chance)
     settings = settings_of(arguments.config)
-    published = settings.publishing.directory if settings.publishing else None
+    published = settings.publishing.directory if isinstance(settings.publishing, Directory) else None
     sites = {settings.issuer.url: published} if settings.issuer and published else {}
     return _Plan(world_of(settings), sites, {}, settings.path)
 
@@ -238,7 +241,7 @@ async def _stay(sandbox: Sandbox, plan: _Plan, *, as_json: bool) -> None:
 def _variables(sandbox: Sandbox, plan: _Plan) -> dict[str, str]:
     """What programs need to find this AWS."""
     found = {"AWS_ENDPOINT_URL": sandbox.endpoint_url, "AWS_REGION": _REGION, "AWS_DEFAULT_REGION": _REGION}
-    if sandbox.ca_file is not None:
+    if _is_tls(sandbox):
         found["AWS_CA_BUNDLE"] = str(sandbox.ca_file)
     return {**found, **plan.variables}
 
@@ -246,14 +249,20 @@ def _variables(sandbox: Sandbox, plan: _Plan) -> dict[str, str]:
 def _sts(sandbox: Sandbox) -> dict[str, str]:
     """What the agent needs to find this AWS: settings of its section [sts]."""
     found = {"endpoint_url": sandbox.endpoint_url}
-    return found if sandbox.ca_file is None else {**found, "ca_bundle": str(sandbox.ca_file)}
+    return {**found, "ca_bundle": str(sandbox.ca_file)} if _is_tls(sandbox) else found
+
+
+def _is_tls(sandbox: Sandbox) -> bool:
+    return sandbox.endpoint_url.startswith("https:")
 
 
 def _facts(sandbox: Sandbox, plan: _Plan) -> dict[str, object]:
+    public = {"proxy_url": sandbox.proxy_url, "ca_file": str(sandbox.ca_file)} if sandbox.proxy_url else {}
     return {
         "endpoint_url": sandbox.endpoint_url,
         "control_url": sandbox.control_url,
         "site_urls": sandbox.site_urls,
+        **public,
         "environment": _variables(sandbox, plan),
         "sts": _sts(sandbox),
     }
@@ -269,6 +278,7 @@ def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     return [
         paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
+        *([f"In public: curl --proxy {sandbox.proxy_url} --cacert {sandbox.ca_file} URL"] if sandbox.proxy_url else []),
         "",
         *agent,
         "Programs in another terminal find it so:" if agent else "In another terminal:",

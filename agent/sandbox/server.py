@@ -22,13 +22,15 @@ from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
 from agent.sandbox.front import Front
 from agent.sandbox.listen import listening
+from agent.sandbox.proxy import Proxy, places
+from agent.sandbox.public import PublicCertificates, PublicSites
 from agent.sandbox.s3.service import S3
 from agent.sandbox.site import DirectorySite
 from agent.sandbox.sts.assume import WebIdentity
 from agent.sandbox.sts.fetch import Fetcher
 from agent.sandbox.sts.issuer import Issuers
 from agent.sandbox.sts.service import Sts
-from agent.sandbox.tls import new_authority, server_context, with_wrong_certificate
+from agent.sandbox.tls import Authority, new_authority, server_context, with_wrong_certificate
 from agent.sandbox.wire import Wire
 from agent.sandbox.world import Site, World
 
@@ -47,14 +49,22 @@ class Sandbox:
         sites: issuer URL to where its documents are: a directory, which the sandbox serves, or an http(s) base URL.
         tls: serve https with a certificate of an authority made for the occasion; `ca_file` is to be trusted.
         rng: where credentials are drawn from; give a seeded one for the same credentials every time.
-        host, port: where the endpoint listens; port 0 is any free one. All other listeners take free ports, and stay
+        public: let the sites that are directories be seen from outside, too: at https://HOST through the proxy
+            `proxy_url`, by a certificate of the same authority. STS then sees them so.
+        listen: host and port of the endpoint; port 0 is any free one. All other listeners take free ports, and stay
             on the loopback: whoever reaches the control endpoint rules this AWS.
         keys_kept: how long an issuer's keys are used again before they are fetched anew.
+
+    Attributes:
+        ca_file: the certificate of the authority, with `tls` or `public`.
+        proxy_url: with `public`, the proxy through which the issuers' own URLs can be reached, and nothing else.
+        site_urls: where each issuer's site really is, by issuer URL; nothing ever goes wrong there.
     """
 
     endpoint_url: str
     control_url: str
     ca_file: Path | None
+    proxy_url: str | None
 
     def __init__(
         self,
@@ -63,9 +73,9 @@ class Sandbox:
         clock: Clock | None = None,
         sites: Mapping[str, Site] | None = None,
         tls: bool = False,
+        public: bool = False,
         rng: random.Random | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
         keys_kept: timedelta = timedelta(0),
     ) -> None:
         self._cloud = Cloud(world, clock or SystemClock(), rng or random.SystemRandom())
@@ -74,11 +84,13 @@ class Sandbox:
             if urlsplit(issuer).scheme != "https":
                 raise ConfigurationError(f"{issuer} is not an issuer's URL", hint="it begins with https://")
         self._tls = tls
-        self._address = (host, port)
-        self._private = host if host in _LOOPBACK else _LOOPBACK[0]
+        self._public = public
+        self._address = listen
+        self._private = listen[0] if listen[0] in _LOOPBACK else _LOOPBACK[0]
         self._keys_kept = keys_kept
         self._open: AsyncExitStack | None = None
         self.ca_file = None
+        self.proxy_url = None
         self.site_urls: dict[str, str] = {}
 
     @property
@@ -104,10 +116,13 @@ class Sandbox:
         """Open every listener. Raises ListenerUnavailable."""
         async with AsyncExitStack() as opening:
             directory = Path(opening.enter_context(TemporaryDirectory(prefix="rolecall-sandbox-")))
-            contexts = self._contexts(directory) if self._tls else None
-            right = contexts[0] if contexts else None
+            authority = self._new_authority(directory) if self._tls or self._public else None
+            right = self._context(authority, directory) if authority and self._tls else None
             for issuer, site in self._sites.items():
                 self.site_urls[issuer] = await self._open_site(site, opening, right)
+            seen = self.site_urls
+            if authority and self._public:
+                seen = {**seen, **await self._go_public(authority, directory, opening)}
             session = await opening.enter_async_context(
                 aiohttp.ClientSession(
                     trust_env=False,
@@ -116,7 +131,8 @@ class Sandbox:
                     connector=aiohttp.TCPConnector(force_close=True),
                 )
             )
-            fetcher = Fetcher(session, self.site_urls, self._cloud.clock, contexts[1] if contexts else None)
+            trust = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+            fetcher = Fetcher(session, seen, self._cloud.clock, trust)
             issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
             front = Front(self._cloud, Sts(self._cloud, WebIdentity(self._cloud, issuers)), S3(self._cloud))
             self.endpoint_url = await opening.enter_async_context(
@@ -133,24 +149,40 @@ class Sandbox:
             await self._open.aclose()
             self._open = None
 
-    def _contexts(self, directory: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-        """The TLS context of our listeners, and that of the client that visits the issuers' sites."""
+    def _new_authority(self, directory: Path) -> Authority:
+        """The authority of this run; its certificate goes into `ca_file`."""
         authority = new_authority("rolecall sandbox authority")
         self.ca_file = directory / "ca.pem"
         self.ca_file.write_bytes(authority.pem)
+        return authority
+
+    def _context(self, authority: Authority, directory: Path) -> ssl.SSLContext:
+        """The TLS context of the endpoint, and of the sites where they really are."""
         hosts = [*_LOOPBACK, self._address[0], *(urlsplit(issuer).netloc for issuer in self._sites)]
         right = server_context(authority, hosts, directory)
         stranger = new_authority("an authority nobody trusts")
         wrong = server_context(stranger, ["elsewhere.example.com"], directory)
         with_wrong_certificate(right, wrong, lambda: self.faults.wrong_certificate)
-        return right, ssl.create_default_context(cafile=self.ca_file)
+        return right
+
+    async def _go_public(self, authority: Authority, directory: Path, opening: AsyncExitStack) -> dict[str, str]:
+        """Show the directories as the world sees them, and open the way there; gives where STS finds which issuer."""
+        kept = {issuer: str(site) for issuer, site in self._sites.items() if not _is_url(site)}
+        hosts = list(dict.fromkeys(urlsplit(issuer).hostname or "" for issuer in kept)) or ["localhost"]
+        sites = PublicSites(
+            {issuer: DirectorySite(Path(site)) for issuer, site in kept.items()}, self.faults, self._cloud.clock
+        )
+        certificates = PublicCertificates(authority, hosts, directory, self.faults)
+        listener = await opening.enter_async_context(listening(sites.serve, self._private, 0, certificates.context))
+        proxy = Proxy(places({issuer: str(site) for issuer, site in self._sites.items()}, listener))
+        self.proxy_url = await opening.enter_async_context(proxy.listening(self._private))
+        return {issuer: listener + urlsplit(issuer).path for issuer in kept}
 
     async def _open_site(self, site: Site, opening: AsyncExitStack, tls: ssl.SSLContext | None) -> str:
         """Serve an issuer's directory; a site that somebody else serves is only remembered."""
-        text = str(site)
-        if text.startswith(("http://", "https://")):
-            return text
-        serve = DirectorySite(Path(text)).serve
+        if _is_url(site):
+            return str(site)
+        serve = DirectorySite(Path(site)).serve
         return await opening.enter_async_context(listening(serve, self._private, 0, tls))
 
     async def _serve(self, front: Front, request: web.Request) -> web.StreamResponse:
@@ -170,3 +202,7 @@ class Sandbox:
         answer.headers["Content-Type"] = reply.media_type
         answer.headers["Date"] = format_datetime(self._cloud.now(), usegmt=True)
         return answer
+
+
+def _is_url(site: Site) -> bool:
+    return str(site).startswith(("http://", "https://"))

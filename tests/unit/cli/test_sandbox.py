@@ -257,6 +257,16 @@ async def test_it_says_which_settings_lead_the_agent_to_it(tmp_path: Path) -> No
         assert (led.endpoint_url, str(led.ca_bundle)) == tuple(command.said["sts"].values())
 
 
+async def test_it_shows_its_issuers_in_public(tmp_path: Path) -> None:
+    async with running(tmp_path, "--public") as command, aiohttp.ClientSession() as http:
+        trusting = ssl.create_default_context(cafile=command.said["ca_file"])
+        where = "https://oidc.example.com/.well-known/openid-configuration"
+        async with http.get(where, proxy=command.said["proxy_url"], ssl=trusting) as answer:
+            assert (await answer.json())["issuer"] == "https://oidc.example.com"
+        assert "AWS_CA_BUNDLE" not in command.said["environment"]  # the endpoint itself is plain http
+        assert set(command.said["sts"]) == {"endpoint_url"}
+
+
 def test_a_person_can_paste_those_settings(tmp_path: Path) -> None:
     path = settings(tmp_path).path
     command = subprocess.Popen(

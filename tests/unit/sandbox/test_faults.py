@@ -176,6 +176,11 @@ def test_equal_faults_are_counted_apart() -> None:
         ({"kind": "garbage", "garbage": "rubbish"}, "there is no garbage of fault 'rubbish'"),
         ({"kind": "clock", "seconds": 9, "times": 1}, "the fault clock is the same for every request"),
         ({"kind": "certificate", "role": ROLE}, "the fault certificate is the same for every request"),
+        ({"kind": "site", "site": "on_fire"}, "there is no site of fault 'on_fire'"),
+        ({"kind": "site", "document": "both of them"}, "there is no document of fault 'both of them'"),
+        ({"kind": "site", "site": "html", "role": ROLE}, "a site has no role"),
+        ({"kind": "site", "site": "expired", "times": 1}, "the fault site is the same for every request"),
+        ({"kind": "site", "about": 7}, "about of a fault cannot be 7"),
     ],
 )
 def test_a_fault_that_means_nothing_is_refused(written: object, what: str) -> None:
@@ -196,7 +201,30 @@ def test_a_fault_that_means_nothing_is_refused(written: object, what: str) -> No
         Fault("certificate"),
         Fault("lifetime", seconds=30),
         Fault("drop"),
+        Fault("site", site="redirect", about="https://www.example.com/", times=2),
+        Fault("site", site="status", status=404, document="jwks"),
+        Fault("site", site="slow", seconds=7),
+        Fault("site", site="self_signed"),
     ],
 )
 def test_a_fault_is_written_as_it_is_read(fault: Fault) -> None:
     assert fault_from_json(fault_as_json(fault)) == fault
+
+
+def test_the_faults_of_sites_strike_no_call_to_sts_and_the_other_way_round() -> None:
+    faults = Faults()
+    site, key_set = Fault("site", site="html", times=1), Fault("site", site="empty", document="jwks", times=1)
+    faults.replace([Fault("status", times=1), site, key_set, Fault("site", site="expired")])
+    assert faults.strike(ROLE) == (Fault("status", times=1),)
+    assert faults.strike_site("discovery") == (site,)
+    assert faults.strike_site("jwks") == (key_set,)
+    assert faults.current() == (Fault("site", site="expired"),)
+    assert faults.site_tls == "expired"
+
+
+def test_whoever_watches_is_told_of_every_change() -> None:
+    faults, told = Faults(), []
+    faults.watch(lambda: told.append(faults.current()))
+    faults.add(Fault("drop"))
+    faults.clear()
+    assert told == [(Fault("drop"),), ()]

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from agent.sandbox import world_as_json, world_from_json
-from agent.sandbox.faults import Garbage, Kind, fault_from_json
+from agent.sandbox import Fault, world_as_json, world_from_json
+from agent.sandbox.faults import Garbage, Kind, SiteAnswer, SiteTls, fault_from_json
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "sandbox.md").read_text()
 
@@ -27,9 +27,16 @@ def test_every_kind_of_fault_is_in_the_table() -> None:
     assert set(get_args(Garbage)) <= set(re.findall(r"`(\w+)`", row))
 
 
+def test_every_fault_of_a_site_is_in_the_lists_and_nothing_else() -> None:
+    (told,) = re.findall(r"^\* The certificate.*?\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`(\w+)`", told)) - {"times", "seconds", "about", "Age"}
+    assert named == {*get_args(SiteTls), *get_args(SiteAnswer)}
+
+
 def test_the_faults_it_shows_can_be_had() -> None:
-    (shown,) = re.findall(r"/faults -d '(.*?)'", TEXT)
-    assert [fault_from_json(one).kind for one in json.loads(shown)] == ["clock", "slow"]
+    several, one = re.findall(r"/faults -d '(.*?)'", TEXT)
+    assert [fault_from_json(one).kind for one in json.loads(several)] == ["clock", "slow"]
+    assert fault_from_json(json.loads(one)) == Fault("site", site="status", status=403, document="jwks")
 
 
 async def test_the_python_it_shows_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ async def test_nothing_answers_when_it_has_stopped(tmp_path: Path) -> None:
 async def test_a_port_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         port = int(here.sandbox.endpoint_url.rpartition(":")[2])
-        second = Sandbox(practice_world(), sites={ISSUER: tmp_path}, port=port)
+        second = Sandbox(practice_world(), sites={ISSUER: tmp_path}, listen=("127.0.0.1", port))
         with pytest.raises(ListenerUnavailable):
             await second.__aenter__()
         async with aiohttp.ClientSession() as http:
@@ -62,7 +62,7 @@ async def test_a_port_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
 
 async def test_it_can_listen_on_ipv6(tmp_path: Path) -> None:
     try:
-        async with scene(tmp_path, host="::1", tls=True) as here:
+        async with scene(tmp_path, listen=("::1", 0), tls=True) as here:
             assert here.sandbox.endpoint_url.startswith("https://[::1]:")
             assert here.sandbox.site_urls[ISSUER].startswith("https://[::1]:")
     except ListenerUnavailable:
@@ -70,7 +70,7 @@ async def test_it_can_listen_on_ipv6(tmp_path: Path) -> None:
 
 
 async def test_its_control_and_its_sites_stay_on_the_loopback(tmp_path: Path) -> None:
-    async with scene(tmp_path, host="0.0.0.0") as here:
+    async with scene(tmp_path, listen=("0.0.0.0", 0)) as here:
         assert here.sandbox.endpoint_url.startswith("http://0.0.0.0:")
         assert here.sandbox.control_url.startswith("http://127.0.0.1:")
         assert here.sandbox.site_urls[ISSUER].startswith("http://127.0.0.1:")

@@ -20,7 +20,10 @@ def test_the_thread_ends_with_the_context() -> None:
 def test_what_keeps_it_from_starting_is_raised_here() -> None:
     with in_thread(Sandbox(practice_world())) as first:
         port = int(first.endpoint_url.rpartition(":")[2])
-        with pytest.raises(ListenerUnavailable) as caught, in_thread(Sandbox(practice_world(), port=port)):
+        with (
+            pytest.raises(ListenerUnavailable) as caught,
+            in_thread(Sandbox(practice_world(), listen=("127.0.0.1", port))),
+        ):
             pass
     assert caught.value.what == f"the sandbox cannot listen on 127.0.0.1:{port}"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
 
 from agent.clock import SystemClock
 from agent.sandbox import Fault
-from agent.sandbox.tls import new_authority, server_context
+from agent.sandbox.tls import context_of, new_authority, new_leaf, server_context
 from tests.fakes.clock import START, FakeClock
 from tests.unit.sandbox.scene import ISSUER, scene
 
@@ -52,3 +53,20 @@ async def test_certificates_are_good_whatever_the_sandbox_takes_the_time_for(tmp
         trusting = ssl.create_default_context(cafile=here.sandbox.ca_file)
         async with here.http.post(here.sandbox.endpoint_url, data=here.parameters(), ssl=trusting) as answer:
             assert answer.status == 200
+
+
+def test_an_authority_may_have_one_above_it_and_none_below() -> None:
+    root = new_authority("root")
+    between = new_authority("between", root)
+    leaf = new_leaf(between, ["oidc.example.com", "127.0.0.1"])
+    between.certificate.verify_directly_issued_by(root.certificate)
+    leaf.certificate.verify_directly_issued_by(between.certificate)
+    assert between.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 0
+
+
+def test_a_leaf_without_an_authority_is_signed_by_itself(tmp_path: Path) -> None:
+    leaf = new_leaf(None, ["oidc.example.com"], START)
+    leaf.certificate.verify_directly_issued_by(leaf.certificate)
+    assert leaf.certificate.not_valid_after_utc == START
+    context_of(leaf, [leaf.certificate], tmp_path)
+    assert list(tmp_path.iterdir()) == []
