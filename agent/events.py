@@ -196,6 +196,38 @@ class ClockWentBack:
     behind: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateReloaded:
+    """The issuer's listener shows this certificate from now on: at its start, and whenever the files have changed."""
+
+    path: str
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRefused:
+    """What now lies at `path` cannot be shown by the issuer's listener, which goes on with the certificate it has."""
+
+    path: str
+    error: AgentError
+
+
+#: What happens to signing keys, and to the issuer that shows them.
+KeyEvent = (
+    KeyReady
+    | KeyAnnounced
+    | KeyPromoted
+    | KeyForgotten
+    | SitePublished
+    | IssuerSeen
+    | IssuerCrowded
+    | RotationStuck
+    | RotationWell
+    | ClockWentBack
+    | CertificateReloaded
+    | CertificateRefused
+)
+
 Event = (
     SessionRenewed
     | RenewalFailed
@@ -208,16 +240,7 @@ Event = (
     | CallerTokensChanged
     | CallerTokensUnreadable
     | CallerTokensReadable
-    | KeyReady
-    | KeyAnnounced
-    | KeyPromoted
-    | KeyForgotten
-    | SitePublished
-    | IssuerSeen
-    | IssuerCrowded
-    | RotationStuck
-    | RotationWell
-    | ClockWentBack
+    | KeyEvent
 )
 
 Report = Callable[[Event], None]

@@ -32,7 +32,7 @@ from agent.events import (
 from agent.keys import PublicKey, SigningKey, kind_of
 from agent.publishing import Jwk, Publisher, Sight, Sighting
 from agent.publishing.discovery import MANY_KEYS, crowding, published
-from agent.ring import Forgotten, Order, Ring, Rules
+from agent.ring import LONGEST_BLINK, Forgotten, Order, Ring, Rules
 from agent.ring_file import Moment, RingFile, Saved
 
 #: How often it is seen whether somebody else has changed the ring, or a time is up. Seconds.
@@ -53,13 +53,11 @@ class Site:
     Attributes:
         publisher: where we publish; None where somebody else does.
         sight: how the world sees it; None where there is no looking.
-        shown: how a key is shown, with or without certificates.
         check: how often to look while a key waits to be seen.
     """
 
     publisher: Publisher | None
     sight: Sight | None
-    shown: Callable[[PublicKey], Jwk] = published
     check: timedelta = timedelta(minutes=10)
 
 
@@ -94,6 +92,8 @@ class Rotation:
         self._signer: SigningKey | None = None
         self._absence = KeyUnavailable("the signing key has not been opened yet", hint="wait a moment")
         self._placed: tuple[object, ...] | None = None
+        #: Kids that a look missed, which could not be written down.
+        self._missed: frozenset[str] = frozenset()
         self._published: Mapping[str, bool] = {}
         #: By the steady clock, in seconds: when a step that failed, or that has its times, is taken again.
         self._pauses: dict[str, float] = {}
@@ -141,6 +141,12 @@ class Rotation:
             self._absence = error
             raise
 
+    async def load(self) -> None:
+        """Have the ring as it was written last; found it if there is none. Raises as `start` does."""
+        await self._load()
+        if self._saved is None:
+            await self._found()
+
     async def keep_turning(self) -> NoReturn:
         """Take every step when its time has come, for ever. What fails is reported and tried again."""
         while True:
@@ -159,6 +165,10 @@ class Rotation:
         await self._tried("issuer", self._look, self._site.check)
         await self._tried("destroying", self._destroy, _LATER)
         await self._tried("state", self._write, _LATER)
+
+    async def close(self) -> None:
+        """Let go of the custodian; nothing is signed after this."""
+        await self._custody.close()
 
     # --- what an operator asks
 
@@ -184,11 +194,7 @@ class Rotation:
 
     async def _have_key(self) -> None:
         """Have the ring as it was written last, or found it; and the key that signs at hand, or none."""
-        await self._load()
-        if self._saved is None:
-            key, held = await self._custody.first()
-            self._saved = Saved(Ring.founded(key.public, held, self._clock.now()), self._moment(), None)
-            self._have(key)
+        await self.load()
         member = self._ring().signing
         if self._signer is not None and self._signer.public.kid == member.public.kid:
             return
@@ -196,6 +202,11 @@ class Rotation:
             self._signer = None
             self._absence = KeyUnavailable(f"the key {member.public.kid}, which signs now, is just being opened")
         self._have(await self._custody.open(member))
+
+    async def _found(self) -> None:
+        key, held = await self._custody.first()
+        self._saved = Saved(Ring.founded(key.public, held, self._clock.now()), self._moment(), None)
+        self._have(key)
 
     async def _load(self) -> None:
         if self._file is None:
@@ -221,16 +232,27 @@ class Rotation:
 
     async def _announce(self) -> None:
         self._needs_a_file()
+        await self._change(lambda ring: ring)  # no key is made that could not be written down
         key, held = await self._custody.make(self._rules.kind or kind_of(self._ring().signing.public))
         try:
             await self._change(lambda ring: ring.announce(key.public, held, self._clock.now()))
         except AgentError:
-            if held.ours:  # or there would be one more after each try
+            if held.ours and not await self._is_written(key.public.kid):  # or there would be one more after each try
                 with suppress(AgentError):
                     await self._custody.destroy(key.public.kid, held)
             raise
         self._report(KeyAnnounced(key.public.kid, self._rules.announce))
         self._pauses.clear()
+
+    async def _is_written(self, kid: str) -> bool:
+        """Whether the ring on the disk may have this key, though writing it failed: at its very end, say."""
+        if self._file is None:
+            return False
+        try:
+            there = await asyncio.to_thread(self._file.read)
+        except KeyUnavailable:
+            return True
+        return there is not None and kid in {key.kid for key in there.ring.shown}
 
     async def _is_moved(self) -> bool:
         """Whether the key that signs is where keys are to be; once it is, it stays there."""
@@ -244,7 +266,7 @@ class Rotation:
         announced, stolen = self._ring().announced, self._ring().signing.public.kid
         assert announced is not None
         key = await self._custody.open(announced)
-        await self._change(lambda ring: ring.replace_at_once(self._clock.now()))
+        await self._change(lambda ring: ring.replace_at_once(key.public.kid, self._clock.now()))
         self._have(key)
         self._report(KeyPromoted(key.public.kid, stolen))
         self._report(KeyForgotten(stolen, "stolen"))
@@ -252,10 +274,11 @@ class Rotation:
 
     async def _promote_if_ripe(self) -> None:
         ripe, before = self._ring().ripe(self._rules), self._ring().signing.public.kid
-        if ripe is None:
+        since = _between(self.looked_at, self._moment())
+        if ripe is None or since is None or since > LONGEST_BLINK:  # look again first
             return
         key = await self._custody.open(ripe)  # that it can sign is seen before it has to
-        await self._change(lambda ring: ring.promote(self._rules, self._clock.now()))
+        await self._change(lambda ring: ring.promote(key.public.kid, self._rules, self._clock.now()))
         self._have(key)
         self._report(KeyPromoted(ripe.public.kid, before))
 
@@ -270,7 +293,7 @@ class Rotation:
 
     async def _publish_if_changed(self) -> None:
         ring = self._ring()
-        wanted = tuple(self._site.shown(key) for key in ring.shown), ring.withdrawn
+        wanted = _wanted(ring)
         if self._site.publisher is None or wanted == self._placed:
             return
         placed = await self._site.publisher.publish(*wanted)
@@ -281,20 +304,30 @@ class Rotation:
         """Look at the issuer as the world sees it, and again after a while."""
         if self._site.sight is None:
             return
+        began = self._moment()
         sighting = await self._site.sight.look()
         ring = self._ring()
         self._pause("issuer", self._site.check if ring.announced is not None else max(self._site.check, _IDLE))
-        seen = {key.kid for key in ring.shown if _is_shown(key, sighting)}
+        seen = frozenset(key.kid for key in ring.shown if _is_shown(key, sighting))
         self._published = {key.kid: key.kid in seen for key in ring.shown}
         self._report(IssuerSeen(ring.signing.public.kid in seen, tuple(self._published), tuple(sorted(seen))))
         for kind, count in crowding(tuple(sighting.keys.values())).items():
             if count >= MANY_KEYS:
                 self._report(IssuerCrowded(kind, count))
-        if len(seen) < len(ring.shown):  # what we have published is not there, or not any more
+        self._missed |= {key.kid for key in ring.shown} - seen
+        # What we have not taken away ourselves is not gone, though a look may not show it.
+        is_ours_to_take = self._site.publisher is not None and self._placed != _wanted(ring)
+        still = {kid for kid in ring.withdrawn if is_ours_to_take or kid in sighting.keys}
+        if len(seen) < len(ring.shown) or still:  # what we have published is not there, or not any more
             self._placed = None
-        still = {kid for kid in ring.withdrawn if kid in sighting.keys}
-        since = self._since_look()
-        await self._rewrite(lambda now: replace(now, ring=now.ring.looked(seen | still, since), looked=now.at))
+        await self._rewrite(lambda saved: self._looked(saved, seen | still, began))
+        self._missed = frozenset()
+
+    def _looked(self, saved: Saved, seen: frozenset[str], began: Moment) -> Saved:
+        """Count from the end of the look before to the beginning of this one: no longer than the world has seen it."""
+        since = _between(saved.looked, began)
+        ring = saved.ring.looked(seen - self._missed, since).looked(seen, timedelta(0))
+        return replace(saved, ring=ring, looked=saved.at)
 
     async def _destroy(self) -> None:
         """Destroy the private halves of forgotten keys."""
@@ -339,12 +372,6 @@ class Rotation:
         passed = now.steady - saved.at.steady if now.boot == saved.at.boot else 0.0
         return replace(saved, ring=saved.ring.passed(timedelta(seconds=max(passed, 0.0))), at=now)
 
-    def _since_look(self) -> timedelta | None:
-        looked, now = self.looked_at, self._moment()
-        if looked is None or looked.boot != now.boot:
-            return None
-        return timedelta(seconds=max(now.steady - looked.steady, 0.0))
-
     def _moment(self) -> Moment:
         return Moment(self._clock.now(), self._boot, self._clock.steady())
 
@@ -382,6 +409,18 @@ def _is_shown(key: PublicKey, sighting: Sighting) -> bool:
     """Whether the world reads this very key under its kid, and no other that somebody has put there."""
     there = sighting.keys.get(key.kid)
     return there is not None and all(there.get(name) == value for name, value in key.jwk.items())
+
+
+def _wanted(ring: Ring) -> tuple[tuple[Jwk, ...], tuple[str, ...]]:
+    """What the world is to see, and what it is to see no more."""
+    return tuple(published(key) for key in ring.shown), ring.withdrawn
+
+
+def _between(before: Moment | None, after: Moment) -> timedelta | None:
+    """The time between two moments, as far as one clock has counted it; None if none has."""
+    if before is None or before.boot != after.boot:
+        return None
+    return timedelta(seconds=max(after.steady - before.steady, 0.0))
 
 
 def _destroyed(key: Forgotten) -> Callable[[Ring], Ring]:

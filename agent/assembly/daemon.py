@@ -7,7 +7,8 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
 from uuid import UUID
@@ -17,18 +18,20 @@ from prometheus_client import CollectorRegistry
 from agent import __version__
 from agent.assembly.callers import bearer_tokens, grants
 from agent.assembly.credentials import OpenedSts, credential_source
-from agent.assembly.keys import signing_key
 from agent.assembly.outputs import Doors
+from agent.assembly.publishing import Place, place
+from agent.assembly.rotation import ring_file, rotation, started
 from agent.assembly.tokens import token_source
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
-from agent.events import Event, Report
-from agent.keys import SigningKey
+from agent.events import Event, KeyReady, Report
+from agent.ring import prospect
+from agent.rotation import Rotation
 from agent.schedule import RefreshPolicy
 from agent.service import Service
 from agent.sessions import Keeper, RoleSession
 from agent.settings import Settings
-from agent.status.snapshot import KeyStatus, Overview
+from agent.status.snapshot import KeyRing, KeyStatus, Overview
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
@@ -52,10 +55,16 @@ async def assemble(
     aws_time = RemoteClock(clock)
     readers: list[Report] = []
     report = _telling(readers)
-    key, _ = await asyncio.gather(_key(settings, credentials_directory), asyncio.to_thread(_import_aws))
 
     sts = OpenedSts(settings.sts)
-    sessions = _sessions(settings, key, sts, clock=aws_time, report=report, chance=chance)
+    sessions: dict[str, RoleSession] = {}
+    published = place(settings, sessions, clock=aws_time, chance=chance, report=report)
+    walk = None
+    if settings.key is not None and settings.issuer is not None:
+        publisher = published.publisher if published else None
+        walk = rotation(settings, credentials_directory, publisher=publisher, clock=aws_time, report=report)
+        await asyncio.gather(started(walk, settings), asyncio.to_thread(_import_aws))
+    sessions |= _sessions(settings, walk, sts, clock=aws_time, report=report, chance=chance)
     keeper = Keeper(sessions.values(), clock=aws_time, concurrency=settings.sts.concurrency, spread=chance.random)
     tokens = bearer_tokens(settings.grants, clock=clock, report=report)
     vendor = Vendor(sessions, [tokens], grants(settings.grants), report)
@@ -66,31 +75,35 @@ async def assemble(
         sessions,
         clock=aws_time,
         version=__version__,
-        keys=lambda: _shown(key),
+        keys=lambda: _shown(walk),
         listeners=doors.open_now,
         callers=vendor.callers,
     )
     metrics = Metrics(CollectorRegistry(), overview, stats)
     audit = Audit(logger, clock)
-    readers += [Log(logger, aws_time), audit, metrics]
+    readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper)]
     await tokens.read()  # or the first callers would be strangers
 
     def nudge() -> None:
         tokens.look()
         keeper.retry_now()
 
+    listeners = [
+        doors.credentials(vendor, tuple(sessions), aws_time, stats, logger, report),
+        doors.admin(overview, metrics, keeper),
+    ]
+    if published is not None and published.site is not None:
+        listeners.append(doors.issuer(published.site, aws_time, stats, logger, report, credentials_directory))
     return Service(
-        clients=sts,
+        clients=_opened(settings, sts, walk, published),
         jobs=[
             keeper.keep_fresh,
             tokens.keep_read,
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
+            *([] if walk is None else [walk.keep_turning]),
         ],
-        listeners=[
-            doors.credentials(vendor, tuple(sessions), aws_time, stats, logger, report),
-            doors.admin(overview, metrics, keeper),
-        ],
+        listeners=listeners,
         tried=keeper.tried,
         nudge=nudge,
         state=lambda: _state(overview),
@@ -105,8 +118,34 @@ def _telling(readers: Sequence[Report]) -> Report:
     return report
 
 
-async def _key(settings: Settings, credentials_directory: Path | None) -> SigningKey | None:
-    return None if settings.key is None else await signing_key(settings.key, credentials_directory)
+@asynccontextmanager
+async def _opened(
+    settings: Settings, sts: OpenedSts, walk: Rotation | None, published: Place | None
+) -> AsyncIterator[None]:
+    """What is open while the daemon lives: STS, the custodian, the place where we publish, and the ring as ours alone.
+
+    Raises KeyUnavailable where another agent has the ring, ConfigurationError.
+    """
+    file = None if walk is None else ring_file(settings)
+    async with AsyncExitStack() as stack:
+        if file is not None:
+            stack.enter_context(file.ours())
+        if published is not None:
+            stack.push_async_callback(published.close)
+        if walk is not None:
+            stack.push_async_callback(walk.close)
+        await stack.enter_async_context(sts)
+        yield
+
+
+def _hurrying(keeper: Keeper) -> Report:
+    """Tries again at once what may have failed for want of the key."""
+
+    def read(event: Event) -> None:
+        if isinstance(event, KeyReady):
+            keeper.retry_now()
+
+    return read
 
 
 def _import_aws() -> None:
@@ -116,7 +155,7 @@ def _import_aws() -> None:
 
 def _sessions(
     settings: Settings,
-    key: SigningKey | None,
+    walk: Rotation | None,
     sts: OpenedSts,
     *,
     clock: RemoteClock,
@@ -128,7 +167,9 @@ def _sessions(
 
     sessions = {}
     for name, role in settings.roles.items():
-        tokens = token_source(settings, role, key, clock=clock, token_id=token_id, report=report)
+        tokens = token_source(
+            settings, role, None if walk is None else walk.signer, clock=clock, token_id=token_id, report=report
+        )
         source = credential_source(name, role, sts, tokens, clock=clock, report=report)
         sessions[name] = RoleSession(
             name, role.arn, source, RefreshPolicy(), clock=clock, report=report, spread=chance.random
@@ -136,8 +177,28 @@ def _sessions(
     return sessions
 
 
-def _shown(key: SigningKey | None) -> Sequence[KeyStatus]:
-    return [] if key is None else [KeyStatus(key.public.kid, key.public.algorithm, "signing")]
+def _shown(walk: Rotation | None) -> KeyRing:
+    """How the keys stand."""
+    ring = None if walk is None else walk.ring
+    if walk is None or ring is None:
+        return KeyRing()
+    keys = []
+    for member in ring.members:
+        ahead = prospect(ring, member, walk.rules)
+        public = member.public
+        keys.append(
+            KeyStatus(
+                public.kid,
+                public.algorithm,
+                member.state,
+                custodian=member.held.custodian,
+                since=member.since,
+                published=walk.published.get(public.kid),
+                next=ahead.next,
+                next_in=ahead.within,
+            )
+        )
+    return KeyRing(tuple(keys), None if walk.looked_at is None else walk.looked_at.wall)
 
 
 def _state(overview: Overview) -> str:

@@ -3,10 +3,13 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+from agent.assembly.publishing import OwnSite
 from agent.clock import Clock
 from agent.events import Report
 from agent.outputs.ecs import serving_credentials
+from agent.outputs.issuer import serving_issuer
 from agent.service import Address, Listener
 from agent.sessions import Keeper
 from agent.settings.outputs import Address as Written
@@ -17,6 +20,7 @@ from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
 from agent.web.listener import serving
 from agent.web.stats import RequestStats
+from agent.web.tls import Files, ShownCertificate
 
 
 class Doors:
@@ -29,7 +33,10 @@ class Doors:
 
     def open_now(self) -> Sequence[ListenerStatus]:
         """The listeners that are open, and where."""
-        return [ListenerStatus(name, f"http://{Written(*address)}") for name, address in self._open.items()]
+        return [
+            ListenerStatus(name, f"{'https' if name == 'issuer' else 'http'}://{Written(*address)}")
+            for name, address in self._open.items()
+        ]
 
     def credentials(
         self,
@@ -61,6 +68,33 @@ class Doors:
             return self._noted("admin", serving(application, where))
 
         return "admin", listener
+
+    def issuer(
+        self,
+        site: OwnSite,
+        clock: Clock,
+        stats: RequestStats,
+        logger: logging.Logger,
+        report: Report,
+        credentials_directory: Path | None,
+    ) -> tuple[str, Listener]:
+        """The HTTPS listener on which the world reads the issuer's documents, where we serve them ourselves."""
+
+        def on_bug(error: BaseException) -> None:
+            logger.error("bug", exc_info=error, extra={"fields": {"where": "issuer's listener"}})
+
+        words = site.settings
+        where = (words.listen.host, words.listen.port)
+        files = Files(words.certificate, words.private_key, credentials_directory)
+
+        def listener() -> AbstractAsyncContextManager[Address]:
+            certificate = ShownCertificate(files, clock, report)
+            return self._noted(
+                "issuer",
+                serving_issuer(site.shelf, site.issuer, where, certificate, clock=clock, stats=stats, on_bug=on_bug),
+            )
+
+        return "issuer", listener
 
     @asynccontextmanager
     async def _noted(self, name: str, opening: AbstractAsyncContextManager[Address]) -> AsyncIterator[Address]:

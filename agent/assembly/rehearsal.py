@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.assembly.credentials import OpenedSts
-from agent.assembly.keys import signing_key
+from agent.assembly.rotation import signing_key
 from agent.assembly.tokens import check_identity
+from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.keys import PublicKey
 from agent.settings import Settings
@@ -42,7 +43,7 @@ async def rehearse(settings: Settings, credentials_directory: Path | None, *, tr
             refusals.append(Refusal(f"roles.{name}", error))
     if settings.key is not None and try_key:
         try:
-            key = (await signing_key(settings.key, credentials_directory)).public
+            key = (await signing_key(settings, credentials_directory, SystemClock())).public
         except AgentError as error:
             refusals.insert(0, Refusal("key", error))
     return Rehearsal(key, tuple(refusals))

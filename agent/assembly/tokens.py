@@ -13,14 +13,14 @@ from agent.settings.credentials import Role
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.tokens import Token, TokenSource
 from agent.tokens.file import TokenFile
-from agent.tokens.self_signed import Identity
+from agent.tokens.self_signed import Identity, Signer
 from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
 
 
 def token_source(
     settings: Settings,
     role: Role,
-    key: SigningKey | None,
+    signer: Signer | None,
     *,
     clock: RemoteClock,
     token_id: Callable[[], str],
@@ -29,10 +29,10 @@ def token_source(
     """The token source of one role: each has its own, since a token names the role that it is for."""
     match settings.identity:
         case SelfSigned():
-            if key is None or settings.issuer is None:
+            if signer is None or settings.issuer is None:
                 raise ConfigurationError("tokens are to be self-signed, and there is no key or issuer to do it with")
             identity = _identity(settings, settings.identity, settings.issuer.url, role)
-            return SelfSignedTokens(key, identity, clock, token_id=token_id, report=report)
+            return SelfSignedTokens(signer, identity, clock, token_id=token_id, report=report)
         case FromFile():
             return TokenFile(settings.identity.file, clock)
 
@@ -62,7 +62,7 @@ async def mint(
             hint='that would need source = "self_signed" in [identity]',
         )
     identity = replace(_identity(settings, settings.identity, settings.issuer.url, role), **changes)
-    return await SelfSignedTokens(key, identity, clock, token_id=token_id, report=lambda _: None).token()
+    return await SelfSignedTokens(lambda: key, identity, clock, token_id=token_id, report=lambda _: None).token()
 
 
 def _identity(settings: Settings, words: SelfSigned, issuer: str, role: Role | None) -> Identity:

@@ -15,8 +15,9 @@ from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, say, show_json
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import PublicKey
-from agent.settings import Role, Settings
+from agent.settings import S3, Directory, Https, Publishing, Role, Settings
 from agent.settings.doubts import warnings
+from agent.settings.keys import paths_of
 from agent.settings.mistakes import shown
 from agent.settings.spelling import UNIT_CREDENTIALS, spell_duration
 from agent.settings.tokens import FromFile, SelfSigned
@@ -77,9 +78,10 @@ def _credentials() -> Path | None:
 
 
 def _rehearsed(settings: Settings) -> tuple[PublicKey | None, Sequence[Refusal]]:
-    named = [settings.key.file, settings.key.passphrase_file] if settings.key else []
     # Outside the unit there is no trying of what systemd gives to the unit alone.
-    try_key = _credentials() is not None or not any(path and path.is_relative_to(UNIT_CREDENTIALS) for path in named)
+    try_key = _credentials() is not None or not any(
+        path.is_relative_to(UNIT_CREDENTIALS) for _, path in paths_of(settings.key)
+    )
     rehearsal = asyncio.run(rehearse(settings, _credentials(), try_key=try_key))
     return rehearsal.key, rehearsal.refusals
 
@@ -124,9 +126,19 @@ def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
         )
         yield f"grant        {', '.join(grant.roles)}: {who}"
     if settings.publishing:
-        yield f"publishing   to {settings.publishing.directory}"
+        yield f"publishing   to {_place(settings.publishing)}"
     yield f"credentials  http://{settings.listen.credentials}"
     yield f"admin        http://{settings.listen.admin}"
+
+
+def _place(place: Publishing) -> str:
+    match place:
+        case Directory():
+            return str(place.directory)
+        case S3():
+            return f"s3://{place.bucket}/{place.prefix}"
+        case Https():
+            return f"our own listener, https://{place.listen}"
 
 
 def _described(role: Role) -> str:
@@ -156,7 +168,15 @@ def _named(settings: Settings) -> tuple[list[tuple[str, Path]], list[tuple[str, 
         secrets += [(f"grants#{number}.token_file", path) for path in grant.token_file]
     plain = [(str(settings.path), settings.path)]
     plain += [("sts.ca_bundle", settings.sts.ca_bundle)] if settings.sts.ca_bundle else []
-    directories = [("publishing.directory", settings.publishing.directory)] if settings.publishing else []
+    place = settings.publishing
+    directories = [("publishing.directory", place.directory)] if isinstance(place, Directory) else []
+    if place is not None and place.certificates is not None:
+        directories.append(("publishing.certificates", place.certificates))
+    if isinstance(place, Https):
+        plain.append(("publishing.certificate", place.certificate))
+        secrets.append(("publishing.private_key", place.private_key))
+    if settings.rotation is not None and settings.rotation.state is not None:
+        directories.append(("rotation.state", settings.rotation.state))
     return secrets, plain, directories
 
 

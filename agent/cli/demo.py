@@ -21,8 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from agent.assembly.keys import make_key, read_key
-from agent.assembly.publishing import publisher
+from agent.assembly.keys import make_key
+from agent.assembly.publishing import directory_publisher
+from agent.assembly.rotation import publish_ring
 from agent.cli.environment import environment
 from agent.cli.reach import access
 from agent.cli.run import daemon, in_loop
@@ -30,9 +31,8 @@ from agent.cli.sandbox import world_of
 from agent.cli.terminal import Progress, paint, show_json
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError, CredentialsUnavailable, ListenerUnavailable
-from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
-from agent.settings import Settings, load
+from agent.settings import Directory, Settings, load
 from agent.telemetry.log import AUDIT
 from agent.threads import aside
 
@@ -49,6 +49,8 @@ GREETING = b"Fetched with a role, and no secret on any disk.\n"
 _CONFIGURATION = """\
 [issuer]
 url = "{issuer}"
+proxy = "{public}"              # leads to the demo's own issuer; the real one is simply there
+ca_bundle = "{authority}"
 
 [key]
 custodian = "pem"
@@ -157,11 +159,11 @@ async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
     with Progress() as progress:
         progress.show("starting: a key, its issuer's site, a sandbox AWS, the agent …")
         await _furnish(home)
-        async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
+        async with Sandbox(world, sites={ISSUER: home / "site"}, public=True) as sandbox:
 
             async def play(*ports: int) -> None:
                 with _held(*ports) as (credentials, admin):
-                    settings = _settings(home, sandbox.endpoint_url, credentials, admin)
+                    settings = _settings(home, sandbox, credentials, admin)
                     sandbox.world = _with_permissions(world_of(settings), world)
                     await _publish(settings)
                     stage = _Stage(home, settings, sandbox)
@@ -210,10 +212,18 @@ class _Stage:
     sandbox: Sandbox
 
 
-def _settings(home: Path, endpoint: str, credentials: int, admin: int) -> Settings:
+def _settings(home: Path, sandbox: Sandbox, credentials: int, admin: int) -> Settings:
     path = home / "rolecall.toml"
     path.write_text(
-        _CONFIGURATION.format(issuer=ISSUER, home=home, endpoint=endpoint, credentials=credentials, admin=admin)
+        _CONFIGURATION.format(
+            issuer=ISSUER,
+            home=home,
+            public=sandbox.proxy_url,
+            authority=sandbox.ca_file,
+            endpoint=sandbox.endpoint_url,
+            credentials=credentials,
+            admin=admin,
+        )
     )
     return load(path, environ={}, host=socket.gethostname())
 
@@ -262,11 +272,9 @@ def _with_permissions(trusting: World, furnished: World) -> World:
 
 
 async def _publish(settings: Settings) -> None:
-    assert settings.key is not None
-    assert settings.publishing is not None
-    key = await asyncio.to_thread(read_key, settings.key, None)
-    shown = documents(ISSUER, [key.public], max_age=settings.publishing.max_age)
-    await publisher(settings.publishing).publish(shown)
+    assert isinstance(settings.publishing, Directory)
+    publisher = directory_publisher(settings.publishing.directory, ISSUER, settings.publishing.max_age)
+    await publish_ring(settings, None, publisher)
 
 
 async def _round_trip(stage: _Stage) -> dict[str, str]:

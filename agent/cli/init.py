@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, get_args
 
-from agent.assembly.keys import make_configured_key
-from agent.assembly.publishing import publisher
+from agent.assembly.keys import make_key, write_key
+from agent.assembly.publishing import directory_publisher
 from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, doubt_about, text
 from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_GROUP, Written, next_steps
 from agent.cli.terminal import say, warn
@@ -28,8 +28,8 @@ from agent.infrastructure.cloudformation import cloudformation
 from agent.infrastructure.terraform import terraform
 from agent.infrastructure.trust import QUOTA, policy_of, size
 from agent.keys import Kind, PublicKey
-from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, address, documents
-from agent.settings import Settings
+from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, address, published
+from agent.settings import Directory, Settings
 from agent.settings.credentials import partition_of
 from agent.settings.tokens import SelfSigned
 
@@ -233,9 +233,10 @@ class _Plan:
                 self._write(path, body, mode)
             public = self._make_key()
             assert self.settings.issuer is not None
-            assert self.settings.publishing is not None
-            shown = documents(self.settings.issuer.url, [public], max_age=self.settings.publishing.max_age)
-            asyncio.run(publisher(self.settings.publishing).publish(shown))
+            assert isinstance(self.settings.publishing, Directory)
+            place = self.settings.publishing
+            publisher = directory_publisher(place.directory, self.settings.issuer.url, place.max_age)
+            asyncio.run(publisher.publish([published(public)], ()))
             self.done.extend(self.published)
             self.configuration.parent.mkdir(parents=True, exist_ok=True)
             self._write(self.configuration, text(self.answers), 0o644)
@@ -251,11 +252,10 @@ class _Plan:
         _folder(self.answers.directory / "tokens", 0o711)
 
     def _make_key(self) -> PublicKey:
-        assert self.settings.key is not None
-        place = self.settings.key
         if self.answers.service:  # the settings name systemd's copy, which is made when the unit starts
-            place = place.model_copy(update={"file": self.answers.key_file})
-        path, public = make_configured_key(place, self.kind, None)
+            path, public = write_key(self.answers.key_file, self.kind)
+        else:
+            path, public = make_key(self.answers.keys, self.kind)
         self.done.append(path)
         return public
 

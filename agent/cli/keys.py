@@ -1,34 +1,37 @@
-"""Which keys have we, and how do we get one?"""
+"""Which keys have we, and how does one follow another?"""
 
 import argparse
+import asyncio
 import os
 from pathlib import Path
 from typing import get_args
 
-from agent.assembly.keys import KeyFile, configured_keys, keys_in, make_configured_key, make_key
+from agent.assembly.keys import KeyFile, keys_in, make_first_key, make_key
 from agent.cli.configuration import settings_of
+from agent.cli.rotating import add_retire, add_rotate, retire, rotate, show, standing
 from agent.cli.terminal import paint, say, show_json
+from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigurationError
 from agent.keys import Kind, PublicKey
 from agent.publishing.discovery import published
-from agent.settings import Key
+from agent.settings import Pem, Settings
 from agent.settings.spelling import UNIT_CREDENTIALS
 
-HELP = "make a signing key, list those there are, show a public half"
-EXAMPLE = "rolecall keys new --kind ec-p256"
+HELP = "make a signing key, list and show those there are, let one follow another"
+EXAMPLE = "rolecall keys list      # and to let another key follow the one that signs: rolecall keys rotate"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add new, list and show."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="new|list|show")
-    new = verbs.add_parser("new", help="make a key; never overwrites one")
+    """Add new, list, show, rotate and retire."""
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="new|list|show|rotate|retire")
+    new = verbs.add_parser("new", help="make the first key; never overwrites one")
     new.add_argument(
         "--kind",
         choices=get_args(Kind),
         default="rsa-2048",
         help="default: rsa-2048, since RS256 is the one algorithm that every relying party takes",
     )
-    listing = verbs.add_parser("list", help="list the keys and say what is wrong with those that are no good")
+    listing = verbs.add_parser("list", help="list the keys, where each stands and what is next for it")
     show = verbs.add_parser("show", help="show the public half of a key")
     show.add_argument(
         "kid", nargs="?", metavar="KID", help="the key's name or how it begins; needed if there are several"
@@ -36,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--format", choices=("jwk", "pem"), default="jwk", help="default: jwk, as published")
     for verb in (new, listing, show):
         verb.add_argument("--directory", type=Path, metavar="DIR", help="where the keys are (default: as configured)")
+    for verb in (new, listing, show, add_rotate(verbs), add_retire(verbs)):
         also_here(verb)
 
 
@@ -46,38 +50,53 @@ def also_here(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one of the three; 1 if a listed key is no good."""
-    if arguments.what == "new":
-        return _new(arguments)
-    files = _files(arguments)
-    return _list(files, as_json=arguments.json) if arguments.what == "list" else _show(files, arguments)
+    """Do one of the five; 1 if a listed key is no good."""
+    match arguments.what:
+        case "new":
+            return _new(arguments)
+        case "list":
+            return _list_files(arguments) if arguments.directory else _list(arguments)
+        case "show":
+            return _show(arguments)
+        case "rotate":
+            return rotate(configured(arguments), credentials_directory(), arguments)
+        case _:
+            return retire(configured(arguments), credentials_directory(), arguments)
 
 
 def _new(arguments: argparse.Namespace) -> int:
     if arguments.directory is None:
-        key, systemd = _key(arguments), credentials_directory()
-        if key.file is not None and key.file.parent == systemd:
+        settings, systemd = configured(arguments), credentials_directory()
+        key = settings.key
+        assert key is not None
+        if isinstance(key, Pem) and key.file is not None and key.file.parent == systemd:
             raise ConfigurationError(
                 f"{key.file} is systemd's copy of the key, and no key is made there",
                 hint="make it elsewhere, with --directory, and move it to where LoadCredential= of the service looks",
             )
-        path, public = make_configured_key(key, arguments.kind, systemd)
+        where, public = asyncio.run(make_first_key(key, arguments.kind, systemd, SystemClock()))
     else:
         path, public = make_key(arguments.directory, arguments.kind)
+        where = str(path)
     if arguments.json:
-        show_json({"kid": public.kid, "algorithm": public.algorithm, "file": str(path)})
+        show_json({"kid": public.kid, "algorithm": public.algorithm, "file": where})
     else:
-        print(f"{public.kid}  {public.algorithm}  {path}")
+        print(f"{public.kid}  {public.algorithm}  {where}")
     say("Before tokens that it signs are shown to AWS, let the world see it: rolecall publish")
     return 0
 
 
-def _list(files: list[KeyFile], *, as_json: bool) -> int:
-    if as_json:
+def _list(arguments: argparse.Namespace) -> int:
+    return show(asyncio.run(standing(configured(arguments), credentials_directory())), as_json=arguments.json)
+
+
+def _list_files(arguments: argparse.Namespace) -> int:
+    files = keys_in(arguments.directory)
+    if arguments.json:
         show_json([_described(file) for file in files])
     for file in files:
         if isinstance(file.found, PublicKey):
-            if not as_json:
+            if not arguments.json:
                 print(f"{file.found.kid}  {file.found.algorithm}  {file.path}")
         else:
             say(f"{paint('error', 'red')}: {file.found.what}\nhint: {file.found.hint}")
@@ -92,8 +111,8 @@ def _described(file: KeyFile) -> dict[str, str]:
     return {"file": str(file.path), "error": file.found.what, "hint": file.found.hint}
 
 
-def _show(files: list[KeyFile], arguments: argparse.Namespace) -> int:
-    public = _chosen(files, arguments.kid)
+def _show(arguments: argparse.Namespace) -> int:
+    public = _chosen(_publics(arguments), arguments.kid)
     jwk = published(public)
     if arguments.format == "pem" and not arguments.json:
         print(_public_pem(jwk), end="")
@@ -102,11 +121,18 @@ def _show(files: list[KeyFile], arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(files: list[KeyFile], kid: str | None) -> PublicKey:
-    for file in files:
-        if isinstance(file.found, AgentError) and (len(files) == 1 or kid is None):
-            raise file.found
-    publics = [file.found for file in files if isinstance(file.found, PublicKey)]
+def _publics(arguments: argparse.Namespace) -> list[PublicKey]:
+    if arguments.directory is None:
+        keys = asyncio.run(standing(configured(arguments), credentials_directory()))
+        return [key.member.public for key in keys]
+    found = [file.found for file in keys_in(arguments.directory)]
+    bad = [one for one in found if isinstance(one, AgentError)]
+    if bad and (len(found) == 1 or arguments.kid is None):
+        raise bad[0]
+    return [one for one in found if isinstance(one, PublicKey)]
+
+
+def _chosen(publics: list[PublicKey], kid: str | None) -> PublicKey:
     matching = [public for public in publics if kid is None or public.kid.startswith(kid)]
     if len(matching) == 1:
         return matching[0]
@@ -119,7 +145,7 @@ def _chosen(files: list[KeyFile], kid: str | None) -> PublicKey:
     )
 
 
-def _public_pem(jwk: dict[str, str]) -> str:
+def _public_pem(jwk: dict[str, object]) -> str:
     import jwt
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -129,19 +155,14 @@ def _public_pem(jwk: dict[str, str]) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
-def _files(arguments: argparse.Namespace) -> list[KeyFile]:
-    if arguments.directory is not None:
-        return keys_in(arguments.directory)
-    return configured_keys(_key(arguments), credentials_directory())
-
-
-def _key(arguments: argparse.Namespace) -> Key:
+def configured(arguments: argparse.Namespace) -> Settings:
+    """The configuration, if it has keys of ours. Raises ConfigurationError."""
     settings = settings_of(arguments.config)
     if settings.key is None:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="name a place with --directory"
         )
-    return settings.key
+    return settings
 
 
 def credentials_directory() -> Path:

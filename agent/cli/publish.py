@@ -1,94 +1,132 @@
-"""How do the issuer's documents get to where the world reads them?"""
+"""How do the issuer's documents get to where the world reads them, and does the world read what it should?"""
 
 import argparse
 import asyncio
-import json
-import os
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
+from random import SystemRandom
 
-from agent.assembly.keys import read_key
-from agent.assembly.publishing import publisher
+from agent.assembly.publishing import directory_publisher, place
+from agent.assembly.rotation import public_site
 from agent.cli.configuration import settings_of
-from agent.errors import ConfigurationError
-from agent.publishing import Document
-from agent.publishing.discovery import address, documents
-from agent.settings import Settings
-from agent.settings.publishing import Directory, Publishing
-from agent.settings.spelling import UNIT_CREDENTIALS
+from agent.cli.keys import credentials_directory
+from agent.cli.rotating import ring_of
+from agent.cli.terminal import Progress, paint, say, show_json
+from agent.clock import SystemClock
+from agent.errors import ConfigurationError, PublishingFailed
+from agent.publishing import Placed, Publisher
+from agent.publishing.discovery import address, published
+from agent.publishing.judgement import Level, Verdict, judge
+from agent.ring import Ring
+from agent.settings import Directory, Settings
 
-HELP = "write the issuer's documents where the world reads them"
-EXAMPLE = "rolecall publish      # or, to another folder: rolecall publish --directory /srv/www/oidc"
+HELP = "write the issuer's documents where the world reads them, or see whether it reads what it should"
+EXAMPLE = "rolecall publish      # and then, as AWS would read it: rolecall publish --check"
+
+_STYLES: dict[Level, str] = {"good": "green", "doubt": "yellow", "bad": "red"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the folder to publish to."""
+    """Add the folder to publish to, and --check."""
     parser.add_argument(
         "--directory", type=Path, metavar="DIR", help="what is served at the issuer's URL (default: [publishing])"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing: read the documents through the issuer's URL, as AWS would"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Publish, and say which documents are new."""
+    """Publish, and say what is new; or check, and say what is wrong: 1 if AWS would not believe it."""
     settings = settings_of(arguments.config)
-    place = _place(settings, arguments.directory)
     if settings.issuer is None or settings.key is None:
         raise ConfigurationError(
             "there is no issuer of ours to publish: the configuration has no [issuer] or no [key]",
             hint="whoever issues the tokens publishes their keys",
         )
-    credentials = Path(os.environ.get("CREDENTIALS_DIRECTORY", UNIT_CREDENTIALS))
-    key = read_key(settings.key, credentials)
-    shown = documents(settings.issuer.url, [key.public], max_age=place.max_age)
-    before = {document.path: _published(place.directory / document.path) for document in shown}
-    asyncio.run(publisher(place).publish(shown))
-    states = [(document, _state(document, before[document.path])) for document in shown]
+    if arguments.check:
+        return asyncio.run(_check(settings, as_json=arguments.json))
+    placed = asyncio.run(_publish(settings, arguments.directory))
     if arguments.json:
-        _show_json(settings.issuer.url, place.directory, states)
-    else:
-        for document, state in states:
-            print(f"{state:9}  {place.directory / document.path}")
-            print(f"{'':9}  to be read at {address(settings.issuer.url, document.path)}")
+        _show_json(settings.issuer.url, placed)
+        return 0
+    for one in placed:
+        print(f"{one.state:9}  {one.where}")
+        print(f"{'':9}  to be read at {address(settings.issuer.url, one.document.path)}")
+    if arguments.directory or isinstance(settings.publishing, Directory):
         # A folder holds no headers: what the web server is to say is for its own configuration.
-        for headers in dict.fromkeys(tuple(document.headers.items()) for document, _ in states):
+        for headers in dict.fromkeys(tuple(one.document.headers.items()) for one in placed):
             print(f"to be served with {' and '.join(f'{name}: {value}' for name, value in headers)}")
     return 0
 
 
-def _place(settings: Settings, directory: Path | None) -> Publishing:
+async def _publish(settings: Settings, directory: Path | None) -> Sequence[Placed]:
+    ring = await ring_of(settings, credentials_directory())
+    async with AsyncExitStack() as stack:
+        publisher = _publisher(settings, directory, stack)
+        return await publisher.publish([published(key) for key in ring.shown], ring.withdrawn)
+
+
+def _publisher(settings: Settings, directory: Path | None, stack: AsyncExitStack) -> Publisher:
+    assert settings.issuer is not None
     if directory is not None:
-        usual = settings.publishing or Directory.model_construct(to="directory", directory=directory)
-        return usual.model_copy(update={"directory": directory.absolute()})
-    if settings.publishing is None:
+        usual = timedelta(minutes=5) if settings.publishing is None else settings.publishing.max_age
+        return directory_publisher(directory.absolute(), settings.issuer.url, usual)
+    there = place(settings, {}, clock=SystemClock(), chance=SystemRandom(), report=lambda _: None)
+    if there is None:
         raise ConfigurationError(
             "the configuration does not say where to publish",
             hint='add [publishing] with to = "directory" and directory = "…", or give --directory',
         )
-    return settings.publishing
+    stack.push_async_callback(there.close)
+    if there.site is not None:
+        raise PublishingFailed(
+            'with publishing.to = "https" the agent itself shows the documents, while it runs',
+            hint="see what the world reads: rolecall publish --check",
+        )
+    return there.publisher
 
 
-def _published(path: Path) -> bytes | None:
-    """What is there now, if it can be read; whether it may be replaced is for the publisher to say."""
-    try:
-        return path.read_bytes() if path.is_file() else None
-    except OSError:
-        return None
+async def _check(settings: Settings, *, as_json: bool) -> int:
+    ring = await ring_of(settings, credentials_directory())
+    assert settings.issuer is not None
+    with Progress() as progress:
+        progress.show(f"reading {settings.issuer.url} as AWS would …")
+        inspection = await public_site(settings, SystemClock()).inspect()
+    verdicts = judge(inspection, *_expected(ring))
+    bad = any(verdict.level == "bad" for verdict in verdicts)
+    if as_json:
+        listed = [{"level": one.level, "what": one.what, "hint": one.hint or None} for one in verdicts]
+        show_json({"issuer": settings.issuer.url, "good": not bad, "verdicts": listed})
+    else:
+        for verdict in verdicts:
+            _say(verdict)
+    return int(bad)
 
 
-def _state(document: Document, before: bytes | None) -> str:
-    if before is None:
-        return "new"
-    return "unchanged" if before == document.body else "changed"
+def _expected(ring: Ring) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """The keys that the world should read, and those among them that may still be on their way there."""
+    announced = [] if ring.announced is None else [ring.announced.public.kid]
+    return {key.kid: published(key) for key in ring.shown}, announced
 
 
-def _show_json(issuer: str, directory: Path, states: Sequence[tuple[Document, str]]) -> None:
+def _say(verdict: Verdict) -> None:
+    print(f"{paint(f'{verdict.level:5}', _STYLES[verdict.level])}  {verdict.what}")
+    if verdict.hint and verdict.level != "good":
+        say(f"       hint: {verdict.hint}")
+
+
+def _show_json(issuer: str, placed: Sequence[Placed]) -> None:
     listed = [
         {
-            "path": document.path,
-            "url": address(issuer, document.path),
-            "state": state,
-            "headers": dict(document.headers),
+            "path": one.document.path,
+            "url": address(issuer, one.document.path),
+            "where": one.where,
+            "state": one.state,
+            "headers": dict(one.document.headers),
         }
-        for document, state in states
+        for one in placed
     ]
-    print(json.dumps({"issuer": issuer, "directory": str(directory), "documents": listed}, indent=2))
+    show_json({"issuer": issuer, "documents": listed})

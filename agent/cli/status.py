@@ -108,7 +108,9 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         if role["callers"]:
             yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
     for key in status["keys"]:
-        yield f"key {key['kid']} {key['algorithm']} {key['state']}"
+        soon = "" if key["next_in_seconds"] is None else f" in {_span(key['next_in_seconds'])}"
+        unseen = ", not seen at the issuer" if key["published"] is False else ""
+        yield f"key {key['kid']} {key['algorithm']} {key['state']}{unseen}: {key['next'] or 'nothing is next'}{soon}"
     for listener in status["listeners"]:
         yield f"{listener['name']} at {listener['address']}"
 

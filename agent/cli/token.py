@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _mint(arguments: argparse.Namespace) -> int:
-    from agent.assembly.keys import signing_key
+    from agent.assembly.rotation import signing_key
     from agent.assembly.tokens import mint
 
     settings = settings_of(arguments.config)
@@ -74,7 +74,6 @@ def _mint(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"
         )
-    key_settings = settings.key
     changes: dict[str, Any] = {
         name: value for name in ("audience", "subject") if (value := getattr(arguments, name)) is not None
     }
@@ -83,7 +82,7 @@ def _mint(arguments: argparse.Namespace) -> int:
     changes["claims"] = dict(arguments.claim)
 
     async def minted() -> tuple[str, datetime]:
-        key = await signing_key(key_settings, credentials_directory())
+        key = await signing_key(settings, credentials_directory(), SystemClock())
         role = settings.roles.get(arguments.role) if arguments.role else None
         token = await mint(
             settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes

@@ -38,6 +38,7 @@ _GENERATED_CURVES: Final = {"ec-p256": ec.SECP256R1(), "ec-p384": ec.SECP384R1()
 
 _LARGEST_KEY_FILE = 64 * 1024  # an encrypted RSA-4096 key and a chain of certificates beside it take about 10 kB
 _LARGEST_PASSPHRASE = 1023  # bytes; OpenSSL takes no more
+_LARGEST_SECRET = 16 * 1024  # JWTs take the most
 
 _BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _PRIVATE_LABELS = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY"}
@@ -162,22 +163,23 @@ def write_new(path: Path, pem: bytes) -> None:
         raise KeyUnavailable(f"the private key {path} cannot be written: {error.strerror}", hint=hint) from error
 
 
-def read_passphrase(path: Path, *, credentials_directory: Path | None = None) -> Secret:
-    """Read a passphrase from a file that nobody else can read (the rule for keys, see `PemKey.read`).
+def read_passphrase(path: Path, *, credentials_directory: Path | None = None, what: str = "passphrase") -> Secret:
+    """Read a passphrase, a PIN or the like from a file that nobody else can read (the rule for keys: `PemKey.read`).
 
     One newline at the end is dropped, because editors and echo put it there; nothing else is, because any other
     blank may be meant. Raises KeyUnavailable.
     """
-    text = _read_private(path, "passphrase", _LARGEST_PASSPHRASE + 1, credentials_directory)
+    largest = _LARGEST_PASSPHRASE if what == "passphrase" else _LARGEST_SECRET
+    text = _read_private(path, what, largest + 1, credentials_directory)
     try:
         passphrase = Secret(text.reveal().encode("latin-1").decode("utf-8").removesuffix("\n"))
     except UnicodeDecodeError:
         # Not chained: a UnicodeDecodeError carries the bytes that it could not decode.
         raise KeyUnavailable(
-            f"the passphrase in {path} is not UTF-8 text", hint="write the passphrase as UTF-8, on one line"
+            f"the {what} in {path} is not UTF-8 text", hint=f"write the {what} as UTF-8, on one line"
         ) from None
     if not passphrase:
-        raise KeyUnavailable(f"the passphrase in {path} is empty", hint="write the passphrase there, on one line")
+        raise KeyUnavailable(f"the {what} in {path} is empty", hint=f"write the {what} there, on one line")
     return passphrase
 
 
@@ -206,7 +208,7 @@ def _unreadable(path: Path, what: str, error: OSError | ValueError, *, from_syst
     number = error.errno if isinstance(error, OSError) else errno.ENOENT
     if number in (errno.ENOENT, errno.ENOTDIR):
         told = f"the {what} file {path} does not exist"
-        hint = "correct the path" if what == "passphrase" else "correct the path, or make a key: rolecall keys new"
+        hint = "correct the path, or make a key: rolecall keys new" if what == "private key" else "correct the path"
     else:
         told = f"the {what} file {path} cannot be read: {os.strerror(number or errno.EIO)}"
         hint = "give file and directory to the user that the agent runs as, or hand it over with LoadCredential="

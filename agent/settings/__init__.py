@@ -9,35 +9,43 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.errors import ConfigurationError
-from agent.settings.agreement import disagreements
+from agent.settings.agreement import Draft, disagreements
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
-from agent.settings.keys import Key, Pem
+from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit, makes_keys
 from agent.settings.mistakes import Mistake, secrets_in
 from agent.settings.outputs import Address, Listen, Log
 from agent.settings.overrides import overridden, unknown
-from agent.settings.publishing import Directory, Publishing
+from agent.settings.publishing import S3, Directory, Https, Publishing
 from agent.settings.reader import Reader
 from agent.settings.reading import find, read_toml
+from agent.settings.rotation import Rotation
 from agent.settings.section import Surroundings
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 __all__ = [
+    "S3",
     "Address",
+    "AwsKms",
     "Directory",
     "FromFile",
     "Grant",
+    "Https",
     "Identity",
     "Issuer",
     "Key",
     "Listen",
     "Log",
     "Pem",
+    "Pkcs11",
     "Publishing",
     "Role",
+    "Rotation",
     "SelfSigned",
     "Settings",
     "Sts",
+    "Tpm2",
+    "VaultTransit",
     "find",
     "load",
 ]
@@ -47,12 +55,15 @@ __all__ = [
 class Settings:
     """The whole configuration, read and found consistent.
 
-    `issuer` and `key` are there whenever `identity` is SelfSigned. Paths are absolute, templates filled in.
+    `issuer` and `key` are there whenever `identity` is SelfSigned. `next_key` is [key.next], the custodian to move to;
+    `rotation` is None where one key signs for good. Paths are absolute, templates filled in.
     """
 
     path: Path
     issuer: Issuer | None
     key: Key | None
+    next_key: Key | None
+    rotation: Rotation | None
     identity: Identity
     sts: Sts
     roles: Mapping[str, Role]
@@ -90,6 +101,8 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             path=where,
             issuer=draft.issuer,
             key=draft.key,
+            next_key=draft.next_key,
+            rotation=_rotation(draft, environ),
             identity=draft.identity,
             sts=draft.sts,
             roles=MappingProxyType(draft.roles),
@@ -100,3 +113,17 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
         )
     lines = dict.fromkeys(str(Mistake(origins.get(mistake.path, mistake.path), mistake.said)) for mistake in mistakes)
     raise ConfigurationError("\n".join(lines), hint=f"correct {where}; every setting is in docs/configuration.md")
+
+
+def _rotation(draft: Draft, environ: Mapping[str, str]) -> Rotation | None:
+    """What [rotation] says; without it, keys that the agent makes itself and publishes itself follow one another."""
+    if draft.key is None:
+        return None
+    usual = draft.rotation
+    if usual is None and (draft.next_key is not None or (draft.publishing is not None and makes_keys(draft.key))):
+        usual = Rotation.model_validate({})
+    if usual is None or usual.state is not None:
+        return usual
+    beside = getattr(draft.key, "directory", None)  # the ring lies where the keys are, if they are files
+    state = beside or Path(environ.get("STATE_DIRECTORY", "/var/lib/rolecall").split(":")[0])
+    return usual.model_copy(update={"state": state})

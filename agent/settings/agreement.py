@@ -12,10 +12,11 @@ from pathlib import Path
 
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts, arn_partition, partition_of
-from agent.settings.keys import Key
+from agent.settings.keys import Key, makes_keys
 from agent.settings.mistakes import Mistake, nearest, shown, shown_word
 from agent.settings.outputs import Listen, Log
-from agent.settings.publishing import Publishing
+from agent.settings.publishing import S3, Directory, Https, Publishing
+from agent.settings.rotation import Rotation
 from agent.settings.spelling import spell_duration
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 from agent.tokens import MOST_TAGS, one_tag
@@ -28,6 +29,8 @@ class Draft:
     words: Mapping[str, object] = field(repr=False)  # secrets that are about to be refused may be among them
     issuer: Issuer | None = None
     key: Key | None = None
+    next_key: Key | None = None
+    rotation: Rotation | None = None
     identity: Identity | None = None
     sts: Sts | None = None
     roles: dict[str, Role] = field(default_factory=dict)
@@ -40,6 +43,8 @@ class Draft:
 def disagreements(draft: Draft) -> Iterator[Mistake]:
     """Find what is wrong between sections."""
     yield from _issuing(draft)
+    yield from _rotating(draft)
+    yield from _publishing(draft)
     yield from _roles(draft)
     yield from _grants(draft)
     yield from _exposed(draft)
@@ -106,15 +111,44 @@ def _grants(draft: Draft) -> Iterator[Mistake]:
                 )
 
 
+def _rotating(draft: Draft) -> Iterator[Mistake]:
+    """A rotation needs keys to rotate to."""
+    if draft.key is None or draft.rotation is None or "automatic" not in draft.rotation.model_fields_set:
+        return
+    if draft.rotation.automatic and not makes_keys(draft.next_key or draft.key):
+        where = "key.next" if draft.next_key else "key"
+        said = f"cannot be true: the agent makes no keys where [{where}] has them; give it a place where it may"
+        yield Mistake("rotation.automatic", f"{said} (key.directory, make_keys), or name the next key in [key.next]")
+
+
+def _publishing(draft: Draft) -> Iterator[Mistake]:
+    """What publishes is not in the way of anything else."""
+    place = draft.publishing
+    if isinstance(place, Https) and draft.listen is not None:
+        for word in ("credentials", "admin"):
+            if place.listen.collides(getattr(draft.listen, word)):
+                yield Mistake("publishing.listen", f"is the address of listen.{word}, too; give it another port")
+    if isinstance(place, S3) and place.credentials.startswith("role:"):
+        name = place.credentials.removeprefix("role:")
+        written = draft.words.get("roles")
+        known = list(written) if isinstance(written, Mapping) else []
+        if known and name not in known:
+            said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
+            yield Mistake("publishing.credentials", said)
+
+
 def _exposed(draft: Draft) -> Iterator[Mistake]:
     """Nothing secret may stand where the world reads."""
-    if draft.publishing is None:
+    if not isinstance(draft.publishing, Directory):
         return
     shown_to_all = Path(os.path.normpath(draft.publishing.directory))
-    secret: list[tuple[str, Path | None]] = []
-    if draft.key is not None:
-        secret += [(f"key.{word}", getattr(draft.key, word)) for word in ("file", "directory", "passphrase_file")]
+    secret: list[tuple[str, object]] = []
+    for table, key in (("key", draft.key), ("key.next", draft.next_key)):
+        secret += [(f"{table}.{word}", getattr(key, word)) for word in type(key).model_fields] if key else []
     secret += [(f"grants#{n}.token_file", path) for n, grant in draft.grants.items() for path in grant.token_file]
+    if draft.rotation is not None:
+        secret.append(("rotation.state", draft.rotation.state))
     for word, path in secret:
-        if path is not None and Path(os.path.normpath(path)).is_relative_to(shown_to_all):
+        public = isinstance(path, Path) and not word.endswith((".module", ".ca_bundle"))
+        if public and Path(os.path.normpath(str(path))).is_relative_to(shown_to_all):
             yield Mistake(word, "is in publishing.directory, which is shown to the world; move one of them elsewhere")

@@ -1,6 +1,5 @@
 """What may the operator say about STS, and about the roles it gives us?"""
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, NoReturn
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
@@ -17,13 +15,13 @@ from agent.settings.mistakes import Wrong, comes_to, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, array, expand, one_of, span, text, whole
 from agent.settings.tokens import Tags
+from agent.settings.web import Proxy, Region, Url
 
 #: Where the credentials of a role may come from in a later version.
 LATER: Final = ("identity_center",)
 #: Role names stand in URLs, metric labels and file names.
 ROLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
-_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 #: The beginnings of region names, and the partition that each belongs to; all others are in "aws".
 _PARTITIONS: Final = (
     ("cn-", "aws-cn"),
@@ -54,63 +52,15 @@ def arn_partition(arn: str) -> str:
     return arn.split(":")[1]
 
 
-def _region(value: str, _: Surroundings) -> str:
-    if value in {"aws-global", "global"}:
-        raise Wrong(f'{shown(value)} is no region; name the nearest one, as in "eu-central-1"')
-    if not _REGION.fullmatch(value):
-        raise Wrong(f'{shown(value)} does not look like a region; write it as in "eu-central-1"')
-    return value
-
-
-def _web_url(value: str, schemes: tuple[str, ...]) -> SplitResult:
-    """Take a URL apart. Never quotes it whole: it may hold a password. Raises Wrong."""
-    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise Wrong(f"is not a URL; write {wanted}, a host name and, if need be, a port") from None
-    if parts.scheme not in schemes or not parts.hostname or port == 0:
-        raise Wrong(f"is not a URL that can be used here; write {wanted}, a host name and, if need be, a port")
-    if "@" in parts.netloc:
-        raise Wrong("has a user name or password in it, which this file is no place for; leave that out")
-    if parts.query or parts.fragment or not value.isprintable() or " " in value:
-        raise Wrong("has a query, a fragment or blanks in it; leave that out")
-    return parts
-
-
-def _endpoint_url(value: str, _: Surroundings) -> str:
-    parts = _web_url(value, ("https", "http"))
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
-        raise Wrong(
-            "would send tokens and credentials over the network unprotected; write https://, or a loopback host"
-        )
-    return value
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _proxy(value: str, _: Surroundings) -> str:
-    parts = _web_url(value, ("http", "https"))
-    if parts.path.strip("/"):
-        raise Wrong('has a path, which a proxy does not; write it as in "http://proxy.example.com:3128"')
-    return value
-
-
 class Sts(Section):
     """How STS is reached. Times are timedeltas; `concurrency` is the most calls under way at once."""
 
-    region: Annotated[str, text(_region)] = Field(examples=['"eu-central-1"'])
-    endpoint_url: Annotated[str, text(_endpoint_url)] | None = Field(None, examples=['"https://sts.example.com"'])
+    region: Region = Field(examples=['"eu-central-1"'])
+    endpoint_url: Url | None = Field(None, examples=['"https://sts.example.com"'])
     fips: Flag = False
     dualstack: Flag = False
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/ca-certificates.crt"'])
-    proxy: Annotated[str, text(_proxy)] | None = Field(None, examples=['"http://proxy.example.com:3128"'])
+    proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
     concurrency: Annotated[int, whole(1, 64)] = 8
     connect_timeout: Annotated[timedelta, span("1s", "20s")] = timedelta(seconds=5)
     read_timeout: Annotated[timedelta, span("1s", "30s")] = timedelta(seconds=10)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -11,8 +11,8 @@ from agent.keys import Algorithm
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, SecretPath, one_of, text
+from agent.settings.web import Region, Url
 
-_REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 _HANDLE = re.compile(r"0x81[0-9a-fA-F]{6}")
 _PATH_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
 _PROFILE = re.compile(r"[!-~]{1,64}")
@@ -44,22 +44,6 @@ def _key_id(value: str, _: Surroundings) -> str:
     return value
 
 
-def _region(value: str, _: Surroundings) -> str:
-    if not _REGION.fullmatch(value):
-        raise Wrong(f'{shown(value)} does not look like a region; write it as in "eu-central-1"')
-    return value
-
-
-def _address(value: str, _: Surroundings) -> str:
-    parts = urlsplit(value)
-    loopback = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise Wrong('must be a URL without a password, as in "https://vault.example.com:8200"')
-    if parts.scheme == "http" and not loopback:
-        raise Wrong("would send a token over the network unprotected; write https://, or a loopback host")
-    return value.rstrip("/")
-
-
 def _part(value: str, _: Surroundings) -> str:
     if not _PATH_PART.fullmatch(value) or ".." in value:
         raise Wrong("must be a name or path of letters, digits and _ . / -")
@@ -76,9 +60,6 @@ def aws_credentials(value: str, _: Surroundings) -> str:
 
 #: Where credentials for AWS come from, where they are not those of one of our roles.
 AwsCredentials = Annotated[str, text(aws_credentials)]
-Region = Annotated[str, text(_region)]
-#: The URL of a service, https unless it is on this machine, without a slash at its end.
-Url = Annotated[str, text(_address)]
 _Algorithm = Annotated[Algorithm, one_of(Algorithm)]
 
 
@@ -203,6 +184,11 @@ class VaultTransit(Section):
             yield "role", "is missing; a login with a JWT names the role it asks for"
 
 
+def makes_keys(key: "Key") -> bool:
+    """Whether the agent may make further keys there itself."""
+    return key.directory is not None if isinstance(key, Pem | Tpm2) else key.make_keys
+
+
 Key = Pem | Pkcs11 | Tpm2 | AwsKms | VaultTransit
 
 #: The kinds of [key], by their `custodian`.
@@ -213,3 +199,9 @@ CUSTODIANS: Final[Mapping[str, type[Section]]] = {
     "aws_kms": AwsKms,
     "vault_transit": VaultTransit,
 }
+
+
+def paths_of(key: Key | None) -> list[tuple[str, Path]]:
+    """The files and directories that [key] names, each with its word."""
+    words = () if key is None else type(key).model_fields
+    return [(word, path) for word in words if isinstance(path := getattr(key, word), Path)]

@@ -12,11 +12,12 @@ from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
 from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_word
 from agent.settings.outputs import Listen, Log
+from agent.settings.rotation import Rotation
 from agent.settings.section import Section, Surroundings, choose, read
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 S = TypeVar("S", bound=Section)
-_TABLES: Final = ("issuer", "key", "identity", "sts", "roles", "grants", "publishing", "listen", "log")
+_TABLES: Final = ("issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "listen", "log")
 
 
 class Reader:
@@ -37,12 +38,14 @@ class Reader:
         return Draft(
             words=self._words,
             issuer=self._optional(Issuer, "issuer"),
-            key=self._one_of(keys.CUSTODIANS, keys.LATER, "custodian", "key"),
+            key=self._key(),
+            next_key=self._next_key(),
+            rotation=self._optional(Rotation, "rotation"),
             identity=self._identity(),
             sts=self._section(Sts, self._words.get("sts", {}), "sts"),
             roles=self._roles(),
             grants=self._grants(),
-            publishing=self._one_of(publishing.PLACES, publishing.LATER, "to", "publishing"),
+            publishing=self._publishing(),
             listen=self._section(Listen, self._words.get("listen", {}), "listen"),
             log=self._section(Log, self._words.get("log", {}), "log"),
         )
@@ -55,12 +58,36 @@ class Reader:
     def _optional(self, kind: type[S], name: str) -> S | None:
         return self._section(kind, self._words[name], name) if name in self._words else None
 
-    def _one_of(self, kinds: Mapping[str, type[S]], later: tuple[str, ...], word: str, name: str) -> S | None:
-        if name not in self._words:
-            return None
-        kind, mistakes = choose(kinds, later, word, self._words[name], name)
+    def _one_of(self, kinds: Mapping[str, type[Section]], word: str, table: object, path: str) -> Section | None:
+        kind, mistakes = choose(kinds, (), word, table, path)
         self.mistakes += mistakes
-        return self._section(kind, self._words[name], name) if kind else None
+        return self._section(kind, table, path) if kind else None
+
+    def _key(self) -> keys.Key | None:
+        """[key], apart from [key.next] in it."""
+        if "key" not in self._words:
+            return None
+        table = self._words["key"]
+        if isinstance(table, Mapping):
+            table = {word: value for word, value in table.items() if word != "next"}
+        key = self._one_of(keys.CUSTODIANS, "custodian", table, "key")
+        assert key is None or isinstance(key, keys.Key)
+        return key
+
+    def _next_key(self) -> keys.Key | None:
+        table = self._words.get("key")
+        if not isinstance(table, Mapping) or "next" not in table:
+            return None
+        key = self._one_of(keys.CUSTODIANS, "custodian", table["next"], "key.next")
+        assert key is None or isinstance(key, keys.Key)
+        return key
+
+    def _publishing(self) -> publishing.Publishing | None:
+        if "publishing" not in self._words:
+            return None
+        place = self._one_of(publishing.PLACES, "to", self._words["publishing"], "publishing")
+        assert place is None or isinstance(place, publishing.Publishing)
+        return place
 
     def _identity(self) -> Identity | None:
         """Tokens are self-signed unless something is said that speaks against it."""

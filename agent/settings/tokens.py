@@ -10,7 +10,8 @@ from pydantic import Field, PlainValidator, ValidationInfo
 
 from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
 from agent.settings.section import Section, Surroundings
-from agent.settings.spelling import Flag, SecretPath, array, expand, one_of, span, text
+from agent.settings.spelling import FilePath, Flag, SecretPath, array, expand, one_of, span, text
+from agent.settings.web import Proxy
 from agent.tokens import MOST_TAGS, one_tag, tag_name_fault, tag_value_fault
 
 #: Sources that a later version will know.
@@ -48,9 +49,14 @@ def _issuer_url(value: str, _: Surroundings) -> str:
 
 
 class Issuer(Section):
-    """The issuer: the https URL under which its documents are found, byte for byte as in tokens and in IAM."""
+    """The issuer: the https URL under which its documents are found, byte for byte as in tokens and in IAM.
+
+    `ca_bundle` and `proxy` are for reading them back as the world does: with a private CA, or from behind a proxy.
+    """
 
     url: Annotated[str, text(_issuer_url)] = Field(examples=['"https://oidc.example.com"'])
+    ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/corporate.pem"'])
+    proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
 
 
 def _subject(value: str, surroundings: Surroundings) -> str:

@@ -25,6 +25,7 @@ def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
         "clock_offset_seconds": _seconds(now.offset),
         "roles": [_role(role) for role in now.roles],
         "keys": [_key(key) for key in now.keys],
+        "issuer_looked_at": _when(now.ring.looked_at),
         "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
     }
 
@@ -67,6 +68,11 @@ def _key(key: KeyStatus) -> Mapping[str, Json]:
         "kid": key.kid,
         "algorithm": key.algorithm,
         "state": key.state,
+        "custodian": key.custodian or None,
+        "since": _when(key.since),
+        "published": key.published,
+        "next": key.next or None,
+        "next_in_seconds": _seconds(key.next_in),
     }
 
 

@@ -182,12 +182,14 @@ def _keys(now: StatusSnapshot) -> str:
         return '<section class="card"><h3>Signing keys</h3>None: tokens come from elsewhere.</section>'
     rows = "".join(_key_row(key) for key in now.keys)
     return f"""<section class="card"><h3>Signing keys</h3><div class="scroll"><table>
-<thead><tr><th>Key</th><th>Algorithm</th><th>State</th></tr></thead>
+<thead><tr><th>Key</th><th>Algorithm</th><th>State</th><th>Published</th><th>Next</th></tr></thead>
 <tbody>{rows}</tbody></table></div></section>"""
 
 
 def _key_row(key: KeyStatus) -> str:
-    cells = (f"<code>{escape(key.kid)}</code>", escape(key.algorithm), key.state)
+    published = {None: "not looked at", True: "yes", False: "no"}[key.published]
+    soon = f" in {span(key.next_in)}" if key.next_in is not None else ""
+    cells = (f"<code>{escape(key.kid)}</code>", escape(key.algorithm), key.state, published, escape(key.next + soon))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

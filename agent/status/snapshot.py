@@ -114,11 +114,31 @@ class RoleStatus:
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """One signing key, as the world may know it."""
+    """One signing key, as the world may know it.
+
+    Attributes:
+        since: when it came to its state; None where nobody has noted it.
+        published: whether the latest look at the issuer showed it; None where there was no look.
+        next: what is next for it, in words.
+        next_in: in how long; None where that does not depend on time alone.
+    """
 
     kid: str
     algorithm: str
     state: KeyState
+    custodian: str = ""
+    since: datetime | None = None
+    published: bool | None = None
+    next: str = ""
+    next_in: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The signing keys; `looked_at` is when the issuer was last read through its public URL."""
+
+    keys: tuple[KeyStatus, ...] = ()
+    looked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +159,13 @@ class StatusSnapshot:
     running_for: timedelta
     offset: timedelta | None
     roles: tuple[RoleStatus, ...]
-    keys: tuple[KeyStatus, ...]
+    ring: KeyRing
     listeners: tuple[ListenerStatus, ...]
+
+    @property
+    def keys(self) -> tuple[KeyStatus, ...]:
+        """The signing keys, in the order in which they came."""
+        return self.ring.keys
 
     @property
     def ready(self) -> bool:
@@ -157,7 +182,7 @@ class Overview:
         *,
         clock: AgreedClock,
         version: str,
-        keys: Callable[[], Sequence[KeyStatus]],
+        keys: Callable[[], KeyRing],
         listeners: Callable[[], Sequence[ListenerStatus]],
         callers: Callable[[str], Sequence[str]],
     ) -> None:
@@ -189,7 +214,7 @@ class Overview:
             running_for=timedelta(seconds=self._clock.steady() - self._started),
             offset=self._clock.offset,
             roles=tuple(self.role(name) for name in self._sessions),
-            keys=tuple(self._keys()),
+            ring=self._keys(),
             listeners=tuple(self._listeners()),
         )
 

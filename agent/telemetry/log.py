@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TextIO, assert_never
+from typing import Final, Literal, TextIO
 
 from agent.clock import Clock, instant
 from agent.errors import AgentError
@@ -20,6 +20,7 @@ from agent.events import (
     ClockMeasured,
     CredentialsVended,
     Event,
+    KeyEvent,
     RenewalFailed,
     RequestRefused,
     SessionRenewed,
@@ -28,6 +29,7 @@ from agent.events import (
     VendingDenied,
 )
 from agent.status.snapshot import READY_FOR, last_four
+from agent.telemetry.key_lines import Field, key_lines
 from agent.telemetry.stream import Outlet
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -56,8 +58,6 @@ _CLOCK_AGAIN: Final = timedelta(hours=1)
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+,%*~-]+")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-Field = str | int | float | datetime | timedelta | None
 
 
 def configure(level: Level, layout: Format, stream: TextIO, *, journal: bool) -> logging.Logger:
@@ -184,9 +184,13 @@ class Log:
             case CallerTokensReadable():
                 write(self._logger, logging.INFO, "caller_tokens_readable", path=event.path)
             case CredentialsVended() | VendingDenied() | RequestRefused():
-                return
+                return  # who was given what is for `audit`
             case _:
-                assert_never(event)
+                self._lines(event)
+
+    def _lines(self, event: KeyEvent) -> None:
+        for line in key_lines(event):
+            write(self._logger, line.level, line.event, **line.fields)
 
     def _renewed(self, event: SessionRenewed) -> None:
         self._told.pop(event.role, None)

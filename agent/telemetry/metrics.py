@@ -207,6 +207,13 @@ def _next(roles: Iterable[RoleStatus], taken_at: datetime) -> "Iterator[_Sample]
 def _keys(now: StatusSnapshot) -> Iterator[Metric]:
     infos = [((key.kid, key.state, key.algorithm), 1.0) for key in now.keys]
     yield _gauge("signing_key_info", "The signing keys; always 1.", ("kid", "state", "algorithm"), infos)
+    activated = [((key.kid,), _epoch(key.since)) for key in now.keys if key.state == "signing" and key.since]
+    yield _gauge("signing_key_activated_timestamp_seconds", "When the key began to sign.", ("kid",), activated)
+    shown = [((key.kid,), float(key.published)) for key in now.keys if key.published is not None]
+    yield _gauge("issuer_published", "Whether the issuer's public URL showed the key when last read.", ("kid",), shown)
+    looked = [] if now.ring.looked_at is None else [((), _epoch(now.ring.looked_at))]
+    when = "When the issuer was last read through its public URL, as AWS would; absent until it was."
+    yield _gauge("issuer_last_check_timestamp_seconds", when, (), looked)
 
 
 _Sample = tuple[tuple[str, ...], float]

@@ -33,6 +33,10 @@ _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _RESERVED = {"iss", "sub", "aud", "azp", "iat", "nbf", "exp", "jti", ROLES_CLAIM, TAGS_CLAIM, SOURCE_IDENTITY_CLAIM}
 
 
+#: Gives the key that signs now, which another one may follow at any time. Raises KeyUnavailable.
+Signer = Callable[[], SigningKey]
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What our tokens say of us; ConfigurationError if AWS would not take it.
@@ -115,10 +119,10 @@ class SelfSigned:
     """Tokens that we make and sign ourselves, a new one each time."""
 
     def __init__(
-        self, key: SigningKey, identity: Identity, clock: Clock, *, token_id: Callable[[], str], report: Report
+        self, signer: Signer, identity: Identity, clock: Clock, *, token_id: Callable[[], str], report: Report
     ) -> None:
-        """Sign with `key` by the time of `clock` (AWS's, where known); `token_id` gives a jti never given before."""
-        self._key = key
+        """Sign by the time of `clock` (AWS's, where known); `token_id` gives a jti never given before."""
+        self._signer = signer
         self._identity = identity
         self._clock = clock
         self._token_id = token_id
@@ -126,13 +130,14 @@ class SelfSigned:
 
     async def token(self) -> Token:
         """Make a token, good from a few seconds ago until the identity's lifetime after that. Raises KeyUnavailable."""
-        public = self._key.public
+        key = self._signer()  # asked once: what the header says and what signs must be one key
+        public = key.public
         issued = int((self._clock.now() - BACKDATED).timestamp())
         expires = issued + int(self._identity.lifetime.total_seconds())
         header = {"alg": public.algorithm, "kid": public.kid, "typ": "JWT"}
         times = {"iat": issued, "nbf": issued, "exp": expires, "jti": self._token_id()}
         signed = jose.signing_input(header, self._identity.facts() | times)
-        signature = await self._key.sign(signed)
+        signature = await key.sign(signed)
         self._report(TokenSigned(public.kid))
         return Token(Secret(jose.compact(signed, signature)), datetime.fromtimestamp(expires, UTC))
 

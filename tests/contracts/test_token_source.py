@@ -37,7 +37,7 @@ class Bench:
 
 def signed_by(key: SigningKey, clock: Clock) -> SelfSigned:
     ids = itertools.count()
-    return SelfSigned(key, IDENTITY, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
+    return SelfSigned(lambda: key, IDENTITY, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
 
 
 async def in_memory(_: Path, clock: Clock) -> Bench:

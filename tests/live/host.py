@@ -14,12 +14,12 @@ from typing import Any
 
 import aiohttp
 
-from agent.assembly.keys import make_key, read_key
-from agent.assembly.publishing import publisher
+from agent.assembly.keys import make_key
+from agent.assembly.publishing import directory_publisher
+from agent.assembly.rotation import publish_ring
 from agent.cli.sandbox import world_of
-from agent.publishing.discovery import documents
 from agent.sandbox import Sandbox, World
-from agent.settings import Settings, load
+from agent.settings import Directory, Settings, load
 from tests.fakes.ports import own_port
 
 ISSUER = "https://oidc.example.com"
@@ -38,6 +38,8 @@ class Host:
     home: Path
     endpoint: str
     roles: Sequence[str] = ("backup",)
+    public: tuple[str, Path] | None = None  # the proxy to our issuer as the world sees it, and whom to trust there
+    rotation: str = ""
     sts: Mapping[str, str] = field(default_factory=dict)
     log: str = "debug"
     ports: list[int] = field(default_factory=lambda: [own_port(), own_port()])
@@ -63,9 +65,11 @@ class Host:
         token.chmod(0o600)
         extra = "".join(f'{name} = "{value}"\n' for name, value in self.sts.items())
         roles = "".join(f'[roles.{role}]\narn = "arn:aws:iam::123456789012:role/{role}"\n' for role in self.roles)
+        seen = "" if self.public is None else f'proxy = "{self.public[0]}"\nca_bundle = "{self.public[1]}"\n'
         self.config.write_text(f"""
 [issuer]
 url = "{ISSUER}"
+{seen}
 [key]
 custodian = "pem"
 directory = "{self.home}/keys"
@@ -83,18 +87,16 @@ token_file = "{token}"
 [listen]
 credentials = "127.0.0.1:{self.ports[0]}"
 admin = "127.0.0.1:{self.ports[1]}"
+{self.rotation}
 [log]
 level = "{self.log}"
 format = "json"
 """)
         settings = load(self.config, environ={}, host=socket.gethostname())
-        assert settings.key is not None
-        assert settings.publishing is not None
+        assert isinstance(settings.publishing, Directory)
         await asyncio.to_thread(make_key, self.home / "keys", "ec-p256")
-        key = read_key(settings.key, None)
-        await publisher(settings.publishing).publish(
-            documents(ISSUER, [key.public], max_age=settings.publishing.max_age)
-        )
+        place = directory_publisher(settings.publishing.directory, ISSUER, settings.publishing.max_age)
+        await publish_ring(settings, None, place)
         return settings
 
     def environment(self, role: str | None = None) -> dict[str, str]:
@@ -188,8 +190,9 @@ async def agent_on(host: Host, command: Sequence[str] = (), **environ: str) -> A
 async def sandboxed(home: Path, roles: Sequence[str] = ("backup",), **how: Any) -> AsyncIterator[tuple[Host, Sandbox]]:
     """A furnished host and the AWS that trusts its issuer."""
     world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": b"hello"})
-    async with Sandbox(world, sites={ISSUER: home / "site"}) as sandbox:
-        host = Host(home, sandbox.endpoint_url, roles, **how)
+    async with Sandbox(world, sites={ISSUER: home / "site"}, public=True) as sandbox:
+        assert sandbox.ca_file is not None
+        host = Host(home, sandbox.endpoint_url, roles, (sandbox.proxy_url, sandbox.ca_file), **how)
         trusting = world_of(await host.furnish())
         roles_there = tuple(replace(role, policies=(ALL_OF_S3,)) for role in trusting.roles)
         sandbox.world = replace(world, providers=trusting.providers, roles=roles_there)

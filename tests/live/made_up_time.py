@@ -151,7 +151,7 @@ def _projecting(path: Path, key: MemoryKey, identity: Identity, true: Clock) -> 
 
     async def project(age: timedelta) -> None:
         theirs, then = replace(identity, lifetime=HOUR), HostClock(true, -age)
-        token = await SelfSigned(key, theirs, then, token_id=lambda: "1", report=lambda _: None).token()
+        token = await SelfSigned(lambda: key, theirs, then, token_id=lambda: "1", report=lambda _: None).token()
         path.write_text(token.value.reveal())
 
     return project
@@ -190,7 +190,7 @@ async def life_of(
     ):
         sandbox.faults.replace(faults)
         identity = Identity(ISSUER, "host:web-1", "sts.amazonaws.com", timedelta(minutes=5), roles=(ARN,))
-        tokens: TokenSource = SelfSigned(key, identity, aws_time, token_id=lambda: "1", report=report)
+        tokens: TokenSource = SelfSigned(lambda: key, identity, aws_time, token_id=lambda: "1", report=report)
         project = _projecting(home / "token", key, identity, true)
         if projected is not None:
             await project(projected)

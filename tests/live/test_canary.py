@@ -367,7 +367,7 @@ async def test_the_error_about_an_unusable_answer_does_not_hold_the_answer(tmp_p
     ):
         sandbox.faults.add(Fault("garbage", garbage=garbage))
         identity = Identity(ISSUER, "host:web-1", "sts.amazonaws.com", timedelta(minutes=5), roles=(ARN,))
-        tokens = SelfSigned(key, identity, clock, token_id=lambda: "1", report=lambda _: None)
+        tokens = SelfSigned(lambda: key, identity, clock, token_id=lambda: "1", report=lambda _: None)
         role = Role(ARN, "host-1", timedelta(hours=1))
         with pytest.raises(CredentialsUnavailable) as caught:
             await StsWebIdentity(

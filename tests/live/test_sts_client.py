@@ -89,7 +89,9 @@ def bench_for(key: MemoryKey, tmp_path: Path) -> BenchFor:
                 clock = RemoteClock(base or SystemClock())
                 events: list[Event] = []
                 ids = itertools.count()
-                tokens = SelfSigned(key, identity, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
+                tokens = SelfSigned(
+                    lambda: key, identity, clock, token_id=lambda: str(next(ids)), report=lambda _: None
+                )
                 yield Bench(
                     sandbox,
                     StsWebIdentity(AwsSts(client), role, tokens, clock, events.append, patience=timedelta(seconds=20)),

@@ -28,7 +28,7 @@ class Bench:
         self.events: list[Event] = []
         ids = itertools.count(1)
         self.source = SelfSigned(
-            self.key, identity, self.clock, token_id=lambda: f"id-{next(ids)}", report=self.events.append
+            lambda: self.key, identity, self.clock, token_id=lambda: f"id-{next(ids)}", report=self.events.append
         )
 
     async def claims(self) -> Mapping[str, Any]:

@@ -1,0 +1,106 @@
+"""How do our signing keys follow one another, and where are they shown?"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from agent.assembly.keys import custody
+from agent.clock import Clock, SystemClock
+from agent.errors import KeyUnavailable
+from agent.events import Report
+from agent.keys import SigningKey
+from agent.publishing import Publisher
+from agent.publishing.discovery import published
+from agent.publishing.world import PublicSite
+from agent.ring import Ring, Rules
+from agent.ring_file import RingFile
+from agent.rotation import Rotation, Site
+from agent.settings import Pem, Settings
+
+#: Names one run of this machine, and so of the clock that counts it (proc(5)).
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def rotation(
+    settings: Settings,
+    credentials_directory: Path | None,
+    *,
+    publisher: Publisher | None,
+    clock: Clock,
+    report: Report,
+) -> Rotation:
+    """The keys of this host, nothing of which is opened yet. Raises ConfigurationError."""
+    words = settings.rotation
+    check = timedelta(minutes=10) if words is None else words.check
+    return Rotation(
+        custody(settings, credentials_directory, clock),
+        Site(publisher, None if publisher is None else public_site(settings, clock), check),
+        Rules() if words is None else rules(settings),
+        file=ring_file(settings),
+        clock=clock,
+        boot=boot(),
+        report=report,
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """How long each stage of a rotation takes. Raises ConfigurationError."""
+    words = settings.rotation
+    if words is None:
+        return Rules(every=None)
+    return Rules(words.every if words.automatic else None, words.announce, words.keep, words.kind)
+
+
+def ring_file(settings: Settings) -> RingFile | None:
+    """Where the ring is kept; None where one key signs for good."""
+    if settings.rotation is None or settings.rotation.state is None:
+        return None
+    return RingFile(settings.rotation.state)
+
+
+def public_site(settings: Settings, clock: Clock) -> PublicSite:
+    """Our issuer as the world sees it."""
+    assert settings.issuer is not None
+    return PublicSite(
+        settings.issuer.url, clock=clock, ca_bundle=settings.issuer.ca_bundle, proxy=settings.issuer.proxy
+    )
+
+
+async def signing_key(settings: Settings, credentials_directory: Path | None, clock: Clock) -> SigningKey:
+    """The key that signs now. Raises KeyUnavailable or ConfigurationError."""
+    walk = rotation(settings, credentials_directory, publisher=None, clock=clock, report=lambda _: None)
+    await walk.start()
+    return walk.signer()
+
+
+async def publish_ring(settings: Settings, credentials_directory: Path | None, publisher: Publisher) -> Ring:
+    """Publish our keys as they stand: the ring. Raises KeyUnavailable, ConfigurationError, PublishingFailed."""
+    walk = rotation(settings, credentials_directory, publisher=None, clock=SystemClock(), report=lambda _: None)
+    try:
+        await walk.load()
+        ring = walk.ring
+        assert ring is not None  # or it would have been raised why not
+        await publisher.publish([published(key) for key in ring.shown], ring.withdrawn)
+        return ring
+    finally:
+        await walk.close()
+
+
+async def started(walk: Rotation, settings: Settings) -> None:
+    """Have the key that signs, if it is there. Raises ConfigurationError, and KeyUnavailable for a key in a file.
+
+    Devices and services come late, and go: the agent starts without them, and goes on asking.
+    """
+    try:
+        await walk.start()
+    except KeyUnavailable:
+        if isinstance(settings.key, Pem):
+            raise
+
+
+def boot() -> str:
+    """The id of this run of the machine; where nobody says, one that no other process will have."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return f"process {os.getpid()}"
