@@ -61,9 +61,11 @@ def read_small(path: Path, largest: int) -> bytes:
 
 
 def names_in(directory: Path, suffix: str) -> list[str]:
-    """The files of a directory that end so, in order, by their full paths. Raises KeyUnavailable."""
+    """The files of a directory that end so and are not hidden, in order. Raises KeyUnavailable."""
     try:
-        return sorted(str(path) for path in directory.iterdir() if path.name.endswith(suffix))
+        return sorted(
+            path.name for path in directory.iterdir() if path.suffix == suffix and not path.name.startswith(".")
+        )
     except OSError as error:
         raise KeyUnavailable(
             f"the directory of keys {directory} cannot be read: {error.strerror}",

@@ -6,7 +6,8 @@ key that was announced.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -67,7 +68,7 @@ ReadAuth = Callable[[], Secret]
 
 
 class Tpm2:
-    """The keys of one TPM. A key's name is its handle, or the path of its file."""
+    """The keys of one TPM. A key's name is its handle, the path of its file, or the file's name in the directory."""
 
     kind: Final = "tpm2"
 
@@ -110,27 +111,29 @@ class Tpm2:
     async def open(self, name: str) -> "Tpm2Key":
         """The key at that handle or in that file, once it has signed.
 
-        Raises KeyUnavailable, and ConfigurationError for an algorithm, an auth value too many or too few, or a TCTI.
+        Raises KeyUnavailable, and ConfigurationError for an algorithm, an auth value or a TCTI that does not fit.
         """
-        held, half, bound = await self._asked(self._signing, self._tpm.found, name)
+        origin = self._origin(name)
+        held, half, bound = await self._asked(self._signing, self._tpm.found, origin)
         if bound is not None and self._algorithm not in (None, bound):
             raise ConfigurationError(
-                f"the key in {name} is bound to {bound}, and cannot sign with {self._algorithm}",
+                f"the key in {origin} is bound to {bound}, and cannot sign with {self._algorithm}",
                 hint=f'set algorithm = "{bound}", or leave it out',
             )
-        public = described(half, self._algorithm or bound, name)
-        opened = _Opened(name, held, half, public)
+        public = described(half, self._algorithm or bound, origin)
+        opened = _Opened(origin, held, half, public)
         key = Tpm2Key(public, lambda message: self._signed(opened, message))
         # Whether an auth value is wanted, only the TPM knows: what files say of it is not to be relied on, as
         # tpm2_encodeobject up to 5.7 says the contrary of what is so.
-        await prove(key, half, name)
+        with _mistake():
+            await prove(key, half, origin)
         return key
 
     async def make(self, kind: Kind) -> str:
-        """Make a key in the TPM and write its file into the directory; the file's path.
+        """Make a key in the TPM and write its file into the directory: KID.tss.
 
-        Raises ConfigurationError where there is no directory, or for a kind that this TPM or the algorithm excludes;
-        KeyUnavailable.
+        Raises KeyUnavailable, and ConfigurationError where there is no directory, for a kind that this TPM or the
+        algorithm excludes, and for an auth value or a TCTI that does not fit.
         """
         if not isinstance(self._place, KeyDirectory):
             where = "a persistent handle" if isinstance(self._place, Handle) else "one file"
@@ -138,36 +141,40 @@ class Tpm2:
                 f"the configuration names {where}, where no further key can be made",
                 hint='name a directory instead: directory = "/var/lib/rolecall/keys" under [key], or [key.next]',
             )
-        wrapped = await self._asked(self._making, self._tpm.made, kind)
+        with _mistake():
+            wrapped = await self._asked(self._making, self._tpm.made, kind)
         half, _ = self._tpm.chip.half(wrapped, "the new key")  # asks nobody: it is in what was made
         public = described(half, self._algorithm, f"a new {kind} key")
-        path = self._place.path / f"key-{public.kid}{SUFFIX}"
-        await asyncio.to_thread(write_new, path, to_pem(wrapped))
-        return str(path)
+        name = f"{public.kid}{SUFFIX}"
+        await asyncio.to_thread(write_new, self._place.path / name, to_pem(wrapped))
+        return name
 
     async def discard(self, name: str) -> None:
         """Remove the file of a key; with that, nobody can load it again, unless there is a copy.
 
         Raises KeyUnavailable, and ConfigurationError for a key that is not in the directory.
         """
-        path = Path(name)
-        if not isinstance(self._place, KeyDirectory) or path.parent != self._place.path or path.suffix != SUFFIX:
+        if not isinstance(self._place, KeyDirectory) or Path(name).name != name or not name.endswith(SUFFIX):
             raise ConfigurationError(
                 f"{name} is not a key that the agent made, and is not removed",
                 hint="remove it by hand: a file with rm, a key at a handle with tpm2_evictcontrol -c",
             )
-        await asyncio.to_thread(remove, path)
+        await asyncio.to_thread(remove, self._place.path / name)
 
     async def close(self) -> None:
         """Sign no more; there is no connection to end."""
         self._closed = True
+
+    def _origin(self, name: str) -> str:
+        """Where a key is: what errors call it."""
+        return str(self._place.path / Path(name).name) if isinstance(self._place, KeyDirectory) else name
 
     async def _signed(self, opened: "_Opened", message: bytes) -> bytes:
         if self._closed:
             raise KeyUnavailable("the custodian of the key has been closed", hint="open the key again")
         try:
             return await self._asked(self._signing, self._tpm.signed, opened, message)
-        except ConfigurationError as error:  # a TCTI or an auth value that fitted when the key was opened
+        except ConfigurationError as error:  # a TCTI that was there when the key was opened
             raise KeyUnavailable(error.what, hint=error.hint) from error
 
     async def _asked(self, turns: Turns, work: Callable[..., T], *args: object) -> T:
@@ -230,12 +237,12 @@ class _Tpm:
     chip: Chip
     read_auth: ReadAuth | None
     read_owner_auth: ReadAuth | None
-    refused: dict[str, Secret] = field(default_factory=dict)
+    refused: dict[str, Secret] = field(default_factory=dict, repr=False)
 
-    def found(self, name: str) -> tuple[Held, Public, Algorithm | None]:
-        """The key of that name, and what it says of itself."""
-        held: Held = int(name, 16) if name.startswith("0x") else _in_file(Path(name))
-        half, bound = self.chip.half(held, name)
+    def found(self, origin: str) -> tuple[Held, Public, Algorithm | None]:
+        """The key at that handle or in that file, and what it says of itself."""
+        held: Held = int(origin, 16) if origin.startswith("0x") else _in_file(Path(origin))
+        half, bound = self.chip.half(held, origin)
         return held, half, bound
 
     def signed(self, opened: _Opened, message: bytes) -> bytes:
@@ -274,7 +281,7 @@ class _Tpm:
             raise _lacks_auth(name)
         for whose, value, setting in ((name, auths.key, "auth_file"), (_OWNER, auths.owner, "owner_auth_file")):
             if value is not None and self.refused.get(whose) == value:
-                raise KeyUnavailable(
+                raise AuthRefused(
                     f"the TPM has refused the auth value from {setting}, which is still the same",
                     hint=f"put the right one into {setting}; until then the TPM is not asked, lest it lock itself",
                 )
@@ -289,12 +296,25 @@ class _Tpm:
             raise _lacks_auth(name) from error
 
 
+@contextmanager
+def _mistake() -> Iterator[None]:
+    """A wrong auth value at the start is the operator's mistake, and no matter of trying again.
+
+    With that the agent ends with the exit code after which systemd does not start it again by itself: each start would
+    bring a TPM that counts nearer to locking itself.
+    """
+    try:
+        yield
+    except AuthRefused as error:
+        raise ConfigurationError(error.what, hint=error.hint) from error
+
+
 def _in_file(path: Path) -> Wrapped:
     return read_wrapped(read_small(path, _LARGEST_KEY_FILE), str(path))
 
 
-def _lacks_auth(name: str) -> ConfigurationError:
-    return ConfigurationError(
+def _lacks_auth(name: str) -> AuthRefused:
+    return AuthRefused(
         f"the key in {name} takes an auth value, and none is configured",
         hint="name a file or a systemd credential that holds it: auth_file",
     )

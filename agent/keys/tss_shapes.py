@@ -3,7 +3,7 @@
 import base64
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat import asn1
@@ -78,8 +78,8 @@ class Wrapped:
     """
 
     parent: int
-    public: bytes
-    private: bytes
+    public: bytes = field(repr=False)
+    private: bytes = field(repr=False)
     wants_auth: bool
 
 
@@ -118,8 +118,8 @@ class _Bare:
 
     object_type: ObjectIdentifier
     parent: int
-    public: bytes
-    private: bytes
+    public: bytes = field(repr=False)
+    private: bytes = field(repr=False)
 
 
 def _read_bare(der: bytes) -> Wrapped:

@@ -77,10 +77,10 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_files_are_named_in_order_and_by_their_ending(tmp_path: Path) -> None:
-    for name in ("b.tss", "a.tss", "a.pem", "ring.json", ".a.tss.0123456789abcdef"):
+    for name in ("b.tss", "a.tss", "a.pem", "ring.json", ".a.tss.0123456789abcdef", ".hidden.tss"):
         (tmp_path / name).touch()
 
-    assert names_in(tmp_path, ".tss") == [f"{tmp_path}/a.tss", f"{tmp_path}/b.tss"]
+    assert names_in(tmp_path, ".tss") == ["a.tss", "b.tss"]
     with pytest.raises(KeyUnavailable, match="cannot be read: No such file or directory"):
         names_in(tmp_path / "missing", ".tss")
 

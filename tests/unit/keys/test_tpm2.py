@@ -11,7 +11,7 @@ import pytest
 
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.jose import compact, signing_input
-from agent.keys import Algorithm, Kind, PublicKey, SigningKey
+from agent.keys import Algorithm, Custodian, Kind, PublicKey, SigningKey
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.swtpm import MISSING, Bus, Swtpm, running
@@ -42,12 +42,15 @@ def directory(tmp_path: Path) -> Path:
 
 
 class Reader:
-    """Reads an auth value that a test can change; counts how often."""
+    """Reads an auth value that a test can change, or raises `failure`."""
 
     def __init__(self, value: str) -> None:
         self.value = value
+        self.failure: KeyUnavailable | None = None
 
     def __call__(self) -> Secret:
+        if self.failure is not None:
+            raise self.failure
         return Secret(self.value)
 
 
@@ -104,7 +107,7 @@ async def test_a_key_that_is_made_signs(kind: Kind, algorithm: Algorithm, tpm: S
     key = await keys.open(name)
 
     assert key.public.algorithm == algorithm
-    assert name == str(directory / f"key-{key.public.kid}.tss")
+    assert name == f"{key.public.kid}.tss"
     assert await keys.names() == [name]
     assert await verified(key)
 
@@ -127,9 +130,9 @@ async def test_an_elliptic_signature_has_its_full_length(tpm: Swtpm, directory: 
 async def test_the_file_is_its_owners_alone_and_no_key_in_the_open(tpm: Swtpm, directory: Path) -> None:
     name = await custodian(tpm, KeyDirectory(directory)).make("ec-p256")
 
-    assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
-    assert Path(name).read_text().startswith("-----BEGIN TSS2 PRIVATE KEY-----\n")
-    assert [path.name for path in directory.iterdir()] == [Path(name).name]
+    assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
+    assert (directory / name).read_text().startswith("-----BEGIN TSS2 PRIVATE KEY-----\n")
+    assert [path.name for path in directory.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(("kind", "code"), [("rsa-4096", 0x1C4), ("rsa-3072", 0x1D7), ("ec-p521", 0x1E6)])
@@ -161,8 +164,12 @@ async def test_a_directory_that_is_missing_has_its_sentence(tpm: Swtpm, tmp_path
 
 @pytest.mark.parametrize("place", [Handle("0x81000042"), KeyFile(Path("/keys/key.tss"))])
 async def test_keys_are_made_in_directories_alone(place: Place, tpm: Swtpm) -> None:
+    keys: Custodian = custodian(tpm, place)
+
     with pytest.raises(ConfigurationError) as caught:
-        await custodian(tpm, place).make("ec-p256")
+        await keys.make("ec-p256")
+
+    assert keys.kind == "tpm2"
 
     assert "no further key can be made" in caught.value.what
     assert "directory =" in caught.value.hint
@@ -186,7 +193,8 @@ async def test_only_keys_of_the_directory_are_discarded(tpm: Swtpm, directory: P
 
     for_each: list[tuple[Place, str]] = [
         (KeyDirectory(directory), str(other)),
-        (KeyDirectory(directory), f"{directory}/ring.json"),
+        (KeyDirectory(directory), "ring.json"),
+        (KeyDirectory(directory), "../key.tss"),
         (KeyFile(other), str(other)),
         (Handle("0x81000042"), "0x81000042"),
     ]
@@ -222,10 +230,11 @@ async def test_a_key_that_an_operator_put_at_a_handle_signs(algorithm: str, sign
 
 async def test_a_key_in_one_file_signs(tpm: Swtpm, directory: Path) -> None:
     name = await custodian(tpm, KeyDirectory(directory)).make("ec-p256")
-    keys = custodian(tpm, KeyFile(Path(name)))
+    path = directory / name
+    keys = custodian(tpm, KeyFile(path))
 
-    assert await keys.names() == (name,)
-    assert await verified(await keys.open(name))
+    assert await keys.names() == (str(path),)
+    assert await verified(await keys.open(str(path)))
 
 
 async def test_a_key_under_the_shared_root_is_found_again(tpm: Swtpm, directory: Path) -> None:
@@ -293,12 +302,12 @@ async def test_another_key_at_the_same_handle_is_never_used(tpm: Swtpm) -> None:
 async def test_a_key_whose_halves_do_not_fit_is_found_at_the_start(tpm: Swtpm, directory: Path) -> None:
     """Public and private parts of two files, put together: the TPM itself finds that."""
     keys = custodian(tpm, KeyDirectory(directory))
-    one, other = [read_wrapped(Path(await keys.make("ec-p256")).read_bytes(), "one") for _ in range(2)]
+    one, other = [read_wrapped((directory / await keys.make("ec-p256")).read_bytes(), "one") for _ in range(2)]
     mixed = directory / "mixed.tss"
     mixed.write_bytes(to_pem(Wrapped(one.parent, one.public, other.private, wants_auth=False)))
 
     with pytest.raises(KeyUnavailable, match="does not belong to this TPM"):
-        await keys.open(str(mixed))
+        await keys.open(mixed.name)
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
@@ -358,7 +367,7 @@ async def test_a_wrong_owner_auth_value_is_tried_once_until_it_changes(tpm: Swtp
     keys = custodian(tpm, KeyDirectory(directory), owner=read)
 
     for sentence in ("refuses the auth value of its owner", "from owner_auth_file, which is still the same"):
-        with pytest.raises(KeyUnavailable, match=sentence):
+        with pytest.raises(ConfigurationError, match=sentence):
             await keys.make("ec-p256")
 
     read.value = "right"
@@ -368,7 +377,7 @@ async def test_a_wrong_owner_auth_value_is_tried_once_until_it_changes(tpm: Swtp
 async def test_an_owner_with_an_auth_value_that_is_not_configured_has_its_sentence(tpm: Swtpm, directory: Path) -> None:
     tpm.tool("changeauth -c owner right")
 
-    with pytest.raises(KeyUnavailable) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         await custodian(tpm, KeyDirectory(directory)).make("ec-p256")
 
     assert "owner_auth_file" in caught.value.hint
@@ -379,10 +388,10 @@ async def test_an_auth_value_too_few_is_a_mistake(tpm: Swtpm, directory: Path) -
     handle = tpm.persisted("ecc256", SIGNS, auth=AUTH)
 
     async with Bus(tpm).tapped() as bus:
-        for place, asked in ((KeyFile(Path(name)), name), (Handle(handle), handle)):
+        for place, asked in ((KeyDirectory(directory), name), (Handle(handle), handle)):
             keys = custodian(bus, place)
             for _ in range(3):
-                with pytest.raises(AgentError, match="takes an auth value, and none is configured"):
+                with pytest.raises(ConfigurationError, match="takes an auth value, and none is configured"):
                     await keys.open(asked)
     assert bus.commands.count(SIGN) == 2
 
@@ -390,8 +399,8 @@ async def test_an_auth_value_too_few_is_a_mistake(tpm: Swtpm, directory: Path) -
 async def test_an_auth_value_too_many_is_refused_by_the_tpm(tpm: Swtpm, directory: Path) -> None:
     name = await custodian(tpm, KeyDirectory(directory)).make("ec-p256")
 
-    with pytest.raises(KeyUnavailable) as caught:
-        await custodian(tpm, KeyFile(Path(name)), auth=Reader(AUTH)).open(name)
+    with pytest.raises(ConfigurationError) as caught:
+        await custodian(tpm, KeyDirectory(directory), auth=Reader(AUTH)).open(name)
 
     assert "or remove that if the key has none" in caught.value.hint
 
@@ -401,12 +410,22 @@ async def test_an_auth_value_that_is_too_long_is_a_mistake(tpm: Swtpm, directory
         await custodian(tpm, KeyDirectory(directory), auth=Reader("x" * 33)).make("ec-p256")
 
 
+async def test_an_auth_file_that_cannot_be_read_has_its_own_sentence(tpm: Swtpm, directory: Path) -> None:
+    read = Reader(AUTH)
+    keys = custodian(tpm, KeyDirectory(directory), auth=read)
+    key = await keys.open(await keys.make("ec-p256"))
+
+    read.failure = KeyUnavailable("the file /etc/rolecall/auth does not exist")
+
+    assert await refused(key) is read.failure
+
+
 async def test_lockout_is_told_from_a_wrong_auth_value(tpm: Swtpm) -> None:
     handle = tpm.persisted("ecc256", SIGNS, auth=AUTH)
     key = await custodian(tpm, Handle(handle), auth=Reader(AUTH)).open(handle)
     tpm.tool("dictionarylockout --setup-parameters --max-tries=1 --recovery-time=1000 --lockout-recovery-time=1000")
     other = custodian(tpm, Handle(handle), auth=Reader("wrong"))
-    with pytest.raises(KeyUnavailable, match="refuses the auth value"):
+    with pytest.raises(ConfigurationError, match="refuses the auth value"):
         await other.open(handle)
 
     assert "is locked after too many wrong auth values" in (await refused(key)).what
@@ -420,7 +439,7 @@ async def test_a_lockout_that_others_caused_does_not_stop_keys_that_were_made_he
     key = await keys.open(await keys.make("ec-p256"))
     handle = tpm.persisted("ecc256", SIGNS, auth=AUTH)
     tpm.tool("dictionarylockout --setup-parameters --max-tries=1 --recovery-time=1000 --lockout-recovery-time=1000")
-    with pytest.raises(KeyUnavailable):
+    with pytest.raises(ConfigurationError):
         await custodian(tpm, Handle(handle), auth=Reader("wrong")).open(handle)
 
     assert await verified(key)
@@ -430,7 +449,7 @@ async def test_no_error_shows_an_auth_value(tpm: Swtpm) -> None:
     handle = tpm.persisted("ecc256", SIGNS, auth="right")
     keys = custodian(tpm, Handle(handle), auth=Reader(AUTH))
 
-    with pytest.raises(KeyUnavailable) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         await keys.open(handle)
 
     assert "canary" not in f"{caught.value.what} {caught.value.hint} {caught.value.__cause__} {keys!r} {vars(keys)}"
@@ -517,6 +536,26 @@ async def test_a_tpm_that_hangs_is_given_up_and_holds_one_thread(tpm: Swtpm, dir
     assert await verified(key)
 
 
+async def test_a_tpm_may_take_minutes_to_make_a_key_while_signing_has_its_own_patience(
+    tpm: Swtpm, directory: Path
+) -> None:
+    clock = FakeClock()
+    keys = custodian(tpm, KeyDirectory(directory), clock=clock)
+    key = await keys.open(await keys.make("ec-p256"))
+
+    tpm.freeze()
+    making = asyncio.ensure_future(keys.make("ec-p256"))
+    signing = asyncio.ensure_future(key.sign(b"message"))
+    await clock.advance(timedelta(seconds=100))
+    with pytest.raises(KeyUnavailable, match="has not answered within 30 s"):
+        await signing
+    assert not making.done()
+    tpm.thaw()
+
+    assert await verified(await keys.open(await making))
+    assert await verified(key)
+
+
 @pytest.mark.parametrize("code", [RC_RETRY, RC_TESTING], ids=["retry", "testing"])
 async def test_a_busy_tpm_is_asked_again(code: int, tpm: Swtpm, directory: Path) -> None:
     clock = FakeClock()
@@ -558,7 +597,8 @@ async def test_a_key_of_another_tpm_is_named(tpm: Swtpm, directory: Path) -> Non
         await custodian(other, KeyDirectory(directory)).open(name)
 
     assert caught.value.what == (
-        f"the key in {name} does not belong to this TPM: it is another's, the TPM was cleared, or it is damaged"
+        f"the key in {directory / name} does not belong to this TPM: "
+        "it is another's, the TPM was cleared, or it is damaged"
     )
     assert "rolecall keys rotate" in caught.value.hint
 

@@ -64,7 +64,7 @@ def openssl(tpm: Swtpm, verb: str, *words: str) -> bytes:
 async def made(tpm: Swtpm) -> Path:
     directory = tpm.state / "keys"
     directory.mkdir(exist_ok=True)
-    return Path(await Tpm2(KeyDirectory(directory), tcti=tpm.tcti, clock=FakeClock()).make("ec-p256"))
+    return directory / await Tpm2(KeyDirectory(directory), tcti=tpm.tcti, clock=FakeClock()).make("ec-p256")
 
 
 async def opens(tpm: Swtpm, path: Path) -> bool:
