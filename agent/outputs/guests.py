@@ -10,13 +10,15 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 #: The most that the line and the fields of one request may come to, in bytes.
 LARGEST_HEAD: Final = 16_384
 
-#: So many are accepted at a time, so that a herd does not keep others waiting.
-_AT_A_TIME: Final = 32
+#: So many are accepted in so many seconds. A handshake takes our private key one to five milliseconds of the loop, and
+#: whoever comes in crowds must not keep those waiting who want credentials from it.
+_AT_A_TIME, _SPELL = 5, 0.1
 
 #: How long to wait, in seconds, when the machine cannot give us another connection.
 _BREATHER: Final = 0.25
@@ -61,6 +63,8 @@ class Guests:
         self._here: dict[_Guest, asyncio.Task[None]] = {}
         self._closing = False
         self._told = False
+        self._spell = 0.0  # the loop's time when the present spell began
+        self._taken = 0  # how many were accepted in it
         self._empty = asyncio.Event()
 
     def welcome(self) -> None:
@@ -94,35 +98,45 @@ class Guests:
             self._empty.set()
 
     def _accept(self) -> None:
-        for _ in range(_AT_A_TIME):
+        if self.loop.time() - self._spell >= _SPELL:
+            self._spell, self._taken = self.loop.time(), 0
+        while self._taken < _AT_A_TIME:
             try:
                 accepted, _ = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._pause(error)
+                self._make_do(error)
                 return
             self._told = False
+            self._taken += 1
             accepted.setblocking(False)
             if len(self._here) >= self.limits.connections:
                 self._show_out(next(iter(self._here)))
             guest = _Guest(self)
             # Not a TaskGroup: it would end all connections when one of them fails.
-            self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
+            task = self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
+            task.add_done_callback(partial(self._shaken, accepted, guest))
+        self._rest(_SPELL)
 
     async def _shake_hands(self, accepted: socket.socket, guest: "_Guest") -> None:
-        """Give the connection its transport. Never raises: whoever cannot do that is gone, and nobody else's matter."""
-        try:
-            await self.loop.connect_accepted_socket(
-                lambda: guest,
-                accepted,
-                ssl=self._context(),
-                ssl_handshake_timeout=self.limits.handshake,
-                ssl_shutdown_timeout=self.limits.linger,
-            )
-        except (OSError, asyncio.CancelledError):
+        """Give the connection its transport. Raises OSError where the other end does not want it, or not as we do."""
+        await self.loop.connect_accepted_socket(
+            lambda: guest,
+            accepted,
+            ssl=self._context(),
+            ssl_handshake_timeout=self.limits.handshake,
+            ssl_shutdown_timeout=self.limits.linger,
+        )
+
+    def _shaken(self, accepted: socket.socket, guest: "_Guest", task: "asyncio.Task[None]") -> None:
+        """Forget whoever could not shake hands, or was shown out before: here, since a task may end unbegun."""
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
             accepted.close()
             self.gone(guest)
+        if error is not None and not isinstance(error, OSError):
+            self._on_bug(error)
 
     def _show_out(self, guest: "_Guest") -> None:
         """End a connection now, in whatever state it is."""
@@ -131,17 +145,19 @@ class Guests:
         task.cancel()
         guest.abort()
 
-    def _pause(self, error: OSError) -> None:
-        """Leave those who wait in the backlog for a moment: this machine cannot give us another connection now."""
-        if self._closing:
-            return
+    def _make_do(self, error: OSError) -> None:
+        """Live with what we have: this machine cannot give us another connection now."""
         if not self._told:
             self._told = True
             self._on_bug(error)
         if self._here:
             self._show_out(next(iter(self._here)))
+        self._rest(_BREATHER)
+
+    def _rest(self, seconds: float) -> None:
+        """Leave those who wait in the backlog for a moment."""
         self.loop.remove_reader(self._listening)
-        self.loop.call_later(_BREATHER, self._resume)
+        self.loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         if not self._closing:

@@ -83,10 +83,11 @@ def _opened(where: Address | socket.socket) -> socket.socket:
     except ListenerUnavailable as error:
         cause = error.__cause__
         number = cause.errno if isinstance(cause, OSError) else 0
+        port = "PORT" if isinstance(where, socket.socket) else where[1]
         hint = {
             errno.EACCES: "ports below 1024 want a capability: give the unit AmbientCapabilities=CAP_NET_BIND_SERVICE "
             "and CapabilityBoundingSet=CAP_NET_BIND_SERVICE in a drop-in, or name a higher port in publishing.listen",
-            errno.EPERM: "name this port in the unit as well: SocketBindAllow=tcp:443 in a drop-in",
+            errno.EPERM: f"name this port in the unit as well: SocketBindAllow=tcp:{port} in a drop-in",
             errno.EADDRINUSE: "a web server, perhaps: ss -ltnp tells; stop it, or let it show a directory instead",
         }.get(number or 0, "name an address of this machine and a free port in publishing.listen, as 0.0.0.0:443")
         raise ListenerUnavailable(error.what, hint=hint) from error

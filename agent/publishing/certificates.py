@@ -8,7 +8,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ _ENDINGS: Final = frozenset({".pem", ".crt"})
 class Chains:
     """The certificates found: DER, a key's own first, by the key's kid; and what somebody should know of them."""
 
-    by_kid: Mapping[str, tuple[bytes, ...]]
+    by_kid: Mapping[str, tuple[bytes, ...]] = field(repr=False)
     doubts: Sequence[str]
 
 

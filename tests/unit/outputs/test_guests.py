@@ -1,6 +1,10 @@
 import asyncio
+import contextlib
+import errno
 import logging
 import os
+import resource
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -135,6 +139,42 @@ async def test_those_who_only_begin_a_handshake_count_and_keep_nobody_out(site: 
             stack.callback(writer.close)
             writer.write(b"\x16\x03\x01")
         assert [one.status for one in answers(await say(address, request(KEYS, CLOSE)))] == [200]
+
+
+async def test_a_crowd_is_let_in_little_by_little_since_the_loop_has_more_to_do(site: Site) -> None:
+    async with site.listening() as address:
+        began = now()
+        crowd = await asyncio.gather(*(say(address, request(KEYS, CLOSE)) for _ in range(30)))
+        assert elapsed(began) >= 0.45  # five at once, then five each tenth of a second
+    assert {told.status for said in crowd for told in answers(said)} == {200}
+    assert site.bugs == []
+
+
+async def test_a_machine_without_descriptors_is_told_of_once_and_others_are_let_in_afterwards(site: Site) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with site.listening() as address:
+        _, waiting = await connected(address)
+        late = socket.socket()
+        late.setblocking(False)
+        filling = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (late.fileno() + 50, hard))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    filling.append(os.open("/dev/null", os.O_RDONLY))
+            await asyncio.get_running_loop().sock_connect(late, address)
+            late.send(b"\x16\x03\x01")
+            async with asyncio.timeout(5):
+                while not site.bugs:  # noqa: ASYNC110 - the list is what the listener tells
+                    await asyncio.sleep(0.01)
+        finally:
+            for one in filling:
+                os.close(one)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            late.close()
+        waiting.close()
+        assert [one.status for one in answers(await say(address, request(KEYS, CLOSE)))] == [200]
+    assert [getattr(bug, "errno", None) for bug in site.bugs] == [errno.EMFILE]
 
 
 async def test_on_the_way_out_all_connections_end_whatever_their_state(site: Site) -> None:
