@@ -173,12 +173,12 @@ class Pkcs11:
 
     async def names(self) -> Sequence[str]:
         """The key of the configuration; where there is none, the keys that `make` made. Raises as the door says."""
-        return await self._turns.take(self._reach.work, self._names)
+        return await self._turns.take(self._reach.look, self._names)
 
     async def open(self, name: str) -> SigningKey:
         """The key of that name. Raises as the door says."""
         told = replace(read(name), token=None, serial=None)
-        half = await self._turns.take(self._reach.work, partial(self._half, told))
+        half = await self._turns.take(self._reach.look, partial(self._half, told))
         public = described(half, self._algorithm, f"{told} in {self._reach.origin}")
         key = Pkcs11Key(told, half, public, self._reach, self._turns)
         await prove(key, half, f"{told} in {self._reach.origin}")

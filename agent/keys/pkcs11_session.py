@@ -88,6 +88,12 @@ class TokenSession:
             except PKCS11Error as error:
                 raise self._away(error) from error
 
+    def look(self, job: Callable[[pkcs11.Session], T]) -> T:
+        """Do what `work` does, in a new session from the start: python-pkcs11 is loud about searches in a lost one."""
+        with _lock(os.path.realpath(self._module)):
+            self._leave()
+        return self.work(job)
+
     def write(self, job: Callable[[pkcs11.Session], T]) -> T:
         """Do once what changes the token, with a session for that. Raises what the job raises, PKCS11Error too."""
         with _lock(os.path.realpath(self._module)):
@@ -124,10 +130,7 @@ class TokenSession:
             self._session = self._login = None
 
     def _opened(self) -> pkcs11.Session:
-        if self._session is not None:
-            with suppress(PKCS11Error):
-                self._session.close()
-            self._session = None
+        self._leave()
         token = self._found()
         session = token.open()
         try:
@@ -139,6 +142,13 @@ class TokenSession:
             raise
         self._session = session
         return session
+
+    def _leave(self) -> None:
+        """End the session, but not the login, which others in this process may live on."""
+        if self._session is not None:
+            with suppress(PKCS11Error):
+                self._session.close()
+            self._session = None
 
     def _restart(self) -> None:
         self._session = self._login = None
