@@ -7,24 +7,34 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from agent.clock import SystemClock
+from agent.errors import KeyUnavailable
 from agent.keys import Kind, SigningKey
 from agent.keys.halves import raw_signature
-from agent.keys.vault_transit import Place, TokenFile, VaultTransit
+from agent.keys.vault_transit import AppRole, Login, Place, TokenFile, VaultTransit
+from agent.keys.vault_transit.access import Reader
 from agent.keys.vault_transit.versions import TYPES
 from agent.secret import Secret
 from tests.fakes.memory_key import pem
 from tests.live.vault.running import BINARY, running_vault
+
+#: What a signer asks.
+SIGN = "POST transit/sign/rolecall"
+READ = "GET transit/keys/rolecall"
+LOOK_UP = "GET auth/token/lookup-self"
+RENEW = "POST auth/token/renew-self"
 
 TOKEN = "hvs.canary-token-of-a-fake"
 
@@ -177,14 +187,35 @@ async def opened(kind: Kind) -> AsyncIterator[SigningKey]:
     """A signing key in a real Vault where there is one to be had, else in the fake (rsa-2048 and ec-p256 alone)."""
     if BINARY is None:
         with fake_vault(kind) as fake:
-            yield await _custodian(fake.address, TOKEN).open("rolecall:v1")
+            yield await custodian(fake).open("rolecall:v1")
         return
     with running_vault() as vault:
         vault.initialise()
-        custodian = _custodian(vault.address, vault.root)
-        yield await custodian.open(await custodian.make(kind))
-        await custodian.close()
+        transit = VaultTransit(Place(vault.address), TokenFile(holding(vault.root)), "rolecall", clock=SystemClock())
+        yield await transit.open(await transit.make(kind))
+        await transit.close()
 
 
-def _custodian(address: str, token: str) -> VaultTransit:
-    return VaultTransit(Place(address), TokenFile(lambda: Secret(token)), "rolecall", clock=SystemClock())
+def holding(secret: str) -> Reader:
+    return lambda: Secret(secret)
+
+
+A_TOKEN = TokenFile(holding(TOKEN))
+AN_APP_ROLE = AppRole(holding("role-id-canary"), holding("secret-id-canary"))
+
+
+def custodian(vault: FakeVault, login: Login = A_TOKEN, **settings: Any) -> VaultTransit:
+    """One of the key in the fake, by the machine's own clock if nothing else is said."""
+    arguments = {"clock": SystemClock(), **settings}
+    return VaultTransit(Place(vault.address), login, "rolecall", **arguments)
+
+
+async def unavailable(work: Awaitable[object]) -> KeyUnavailable:
+    """What is said, which holds no secret however it is shown."""
+    with pytest.raises(KeyUnavailable) as caught:
+        await work
+    assert caught.value.hint
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caught.value.hint
+    assert "canary" not in shown
+    assert "hvs." not in shown
+    return caught.value

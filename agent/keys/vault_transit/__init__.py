@@ -55,7 +55,7 @@ class VaultTransit:
         `make_keys` lets `make` make the key or add a version to it, and `discard` destroy versions; `patience` is how
         many seconds anything may last. `algorithm` None is RS256 for RSA, and what fits the curve for EC.
         """
-        self._server = Server(place, patience)
+        self._server = Server(place, patience, clock)
         self._access = Access(self._server, login, clock)
         self._turns = Turns(clock, patience)
         self._clock = clock
@@ -207,9 +207,11 @@ class VaultTransit:
         least = version + 1
         while least in self._unwanted and least < there.latest:
             least += 1
-        if there.floor < least:
-            floors = {"min_decryption_version": least, "min_encryption_version": least}
-            self._access.ask("POST", self._path("/config"), floors)
+        floors = {
+            "min_decryption_version": max(least, there.decrypts),
+            "min_encryption_version": max(least, there.encrypts),
+        }
+        self._access.ask("POST", self._path("/config"), floors)
         self._access.ask("POST", self._path("/trim"), {"min_available_version": least})
 
     def _signed(self, version: int, algorithm: Algorithm, message: bytes) -> bytes:

@@ -4,6 +4,7 @@ Over hvac's adapter and not its Client, which would take an address, a token and
 from ~/.vault-token; and over a session that believes neither in proxies nor in a .netrc of the environment.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,19 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 from hvac.adapters import RawAdapter
 
+from agent.clock import Clock
 from agent.errors import KeyUnavailable
 from agent.secret import Secret
 
 #: A redirect that repeats the request as it is; others turn a POST into a GET.
 _REDIRECTS: Final = (307, 308)
+#: Statuses that a load balancer gives as well, in words of its own.
+_NOT_SERVED: Final = (429, 472, 473, 502, 503, 504)
 _LONGEST_WORDS: Final = 300
+_LARGEST_ANSWER: Final = 4 * 1024 * 1024  # bytes; a version of an RSA-4096 key takes about one kB
 _SHORTEST_SECRET: Final = 8  # shorter values of a request are not looked for in an answer: they are names and numbers
 
 #: What stands between us and any Vault: status → (what is wrong, what to do).
@@ -63,15 +69,25 @@ class Said(Exception):
         self.capability = capability
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back: `there` is where a redirect leads, None for any other answer."""
+
+    status: int
+    body: bytes
+    there: str | None
+
+
 class Server:
     """One Vault; everything here blocks, and is called by one thread at a time."""
 
-    def __init__(self, place: Place, timeout: float) -> None:
-        """Take the place, and the seconds that each connection and each wait for an answer may last."""
+    def __init__(self, place: Place, timeout: float, clock: Clock) -> None:
+        """Take the place, and the seconds that each connection, and each answer to its last byte, may take."""
         session = requests.Session()
         session.trust_env = False
         # A connection that was left open for the minutes between two signatures is one that a firewall has forgotten.
         session.headers["Connection"] = "close"
+        session.headers["Accept-Encoding"] = "identity"
         session.verify = str(place.ca_bundle) if place.ca_bundle else True
         self._session = session
         self._adapter = RawAdapter(
@@ -79,6 +95,7 @@ class Server:
         )
         self._place = place
         self._timeout = timeout
+        self._clock = clock
 
     def ask(
         self, method: str, path: str, body: Mapping[str, object] | None = None, *, token: Secret | None = None
@@ -88,20 +105,17 @@ class Server:
         Raises KeyUnavailable for what has nothing to do with the question, and Said.
         """
         answer = self._sent(method, f"v1/{path}", body, token)
-        if answer.status_code == 204:
+        if answer.status == 204:
             return {}
-        try:
-            members = answer.json()
-        except ValueError as error:
-            raise self._no_vault(answer) from error
-        if not isinstance(members, dict):
-            raise self._no_vault(answer)
-        if answer.ok:
+        members = _members(answer.body)
+        if members is None and answer.status not in _NOT_SERVED:
+            raise self._no_vault(answer.status)
+        if members is not None and answer.status == 200:
             return members
-        words = _words(members, _secrets(body, token))
-        self._check_service(answer.status_code, words)
+        words = _words(members or {}, _secrets(body, token))
+        self._check_service(answer.status, words)
         capability = "read" if method == "GET" else "update"
-        raise Said(answer.status_code, words, path, capability)
+        raise Said(answer.status, words, path, capability)
 
     def explained(self, said: Said) -> KeyUnavailable:
         """What an operator should know of a no that nobody else can make sense of."""
@@ -126,17 +140,15 @@ class Server:
         """Let go of connections."""
         self._session.close()
 
-    def _sent(
-        self, method: str, path: str, body: Mapping[str, object] | None, token: Secret | None
-    ) -> requests.Response:
+    def _sent(self, method: str, path: str, body: Mapping[str, object] | None, token: Secret | None) -> _Answer:
         """Send it, and again where Vault says that it is elsewhere on the same server; to no other with our token."""
         self._adapter.token = token.reveal() if token else ""
         for _ in range(3):
             answer = self._received(method, path, body)
-            if answer.status_code not in _REDIRECTS and not answer.is_redirect:
+            if answer.there is None:
                 return answer
-            there = urljoin(f"{self._place.address}/{path}", answer.headers.get("Location", ""))
-            if answer.status_code not in _REDIRECTS or _origin(there) != _origin(self._place.address):
+            there = urljoin(f"{self._place.address}/{path}", answer.there)
+            if answer.status not in _REDIRECTS or _origin(there) != _origin(self._place.address):
                 break
             path = urlsplit(there).path.lstrip("/")
         raise KeyUnavailable(
@@ -144,20 +156,24 @@ class Server:
             hint="a standby node does so: write the address of the active node, or of a load balancer before them",
         )
 
-    def _received(self, method: str, path: str, body: Mapping[str, object] | None) -> requests.Response:
+    def _received(self, method: str, path: str, body: Mapping[str, object] | None) -> _Answer:
         address = self._place.address
         try:
-            return self._adapter.request(method, path, raise_exception=False, json=body, timeout=self._timeout)
+            with self._adapter.request(
+                method, path, raise_exception=False, json=body, timeout=self._timeout, stream=True
+            ) as answer:
+                there = answer.headers.get("Location") if answer.is_redirect else None
+                return _Answer(answer.status_code, self._whole(answer), there)
         except requests.exceptions.SSLError as error:
             raise KeyUnavailable(
                 f"the certificate of Vault at {address} is not trusted by {self._trusted()}, or TLS fails otherwise",
                 hint="name the authority's certificates with ca_bundle, and the host as the certificate names it",
             ) from error
-        except requests.exceptions.Timeout as error:
+        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
             raise KeyUnavailable(
                 f"Vault at {address} did not answer in time", hint="see whether it is up and reachable from this host"
             ) from error
-        except requests.exceptions.RequestException as error:
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             raise KeyUnavailable(
                 f"Vault at {address} cannot be reached, or broke off",
                 hint="see whether it is up, whether the address is right, and what a firewall between does",
@@ -166,6 +182,19 @@ class Server:
             raise KeyUnavailable(
                 f"the certificates in {self._place.ca_bundle} cannot be read", hint="correct ca_bundle: a PEM file"
             ) from error
+
+    def _whole(self, answer: requests.Response) -> bytes:
+        """The body, if it comes to an end in time: a server that sends a byte now and then hangs as any other."""
+        late = self._clock.steady() + self._timeout
+        whole = bytearray()
+        # Not iter_content, which waits until a piece is full.
+        while piece := answer.raw.read1(64 * 1024):
+            whole += piece
+            if len(whole) > _LARGEST_ANSWER:
+                raise self._no_vault(answer.status_code)
+            if self._clock.steady() >= late:
+                raise requests.exceptions.ReadTimeout
+        return bytes(whole)
 
     def _trusted(self) -> str:
         bundle = self._place.ca_bundle
@@ -193,7 +222,11 @@ class Server:
     def _sealed(self) -> KeyUnavailable:
         """Vault says that it is sealed also where it has never been initialised; its health tells."""
         address = self._place.address
-        health = self._received("GET", "v1/sys/health", None).status_code
+        self._adapter.namespace = None  # health is the whole server's
+        try:
+            health = self._received("GET", "v1/sys/health", None).status
+        finally:
+            self._adapter.namespace = self._place.namespace
         if health == 501:
             return KeyUnavailable(
                 f"Vault at {address} has not been initialised",
@@ -208,11 +241,20 @@ class Server:
             hint="it may be starting, or changing its leader: wait a little",
         )
 
-    def _no_vault(self, answer: requests.Response) -> KeyUnavailable:
+    def _no_vault(self, status: int) -> KeyUnavailable:
         return KeyUnavailable(
-            f"what answers at {self._place.address} is not Vault: {answer.status_code} without Vault's JSON",
+            f"what answers at {self._place.address} is not Vault: {status} without Vault's JSON",
             hint="correct the address: scheme, host and port, with no path; see what a proxy before it does",
         )
+
+
+def _members(body: bytes) -> dict[str, object] | None:
+    """The object in a body of JSON; None where there is none."""
+    try:
+        members = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return members if isinstance(members, dict) else None
 
 
 def members(answer: Mapping[str, object], name: str) -> Mapping[str, object]:

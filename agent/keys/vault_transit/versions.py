@@ -32,7 +32,7 @@ class TransitKey:
         type: in Transit's words.
         latest: the newest version.
         available: the oldest version that has not been destroyed.
-        floor: the oldest version that Vault lets sign.
+        decrypts: the oldest version that is held ready, and `encrypts` the oldest that may sign; Vault's words.
         public: version → public half in PEM, for those that Vault shows.
     """
 
@@ -40,7 +40,8 @@ class TransitKey:
     type: str
     latest: int
     available: int
-    floor: int
+    decrypts: int
+    encrypts: int
     public: Mapping[int, str]
 
     @classmethod
@@ -55,19 +56,24 @@ class TransitKey:
         keys = told.get("keys")
         if not isinstance(keys, dict):
             raise not_understood("it does not list the versions of the key")
-        available = _number(told, "min_available_version")
         return cls(
             origin=origin,
             type=named,
             latest=_number(told, "latest_version"),
-            available=max(1, available),
-            floor=max(1, available, _number(told, "min_decryption_version"), _number(told, "min_encryption_version")),
+            available=_number(told, "min_available_version"),
+            decrypts=_number(told, "min_decryption_version"),
+            encrypts=_number(told, "min_encryption_version"),
             public={
                 int(version): str(facts.get("public_key"))
                 for version, facts in keys.items()
                 if version.isdecimal() and isinstance(facts, dict)
             },
         )
+
+    @property
+    def floor(self) -> int:
+        """The oldest version that can sign."""
+        return max(1, self.available, self.decrypts, self.encrypts)
 
     def half(self, version: int) -> Public:
         """The public half of a version that can sign. Raises KeyUnavailable."""

@@ -3,15 +3,15 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
 import threading
-import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,47 +21,31 @@ from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
 from agent.keys import Kind
 from agent.keys.halves import CHALLENGE
-from agent.keys.vault_transit import AppRole, Jwt, Login, Place, TokenFile, VaultTransit
-from agent.keys.vault_transit.access import Reader
-from agent.secret import Secret
+from agent.keys.vault_transit import Place, VaultTransit
+from agent.keys.vault_transit.server import Server
 from tests.fakes.clock import FakeClock
 from tests.fakes.ports import own_port
-from tests.fakes.vault import TOKEN, Asked, FakeVault, Told, fake_vault, opened, refused
-
-SIGN = "POST transit/sign/rolecall"
-READ = "GET transit/keys/rolecall"
-LOOK_UP = "GET auth/token/lookup-self"
-RENEW = "POST auth/token/renew-self"
+from tests.fakes.vault import (
+    A_TOKEN,
+    AN_APP_ROLE,
+    LOOK_UP,
+    READ,
+    SIGN,
+    Asked,
+    FakeVault,
+    Told,
+    custodian,
+    fake_vault,
+    opened,
+    refused,
+    unavailable,
+)
 
 
 @pytest.fixture
 def vault() -> Iterator[FakeVault]:
     with fake_vault() as fake:
         yield fake
-
-
-def holding(secret: str) -> Reader:
-    return lambda: Secret(secret)
-
-
-A_TOKEN = TokenFile(holding(TOKEN))
-AN_APP_ROLE = AppRole(holding("role-id-canary"), holding("secret-id-canary"))
-
-
-def custodian(vault: FakeVault, login: Login = A_TOKEN, **settings: Any) -> VaultTransit:
-    arguments = {"clock": SystemClock(), **settings}
-    return VaultTransit(Place(vault.address), login, "rolecall", **arguments)
-
-
-async def unavailable(work: Awaitable[object]) -> KeyUnavailable:
-    """What is said, which holds no secret however it is shown."""
-    with pytest.raises(KeyUnavailable) as caught:
-        await work
-    assert caught.value.hint
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caught.value.hint
-    assert "canary" not in shown
-    assert "hvs." not in shown
-    return caught.value
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
@@ -120,6 +104,7 @@ def test_nothing_of_the_environment_is_used(vault: FakeVault, tmp_path: Path) ->
 import asyncio
 from agent.clock import SystemClock
 from agent.keys.vault_transit import AppRole, Place, VaultTransit
+from agent.keys.vault_transit.server import Server
 from agent.secret import Secret
 
 login = AppRole(lambda: Secret("r"), lambda: Secret("s"))
@@ -155,6 +140,7 @@ async def test_no_redirect_takes_the_token_elsewhere(vault: FakeVault, status: i
 
         assert "redirects to another server" in error.what
         assert other.asked == []
+        assert vault.paths().count(READ) == 1
 
 
 @pytest.mark.parametrize("status", [307, 308])
@@ -182,6 +168,10 @@ async def test_redirects_in_circles_end(vault: FakeVault) -> None:
         (refused(502), "what stands before Vault"),
         (refused(504), "what stands before Vault"),
         (refused(503, "Vault is sealed"), "not available"),
+        (Told(503, b"<html>No server is available</html>"), "not available"),
+        (Told(502, b"<html>Bad gateway</html>"), "what stands before Vault"),
+        (Told(200, b'{"data": "' + b"x" * 5_000_000 + b'"}'), "is not Vault"),
+        (Told(200, b"[" * 100_000), "is not Vault"),
         (refused(500, "local node not active but active cluster node not found"), "active cluster node not found"),
         (refused(500), "answered 500"),
         (Told(200, b"<html>Welcome</html>"), "is not Vault"),
@@ -203,10 +193,15 @@ async def test_an_answer_that_is_of_no_use_is_named(vault: FakeVault, told: Told
 
 @pytest.mark.parametrize(("health", "named"), [(501, "has not been initialised"), (503, "is sealed")])
 async def test_a_server_that_serves_nobody_says_why(vault: FakeVault, health: int, named: str) -> None:
+    """Its health is asked outside all namespaces, where alone it is to be had."""
     vault.say(LOOK_UP, refused(503, "Vault is sealed"))
     vault.say("GET sys/health", Told(health, {}))
+    place = Place(vault.address, namespace="platform/iam")
 
-    assert named in (await unavailable(custodian(vault).names())).what
+    error = await unavailable(VaultTransit(place, A_TOKEN, "rolecall", clock=SystemClock()).names())
+
+    assert named in error.what
+    assert ["X-Vault-Namespace" in asked.headers for asked in vault.asked] == [True, False]
 
 
 async def test_an_answer_that_repeats_our_secrets_is_not_repeated(vault: FakeVault) -> None:
@@ -343,6 +338,29 @@ async def test_a_wait_for_an_answer_has_an_end_of_its_own(vault: FakeVault) -> N
     gate.set()
 
 
+async def test_a_server_that_sends_a_byte_now_and_then_is_given_up(vault: FakeVault) -> None:
+    """Each byte comes in time, and the answer never."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    over = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(head)
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,))
+        thread.start()
+        place = Place(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        server = Server(place, 0.3, SystemClock())
+        with pytest.raises(KeyUnavailable, match="did not answer in time"):
+            await asyncio.to_thread(server.ask, "GET", "sys/health")
+        over.set()
+        thread.join()
+
+
 @pytest.fixture
 def over_tls(vault: FakeVault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """Vault's address behind TLS with a certificate of its own making, and that certificate."""
@@ -394,170 +412,3 @@ async def test_what_is_closed_signs_no_more(vault: FakeVault) -> None:
     await transit.close()
 
     assert "has been closed" in (await unavailable(key.sign(b"x"))).what
-
-
-# Tokens
-
-
-@pytest.mark.parametrize("content", ["", "\n", "two words", "hvs.canary\nhvs.canary", "hvs.canary-ä"])
-async def test_a_file_that_holds_no_token_is_named_and_nothing_sent(vault: FakeVault, content: str) -> None:
-    error = await unavailable(custodian(vault, TokenFile(holding(content))).names())
-
-    assert error.what == "the file for the token of Vault is empty or holds something else"
-    assert vault.asked == []
-
-
-async def test_a_file_that_is_away_for_a_moment_is_not_noticed(vault: FakeVault) -> None:
-    content: list[str] = []
-
-    def read() -> Secret:
-        if not content:
-            raise KeyUnavailable("there is no such file", hint="write it")
-        return Secret(content[-1])
-
-    transit = custodian(vault, TokenFile(read))
-    assert (await unavailable(transit.names())).what == "there is no such file"
-    content.append(TOKEN)
-    await transit.names()
-    content.clear()
-
-    assert await transit.names()
-
-
-async def test_another_token_in_the_file_is_used_from_then_on(vault: FakeVault) -> None:
-    content = [TOKEN]
-    transit = custodian(vault, TokenFile(lambda: Secret(content[-1])))
-    await transit.names()
-    vault.tokens = {TOKEN, "hvs.second"}
-
-    content.append("hvs.second\n")
-    await transit.names()
-
-    assert [asked.token for asked in vault.asked] == [TOKEN, TOKEN, "hvs.second", "hvs.second"]
-
-
-async def test_a_token_is_renewed_once_at_half_of_its_life(vault: FakeVault) -> None:
-    clock = FakeClock()
-    vault.ttl, vault.renewable = 3600, True
-    transit = custodian(vault, clock=clock)
-
-    for _ in range(10):
-        clock.suspend(timedelta(minutes=6))
-        await transit.names()
-
-    # Looked up after 6 minutes; due after 36, again after 66.
-    assert vault.paths().count(RENEW) == 1
-    assert vault.paths().count(LOOK_UP) == 1
-
-
-@pytest.mark.parametrize("told", [refused(400, "lease is not renewable"), refused(403, "permission denied")])
-async def test_a_token_that_cannot_be_renewed_goes_on_being_used(vault: FakeVault, told: Told) -> None:
-    clock = FakeClock()
-    vault.ttl, vault.renewable = 3600, True
-    transit = custodian(vault, clock=clock)
-    await transit.names()
-    vault.say(RENEW, told)
-
-    clock.suspend(timedelta(minutes=31))
-    await transit.names()
-    await transit.names()
-
-    assert vault.paths().count(RENEW) == 1
-
-
-async def test_a_login_whose_token_can_be_renewed_no_further_is_made_anew_in_time(vault: FakeVault) -> None:
-    clock = FakeClock()
-    vault.ttl, vault.renewable = 3600, True
-    transit = custodian(vault, AN_APP_ROLE, clock=clock)
-    await transit.names()
-    vault.say(RENEW, Told(200, {"auth": {"client_token": "hvs.login-1", "lease_duration": 60, "renewable": True}}))
-
-    clock.suspend(timedelta(minutes=31))
-    await transit.names()
-
-    assert vault.logins == 2
-    assert vault.asked[-1].token == "hvs.login-2"
-
-
-async def test_a_login_that_is_refused_while_the_token_lives_is_not_noticed(vault: FakeVault) -> None:
-    clock = FakeClock()
-    vault.ttl = 3600
-    transit = custodian(vault, AN_APP_ROLE, clock=clock)
-    await transit.names()
-    vault.say("POST auth/approle/login", refused(400, "invalid role or secret ID"))
-
-    clock.suspend(timedelta(minutes=31))
-    await transit.names()
-
-    clock.suspend(timedelta(minutes=30))
-    assert "invalid role or secret ID" in (await unavailable(transit.names())).what
-
-
-async def test_a_token_that_was_revoked_is_replaced_within_the_same_request(vault: FakeVault) -> None:
-    vault.ttl = 3600
-    key = await custodian(vault, AN_APP_ROLE).open("rolecall:v1")
-    vault.tokens.clear()
-
-    assert await key.sign(b"x")
-    assert vault.logins == 2
-
-
-async def test_a_policy_that_does_not_reach_so_far_costs_no_login(vault: FakeVault) -> None:
-    """A secret id may be good for few logins."""
-    key = await custodian(vault, AN_APP_ROLE).open("rolecall:v1")
-    vault.say(SIGN, refused(403, "1 error occurred: permission denied"))
-
-    for _ in range(3):
-        assert "does not allow this token update on transit/sign/rolecall" in (await unavailable(key.sign(b"x"))).what
-
-    assert vault.logins == 1
-
-
-async def test_a_token_that_is_refused_again_after_a_login_is_not_tried_for_ever(vault: FakeVault) -> None:
-    vault.say(READ, refused(403, "permission denied"))
-    vault.say(LOOK_UP, refused(403, "permission denied"))
-
-    await unavailable(custodian(vault, AN_APP_ROLE).names())
-
-    assert vault.logins == 2
-
-
-async def test_a_login_that_wants_a_second_factor_is_named(vault: FakeVault) -> None:
-    vault.say("POST auth/approle/login", Told(200, {"auth": {"client_token": "", "mfa_requirement": {}}}))
-
-    assert "gave no token" in (await unavailable(custodian(vault, AN_APP_ROLE).names())).what
-
-
-async def test_a_jwt_is_read_anew_for_every_login(vault: FakeVault) -> None:
-    tokens = iter(["first-jwt", "second-jwt"])
-    transit = custodian(vault, Jwt(lambda: Secret(next(tokens)), "rolecall", "kubernetes"))
-    await transit.names()
-    vault.tokens.clear()
-
-    await transit.names()
-
-    logins = [asked.body for asked in vault.asked if asked.path == "auth/kubernetes/login"]
-    assert logins == [{"role": "rolecall", "jwt": "first-jwt"}, {"role": "rolecall", "jwt": "second-jwt"}]
-
-
-async def test_it_stays_signed_in_through_an_outage(vault: FakeVault) -> None:
-    clock = FakeClock()
-    vault.ttl, vault.renewable = 3600, True
-    vault.say(LOOK_UP, refused(503))
-    patient = custodian(vault, clock=clock, patience=1e6)
-    staying = asyncio.ensure_future(patient.stay_signed_in())
-
-    async def until(wanted: Callable[[], bool]) -> None:
-        while not wanted():
-            assert not staying.done()
-            await clock.advance(timedelta(seconds=30))
-            await asyncio.sleep(0.005)
-
-    await until(lambda: "GET sys/health" in vault.paths())
-    vault.instead.clear()
-    await until(lambda: vault.paths().count(LOOK_UP) > 1)
-    known = clock.steady()
-    await until(lambda: RENEW in vault.paths())
-    staying.cancel()
-
-    assert clock.steady() - known >= 1800 - 60
