@@ -4,10 +4,11 @@ Usually there is one. While the keys move to another, there are two: the one who
 one in which new keys are made.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from agent.errors import ConfigurationError, KeyUnavailable
+from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import Custodian, Kind, PublicKey, SigningKey
 from agent.ring import Held, Member
 
@@ -42,13 +43,13 @@ class Custody:
 
     async def open(self, member: Member) -> SigningKey:
         """The private half of a key of the ring, and never another. Raises KeyUnavailable or ConfigurationError."""
-        trouble: KeyUnavailable | None = None
+        trouble: AgentError | None = None
         for custodian in self._all():
             if custodian.kind != member.held.custodian:
                 continue
             try:
                 key = await custodian.open(member.held.name)
-            except KeyUnavailable as error:
+            except AgentError as error:  # also a setting of the one that does not fit a key of the other
                 trouble = trouble or error
             else:
                 if key.public.kid == member.public.kid:
@@ -77,7 +78,12 @@ class Custody:
                     key = await custodian.open(name)
                     return key, Held(custodian.kind, name, ours=False)
             raise
-        key = await custodian.open(name)
+        try:
+            key = await custodian.open(name)
+        except AgentError:  # or there would be one more after each try
+            with suppress(AgentError):
+                await custodian.discard(name)
+            raise
         return key, Held(custodian.kind, name, ours=True)
 
     async def moved(self, member: Member) -> bool:
@@ -109,10 +115,14 @@ class Custody:
 
 
 async def _is(custodian: Custodian, name: str, kid: str) -> bool:
-    """Whether a name still means this key: nothing else is ever destroyed under it."""
+    """Whether a name still means this key: nothing else is ever destroyed under it.
+
+    Raises KeyUnavailable while the custodian is away: what cannot be seen is not gone.
+    """
     try:
         return (await custodian.open(name)).public.kid == kid
     except KeyUnavailable:
+        await custodian.names()
         return False
 
 

@@ -117,8 +117,11 @@ class Ring:
         states = [member.state for member in self.members]
         if states.count("signing") != 1 or states.count("announced") > 1:
             raise ValueError("just one key of a ring signs, and at most one is announced")
-        if len({member.public.kid for member in self.members}) != len(self.members):
+        kids = [member.public.kid for member in self.members] + [key.kid for key in self.forgotten]
+        if len(set(kids)) != len(kids):
             raise ValueError("a key is in the ring twice")
+        if any(key.held is not None and not key.held.ours for key in self.forgotten):
+            raise ValueError("a key is to be destroyed that is not ours")
 
     @classmethod
     def founded(cls, public: PublicKey, held: Held, now: datetime) -> "Ring":
@@ -199,20 +202,25 @@ class Ring:
         return replace(self, members=(*self.members, Member(public, held, "announced", now)))
 
     def ripe(self, rules: Rules) -> Member | None:
-        """The announced key, once it may sign: seen for long enough, without a break, and there just now."""
-        key = self.announced
-        return key if key is not None and key.seen and key.counted >= rules.announce else None
+        """The announced key, once it may sign: seen for long enough, without a break, and there when last looked at.
 
-    def promote(self, rules: Rules, now: datetime) -> "Ring":
-        """Let the announced key sign from now on; the one that did is retired.
+        None in an emergency, too: there it takes over by another step, and the one that signs is not to be kept.
+        """
+        key = self.announced
+        if key is None or self.ordered == "emergency":
+            return None
+        return key if key.seen and key.counted >= rules.announce else None
+
+    def promote(self, kid: str, rules: Rules, now: datetime) -> "Ring":
+        """Let this announced key sign from now on; the one that did is retired.
 
         Raises ConfigurationError if the world has not seen it for long enough: this is the one way by which a key
         comes to sign, but for an emergency.
         """
         key = self.ripe(rules)
-        if key is None:
+        if key is None or key.public.kid != kid:
             raise ConfigurationError(
-                "there is no key that the world has seen for long enough to sign",
+                f"the key {kid} is none that the world has seen for long enough to sign",
                 hint="see where each stands with: rolecall keys list",
             )
         return replace(_signs(self, key, now), ordered=None)
@@ -222,15 +230,17 @@ class Ring:
         gone = [member for member in self.retired if member.counted >= rules.keep]
         return _without(self, gone)
 
-    def replace_at_once(self, now: datetime) -> "Ring":
-        """The key that signs is in the wrong hands: the announced one signs, however long it was seen, and it goes.
+    def replace_at_once(self, kid: str, now: datetime) -> "Ring":
+        """The key that signs is in the wrong hands: this announced one signs, however long it was seen, and it goes.
 
         Tokens are refused wherever the new key has not been read yet; see `rolecall keys rotate --emergency`. Raises
-        ConfigurationError if none is announced.
+        ConfigurationError if it is not announced, or if nobody has said that this is an emergency.
         """
         key = self.announced
-        if key is None:
-            raise ConfigurationError("there is no key that could take over", hint="make one: rolecall keys rotate")
+        if key is None or key.public.kid != kid or self.ordered != "emergency":
+            raise ConfigurationError(
+                f"the key {kid} cannot take over at once", hint="see where each stands with: rolecall keys list"
+            )
         stolen = self.signing.public.kid
         ring = _signs(self, key, now)
         return replace(_without(ring, [m for m in ring.retired if m.public.kid == stolen]), ordered=None)
@@ -238,7 +248,8 @@ class Ring:
     def take_back(self, kid: str) -> "Ring":
         """Let go of a key that is announced and has signed nothing, or of a retired one before its time is over.
 
-        Raises ConfigurationError for the one that signs, for one of which a token may still be in use, and for none.
+        With a key on its way goes the order to have one, but never that of an emergency. Raises ConfigurationError for
+        the one that signs, for one of which a token may still be in use, and for none.
         """
         member = next((member for member in self.members if member.public.kid == kid), None)
         if member is None:
@@ -253,11 +264,12 @@ class Ring:
                 f"tokens that the key {kid} has signed may still be in use for {LEAST_KEPT - member.counted}",
                 hint="wait; it leaves by itself",
             )
-        return replace(_without(self, [member]), ordered=None)
+        done = member.state == "announced" and self.ordered == "rotate"
+        return replace(_without(self, [member]), ordered=None if done else self.ordered)
 
-    def order(self, what: Order | None) -> "Ring":
-        """Note what somebody has told us to do."""
-        return replace(self, ordered=what)
+    def order(self, what: Order) -> "Ring":
+        """Note what somebody has told us to do; an emergency stays one until it is over."""
+        return replace(self, ordered="emergency" if self.ordered == "emergency" else what)
 
     def destroyed(self, kid: str) -> "Ring":
         """The private half of a forgotten key is gone, or is nothing that we could destroy."""

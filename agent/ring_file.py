@@ -8,6 +8,7 @@ one daemon alone works by it, by another.
 import errno
 import fcntl
 import json
+import math
 import os
 import secrets
 import stat
@@ -16,13 +17,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, get_args
 
 from agent.clock import instant
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
-from agent.keys import PublicKey
-from agent.ring import Forgotten, Held, Member, Ring
+from agent.keys import Algorithm, PublicKey, kind_of
+from agent.ring import Forgotten, Held, Member, Ring, State
+
+T = TypeVar("T")
 
 NAME: Final = "ring.json"
 _VERSION: Final = 1
@@ -37,6 +40,12 @@ class Moment:
     wall: datetime
     boot: str
     steady: float
+
+    def after(self, before: "Moment | None") -> timedelta | None:
+        """The time since an earlier moment, as far as one clock has counted it; None if none has."""
+        if before is None or before.boot != self.boot:
+            return None
+        return timedelta(seconds=max(self.steady - before.steady, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,10 @@ class RingFile:
     def read(self) -> Saved | None:
         """The ring as it stands; None if there is none yet. Raises KeyUnavailable."""
         try:
-            with self.path.open("rb") as file:
+            # NOFOLLOW: a link that leads nowhere would look as if there had never been a ring. NONBLOCK: as may a pipe.
+            with os.fdopen(
+                os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb"
+            ) as file:
                 text = file.read(_LARGEST)
         except FileNotFoundError:
             return None
@@ -68,7 +80,7 @@ class RingFile:
             raise self._failed("read", error) from error
         try:
             return _saved(json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise KeyUnavailable(
                 f"the ring of keys in {self.path} is damaged, so nobody can tell which key may sign",
                 hint="restore it from a backup; without one, move it away and name the key that signs by key.file",
@@ -88,13 +100,26 @@ class RingFile:
         except OSError as error:
             raise self._failed("written", error) from error
 
-    def version(self) -> object:
-        """Something that is another whenever another ring has been written; None if there is none."""
+    def may_hold(self, kid: str) -> bool:
+        """Whether the ring on the disk may have this key, though writing it failed: at its very end, say."""
         try:
-            facts = self.path.stat()
-        except OSError:
+            there = self.read()
+        except KeyUnavailable:
+            return True
+        return there is not None and kid in {key.kid for key in there.ring.shown}
+
+    def version(self) -> object:
+        """Something that is another whenever another ring has been written; None if there is none.
+
+        Raises KeyUnavailable where that cannot be told: a ring that nobody can see is not one that was never there.
+        """
+        try:
+            facts = self.path.lstat()
+        except FileNotFoundError:
             return None
-        return facts.st_ino, facts.st_mtime_ns
+        except OSError as error:
+            raise self._failed("read", error) from error
+        return facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -107,19 +132,25 @@ class RingFile:
         """Be the only agent that works by this ring. Raises KeyUnavailable, with the process id of another one."""
         with ExitStack() as stack:
             try:
-                descriptor = stack.enter_context(self._locked(".agent.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
+                with self.turn():  # or whoever only asks whether it is in use would be taken for another agent
+                    descriptor = stack.enter_context(self._locked(".agent.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise KeyUnavailable(
                     f"another agent{self._other()} works with the keys in {self._directory}",
                     hint="stop one of them, or give each its own rotation.state and its own keys",
                 ) from error
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            with suppress(OSError):  # a full disk: the lock holds without our number in it
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
 
     def in_use(self) -> bool:
-        """Whether an agent works by this ring now."""
-        with suppress(BlockingIOError, KeyUnavailable), self._locked(".agent.lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
+        """Whether an agent works by this ring now, as far as whoever asks may see it."""
+        with (
+            suppress(BlockingIOError, KeyUnavailable),
+            self.turn(),
+            self._locked(".agent.lock", fcntl.LOCK_SH | fcntl.LOCK_NB),
+        ):
             return False
         return (self._directory / ".agent.lock").exists()
 
@@ -136,8 +167,13 @@ class RingFile:
         except OSError as error:
             raise self._failed("written", error) from error
         try:
-            _as_the_directory(descriptor, self._directory)
-            fcntl.flock(descriptor, how)
+            try:
+                _as_the_directory(descriptor, self._directory)
+                fcntl.flock(descriptor, how)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                raise self._failed("locked", error) from error
             yield descriptor
         finally:
             os.close(descriptor)
@@ -166,7 +202,8 @@ def _as_the_directory(descriptor: int, directory: Path) -> None:
         owner = directory.stat()
         if (owner.st_uid, owner.st_gid) != (0, 0):
             facts = os.fstat(descriptor)
-            if stat.S_ISREG(facts.st_mode):
+            # With a second name it may be anybody's: whose directory it is may have put it there.
+            if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
@@ -224,36 +261,56 @@ def _saved(value: Mapping[str, Any]) -> Saved:  # JSON: whatever is wrong with i
         raise ValueError("an order that is none")
     members = tuple(_member(key) for key in value["keys"])
     forgotten = tuple(
-        Forgotten(str(key["kid"]), None if key["held"] is None else _read_held(key["held"]), bool(key["shown"]))
+        Forgotten(
+            _is(str, key["kid"]), None if key["held"] is None else _read_held(key["held"]), _is(bool, key["shown"])
+        )
         for key in value["forgotten"]
     )
     looked = value["looked"]
-    return Saved(Ring(members, forgotten, ordered), _read_moment(value["written"]), looked and _read_moment(looked))
+    return Saved(
+        Ring(members, forgotten, ordered),
+        _read_moment(value["written"]),
+        None if looked is None else _read_moment(looked),
+    )
 
 
 def _member(key: Mapping[str, Any]) -> Member:
-    public = PublicKey(str(key["kid"]), key["algorithm"], {str(n): str(v) for n, v in key["jwk"].items()})
-    if public.kid != thumbprint(public.jwk):
+    jwk = {_is(str, name): _is(str, value) for name, value in key["jwk"].items()}
+    public = PublicKey(_is(str, key["kid"]), key["algorithm"], jwk)
+    if public.kid != thumbprint(jwk) or not kind_of(public):
         raise ValueError("a key under the name of another")
-    if key["state"] not in ("announced", "signing", "retired"):
-        raise ValueError("a state that is none")
+    if public.algorithm not in get_args(Algorithm) or key["state"] not in get_args(State):
+        raise ValueError("an algorithm or a state that is none")
     return Member(
         public,
         _read_held(key["held"]),
         key["state"],
         _instant(key["since"]),
-        timedelta(seconds=float(key["counted"])),
-        bool(key["seen"]),
+        timedelta(seconds=_span(key["counted"])),
+        _is(bool, key["seen"]),
     )
 
 
 def _read_held(held: Mapping[str, Any]) -> Held:
-    return Held(str(held["custodian"]), str(held["name"]), bool(held["ours"]))
+    return Held(_is(str, held["custodian"]), _is(str, held["name"]), _is(bool, held["ours"]))
 
 
 def _read_moment(moment: Mapping[str, Any]) -> Moment:
-    return Moment(_instant(moment["at"]), str(moment["boot"]), float(moment["steady"]))
+    return Moment(_instant(moment["at"]), _is(str, moment["boot"]), _span(moment["steady"]))
 
 
 def _instant(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+
+def _span(seconds: object) -> float:
+    """So many seconds; what is no number that a clock could have counted is damage."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise ValueError("a time that no clock has counted")
+    return float(seconds)
+
+
+def _is(kind: type[T], value: object) -> T:
+    if not isinstance(value, kind):
+        raise TypeError("a value of another kind")
+    return value
