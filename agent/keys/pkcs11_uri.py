@@ -1,7 +1,7 @@
 """How is a key in a token named? By a PKCS#11 URI (RFC 7512)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -36,7 +36,7 @@ class KeyUri:
     token: str | None = None
     serial: str | None = None
     label: str | None = None
-    id: bytes | None = None
+    id: bytes | None = field(default=None, repr=False)  # bytes are shown nowhere; str() spells these out
 
     def __str__(self) -> str:
         """Spell it, so that `read` gives it back."""
