@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import ssl
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -259,22 +260,20 @@ async def refused_at(where: tuple[str, int], site: Site) -> ListenerUnavailable:
     return refused.value
 
 
-async def test_a_port_that_wants_a_capability_is_refused_with_the_lines_for_a_drop_in(site: Site) -> None:
+async def test_a_port_that_wants_a_capability_is_refused_with_the_lines_for_a_drop_in() -> None:
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 443:
         pytest.skip("this machine lets everybody listen on port 443")
-    site.folder.chmod(0o755)
     was = os.geteuid()
-    for path in site.folder.iterdir():
-        os.chown(path, NOBODY if was == 0 else was, -1)
-    for folder in site.folder.parents:
-        if was == 0 and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    if was == 0:
-        os.seteuid(NOBODY)
-    try:
-        failure = await refused_at(("127.0.0.1", 443), site)
-    finally:
-        os.seteuid(was)
+    with tempfile.TemporaryDirectory() as folder:  # where nobody can get to, unlike pytest's own
+        site = Site(Path(folder))
+        if was == 0:
+            for path in (site.folder, *site.folder.iterdir()):
+                os.chown(path, NOBODY, -1)
+            os.seteuid(NOBODY)
+        try:
+            failure = await refused_at(("127.0.0.1", 443), site)
+        finally:
+            os.seteuid(was)
     assert failure.what == "cannot listen on 127.0.0.1:443: this user may not listen there"
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in failure.hint
 
