@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final, NoReturn
 
 from agent.clock import Clock
@@ -32,7 +33,7 @@ from agent.events import (
 from agent.keys import PublicKey, SigningKey, kind_of
 from agent.publishing import Jwk, Publisher, Sight, Sighting
 from agent.publishing.discovery import MANY_KEYS, crowding, published
-from agent.ring import LONGEST_BLINK, Forgotten, Order, Ring, Rules
+from agent.ring import LONGEST_BLINK, Order, Ring, Rules
 from agent.ring_file import Moment, RingFile, Saved
 
 #: How often it is seen whether somebody else has changed the ring, or a time is up. Seconds.
@@ -183,12 +184,13 @@ class Rotation:
         await self._change(lambda ring: ring.take_back(kid))
         self._report(KeyForgotten(kid, "taken back"))
 
-    def _needs_a_file(self) -> None:
+    def _needs_a_file(self) -> RingFile:
         if self._file is None:
             raise ConfigurationError(
                 "there is nowhere to keep the ring of keys, and without it no key can follow another",
                 hint='name a directory of the agent\'s own: [rotation] with state = "/var/lib/rolecall"',
             )
+        return self._file
 
     # --- steps
 
@@ -231,28 +233,18 @@ class Rotation:
             await self._replace_at_once()
 
     async def _announce(self) -> None:
-        self._needs_a_file()
+        file = self._needs_a_file()
         await self._change(lambda ring: ring)  # no key is made that could not be written down
         key, held = await self._custody.make(self._rules.kind or kind_of(self._ring().signing.public))
         try:
             await self._change(lambda ring: ring.announce(key.public, held, self._clock.now()))
         except AgentError:
-            if held.ours and not await self._is_written(key.public.kid):  # or there would be one more after each try
+            if held.ours and not await asyncio.to_thread(file.may_hold, key.public.kid):  # or each try would leave one
                 with suppress(AgentError):
                     await self._custody.destroy(key.public.kid, held)
             raise
         self._report(KeyAnnounced(key.public.kid, self._rules.announce))
         self._pauses.clear()
-
-    async def _is_written(self, kid: str) -> bool:
-        """Whether the ring on the disk may have this key, though writing it failed: at its very end, say."""
-        if self._file is None:
-            return False
-        try:
-            there = await asyncio.to_thread(self._file.read)
-        except KeyUnavailable:
-            return True
-        return there is not None and kid in {key.kid for key in there.ring.shown}
 
     async def _is_moved(self) -> bool:
         """Whether the key that signs is where keys are to be; once it is, it stays there."""
@@ -274,7 +266,7 @@ class Rotation:
 
     async def _promote_if_ripe(self) -> None:
         ripe, before = self._ring().ripe(self._rules), self._ring().signing.public.kid
-        since = _between(self.looked_at, self._moment())
+        since = self._moment().after(self.looked_at)
         if ripe is None or since is None or since > LONGEST_BLINK:  # look again first
             return
         key = await self._custody.open(ripe)  # that it can sign is seen before it has to
@@ -315,9 +307,10 @@ class Rotation:
             if count >= MANY_KEYS:
                 self._report(IssuerCrowded(kind, count))
         self._missed |= {key.kid for key in ring.shown} - seen
-        # What we have not taken away ourselves is not gone, though a look may not show it.
-        is_ours_to_take = self._site.publisher is not None and self._placed != _wanted(ring)
-        still = {kid for kid in ring.withdrawn if is_ours_to_take or kid in sighting.keys}
+        undone = self._site.publisher is not None and self._placed != _wanted(
+            ring
+        )  # not gone, though nobody may see it
+        still = {kid for kid in ring.withdrawn if undone or kid in sighting.keys}
         if len(seen) < len(ring.shown) or still:  # what we have published is not there, or not any more
             self._placed = None
         await self._rewrite(lambda saved: self._looked(saved, seen | still, began))
@@ -325,8 +318,7 @@ class Rotation:
 
     def _looked(self, saved: Saved, seen: frozenset[str], began: Moment) -> Saved:
         """Count from the end of the look before to the beginning of this one: no longer than the world has seen it."""
-        since = _between(saved.looked, began)
-        ring = saved.ring.looked(seen - self._missed, since).looked(seen, timedelta(0))
+        ring = saved.ring.looked(seen - self._missed, began.after(saved.looked)).looked(seen, timedelta(0))
         return replace(saved, ring=ring, looked=saved.at)
 
     async def _destroy(self) -> None:
@@ -335,7 +327,7 @@ class Rotation:
             if key.held is not None:
                 with suppress(ConfigurationError):  # not ours to destroy, after all
                     await self._custody.destroy(key.kid, key.held)
-                await self._change(_destroyed(key))
+                await self._change(partial(Ring.destroyed, kid=key.kid))
 
     async def _write(self) -> None:
         """Write down from time to time what has been counted."""
@@ -369,8 +361,7 @@ class Rotation:
     def _caught_up(self, saved: Saved) -> Saved:
         """The ring now: with the time that has passed since it was written, as far as one clock has counted it."""
         now = self._moment()
-        passed = now.steady - saved.at.steady if now.boot == saved.at.boot else 0.0
-        return replace(saved, ring=saved.ring.passed(timedelta(seconds=max(passed, 0.0))), at=now)
+        return replace(saved, ring=saved.ring.passed(now.after(saved.at) or timedelta(0)), at=now)
 
     def _moment(self) -> Moment:
         return Moment(self._clock.now(), self._boot, self._clock.steady())
@@ -414,14 +405,3 @@ def _is_shown(key: PublicKey, sighting: Sighting) -> bool:
 def _wanted(ring: Ring) -> tuple[tuple[Jwk, ...], tuple[str, ...]]:
     """What the world is to see, and what it is to see no more."""
     return tuple(published(key) for key in ring.shown), ring.withdrawn
-
-
-def _between(before: Moment | None, after: Moment) -> timedelta | None:
-    """The time between two moments, as far as one clock has counted it; None if none has."""
-    if before is None or before.boot != after.boot:
-        return None
-    return timedelta(seconds=max(after.steady - before.steady, 0.0))
-
-
-def _destroyed(key: Forgotten) -> Callable[[Ring], Ring]:
-    return lambda ring: ring.destroyed(key.kid)
