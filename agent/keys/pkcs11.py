@@ -230,7 +230,6 @@ class Pkcs11:
         )
 
     def _make(self, kind: Kind) -> str:
-        self._reach.work(self._reach.find)  # so that a token that was away is back before the one try there is
         identity = self._random_bytes(_ID_BYTES)
         told = KeyUri(label=f"{self._told.label or 'rolecall'}-{identity[:4].hex()}", id=identity)
         try:
@@ -245,7 +244,6 @@ class Pkcs11:
         return str(told)
 
     def _discard(self, told: KeyUri) -> None:
-        self._reach.work(self._reach.find)
         try:
             self._reach.write(partial(_destroy, told))
         except PKCS11Error as error:

@@ -74,31 +74,20 @@ class TokenSession:
         Raises KeyUnavailable, and ConfigurationError, after which nothing is tried again: it may have cost a PIN try.
         """
         with _lock(os.path.realpath(self._module)):
-            if self._closed:
-                raise KeyUnavailable(f"{self.origin} is not used any more", hint="the agent is ending; start it again")
-            if self._session is not None:
-                with suppress(PKCS11Error, KeyUnavailable):
-                    return job(self._session)
-            # Opened anew first without a restart, which ends the sessions of all others that use this module.
-            with suppress(PKCS11Error, KeyUnavailable):
-                return job(self._opened())
-            self._restart()
-            try:
-                return job(self._opened())
-            except PKCS11Error as error:
-                raise self._away(error) from error
+            return self._worked(job)
 
     def look(self, job: Callable[[pkcs11.Session], T]) -> T:
         """Do what `work` does, in a new session from the start: python-pkcs11 is loud about searches in a lost one."""
         with _lock(os.path.realpath(self._module)):
             self._leave()
-        return self.work(job)
+            return self._worked(job)
 
     def write(self, job: Callable[[pkcs11.Session], T]) -> T:
-        """Do once what changes the token, with a session for that. Raises what the job raises, PKCS11Error too."""
+        """Do once what changes the token, when it is seen to be there. Raises as `work` does, and PKCS11Error."""
         with _lock(os.path.realpath(self._module)):
-            assert self._session is not None  # `work` has just been there, and knows how to deal with a lost session
-            session = self._session.token.open(rw=True)
+            # Asked first, and as often as need be, so that a token that was away is back for the one try there is.
+            token = self._worked(lambda session: session.token.slot.get_token())
+            session = token.open(rw=True)
             try:
                 return job(session)
             finally:
@@ -116,10 +105,6 @@ class TokenSession:
             self._heed(token, pin, bare)
             raise bare from None
 
-    def find(self, session: pkcs11.Session) -> None:
-        """A job that does nothing but see whether the token is still there."""
-        session.token.slot.get_token()
-
     def close(self) -> None:
         """End the sessions. Another custodian with the same token has to log in again, and does so by itself."""
         self._closed = True
@@ -128,6 +113,21 @@ class TokenSession:
                 with suppress(PKCS11Error):
                     session.close()
             self._session = self._login = None
+
+    def _worked(self, job: Callable[[pkcs11.Session], T]) -> T:
+        if self._closed:
+            raise KeyUnavailable(f"{self.origin} is not used any more", hint="the agent is ending; start it again")
+        if self._session is not None:
+            with suppress(PKCS11Error, KeyUnavailable):
+                return job(self._session)
+        # Opened anew first without a restart, which ends the sessions of all others that use this module.
+        with suppress(PKCS11Error, KeyUnavailable):
+            return job(self._opened())
+        self._restart()
+        try:
+            return job(self._opened())
+        except PKCS11Error as error:
+            raise self._away(error) from error
 
     def _opened(self) -> pkcs11.Session:
         self._leave()

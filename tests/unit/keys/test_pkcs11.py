@@ -254,6 +254,22 @@ async def test_each_key_has_a_name_of_its_own() -> None:
     assert all(name.startswith("pkcs11:object=rolecall-") for name in names)
 
 
+async def test_keys_are_made_while_others_sign_and_look(hsm: SoftHsm) -> None:
+    hsm.put(pem("ec-p256"), "rolecall")
+    custodian = opened()
+    key = await custodian.open(NAME)
+
+    made, signed, names = await asyncio.gather(
+        asyncio.gather(*(custodian.make("ec-p256") for _ in range(10))),
+        asyncio.gather(*(key.sign(b"message") for _ in range(50))),
+        asyncio.gather(*(custodian.names() for _ in range(50))),
+    )
+
+    assert len(set(made)) == 10
+    assert all(good("ec-p256", key.public, signature) for signature in signed)
+    assert all(name == [NAME] for name in names)
+
+
 async def test_keys_are_not_made_or_destroyed_where_that_is_off(hsm: SoftHsm) -> None:
     name = await opened().make("ec-p256")
     custodian = opened(make_keys=False)
