@@ -84,6 +84,19 @@ def test_nothing_is_left_behind_where_signing_fails(tpm: Swtpm) -> None:
     assert tpm.tool("getcap handles-transient") == tpm.tool("getcap handles-loaded-session") == ""
 
 
+def test_a_tpm_that_others_have_filled_has_its_sentence(tpm: Swtpm) -> None:
+    chip = Chip(tpm.tcti)
+    key = chip.make("ec-p256", Auths())
+    for number in range(3):
+        tpm.tool(f"createprimary -C o -G ecc256 -c left-behind-{number}.ctx")
+
+    with pytest.raises(KeyUnavailable, match="has no room for another key"):
+        chip.sign(key, "ES256", DIGEST, Auths(), "key.tss")
+
+    tpm.tool("flushcontext -t")
+    assert signs(chip, key, Auths())
+
+
 async def test_where_no_auth_value_is_no_session_is_made(tpm: Swtpm) -> None:
 
     async with Bus(tpm).tapped() as bus:
