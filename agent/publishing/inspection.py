@@ -5,7 +5,7 @@ Values alone: the world as `agent.publishing.world` found it, for `agent.publish
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -78,7 +78,7 @@ class Answer:
     age: int | None = None
     from_cache: bool = False
     tls: Tls | None = None
-    document: Mapping[str, object] | None = None
+    document: Mapping[str, object] | None = field(default=None, repr=False)  # somebody may show a private key
 
     @property
     def host(self) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -127,8 +127,7 @@ class Fetcher:
 class _Thumbprints(aiohttp.Fingerprint):
     """Trusts a site by the SHA-1 of a certificate, as IAM's thumbprints have it, whoever signed that.
 
-    AWS looks at the top certificate of the chain as presented. Python before 3.13 shows the leaf alone, so there
-    the leaf's own thumbprint must be given; for a self-signed site the two are the same.
+    AWS looks at the top certificate of the chain as presented.
     """
 
     def __init__(self, known: tuple[str, ...]) -> None:
@@ -138,10 +137,17 @@ class _Thumbprints(aiohttp.Fingerprint):
     def check(self, transport: asyncio.Transport) -> None:
         """Look at what was shown before anything is sent. Raises ServerFingerprintMismatch."""
         secure = transport.get_extra_info("ssl_object")
-        chain = getattr(secure, "get_unverified_chain", None)
-        top = chain()[-1] if chain else secure.getpeercert(binary_form=True)
+        top = _presented(secure)[-1]
         # A thumbprint only names a certificate; it is no signature that SHA-1 could weaken.
         shown = hashlib.sha1(top, usedforsecurity=False)
         if shown.hexdigest() not in self._known:
             host, port, *_ = transport.get_extra_info("peername")
             raise aiohttp.ServerFingerprintMismatch(self.fingerprint, shown.digest(), host, port)
+
+
+def _presented(secure: Any) -> list[bytes]:
+    """The chain as presented, in DER: Python tells since 3.13, and before that inside (since 3.10)."""
+    if hasattr(secure, "get_unverified_chain"):
+        return list(secure.get_unverified_chain())
+    inside = secure._sslobj  # noqa: SLF001 - there is no other way
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in inside.get_unverified_chain()]

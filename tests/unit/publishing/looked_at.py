@@ -21,9 +21,9 @@ ISSUER = "https://oidc.example.com"
 
 
 @cache
-def signer(kid: str = "old", issuer: str = ISSUER) -> PracticeIssuer:
+def signer(kid: str) -> PracticeIssuer:
     key = ec.generate_private_key(ec.SECP256R1()) if kid == "elliptic" else rsa.generate_private_key(65537, 2048)
-    return PracticeIssuer(issuer, key, kid)
+    return PracticeIssuer(ISSUER, key, kid)
 
 
 def ours(*kids: str) -> dict[str, Jwk]:

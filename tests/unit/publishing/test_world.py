@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -14,12 +17,12 @@ from agent.errors import IssuerUnreadable
 from agent.publishing import Sighting
 from agent.publishing.judgement import judge
 from agent.publishing.world import PublicSite
-from agent.sandbox import Fault
+from agent.sandbox import Fault, Provider
 from agent.sandbox.faults import SiteAnswer, SiteTls
 from agent.sandbox.listen import listening
 from agent.sandbox.tls import new_authority, server_context
 from tests.fakes.clock import FakeClock
-from tests.unit.publishing.looked_at import ISSUER, looked_at, ours, write
+from tests.unit.publishing.looked_at import ISSUER, looked_at, ours, signer, write
 
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 KEYS = f"{ISSUER}/.well-known/jwks.json"
@@ -314,6 +317,31 @@ async def test_without_the_ca_bundle_the_site_is_not_believed_but_still_looked_a
         assert [one.level for one in complaints] == ["bad"]
         assert inspection.discovery.tls
         assert inspection.discovery.tls.chain[-1].thumbprint in complaints[0].hint
+
+
+async def test_the_thumbprint_that_is_named_is_the_one_that_makes_sts_believe(tmp_path: Path) -> None:
+    """The sandbox's STS, which shares no line with us, sees the same site and judges for itself."""
+    async with looked_at(tmp_path) as seen, aiohttp.ClientSession() as http:
+        seen.sandbox.faults.add(Fault("site", site="unknown_authority"))
+
+        async def status() -> int:
+            form = {
+                "Action": "AssumeRoleWithWebIdentity",
+                "Version": "2011-06-15",
+                "RoleArn": seen.sandbox.world.roles[0].arn,
+                "RoleSessionName": "tester",
+                "WebIdentityToken": signer("old").sign(signer("old").claims(SystemClock().now())),
+            }
+            async with http.post(seen.sandbox.endpoint_url, data=form) as answer:
+                return answer.status
+
+        assert await status() == 400
+        (verdict,) = (one for one in await seen.verdicts() if one.level == "bad")
+        thumbprint = re.search(r"thumbprint ([0-9a-f]{40})$", verdict.hint)
+        assert thumbprint
+        world = seen.sandbox.world
+        seen.sandbox.world = replace(world, providers=(Provider(ISSUER, thumbprints=(thumbprint[1],)),))
+        assert await status() == 200
 
 
 async def test_a_certificate_that_ends_soon_is_a_doubt(tmp_path: Path) -> None:
