@@ -6,6 +6,7 @@ and if it has none, that is an error.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from botocore.exceptions import (
 )
 
 from agent import __version__
-from agent.clients.profiles import ProfileSession
+from agent.clients.profiles import ProfileSession, sign_ins
 from agent.clients.sealed import OneHop
 from agent.credentials import Credentials
 from agent.errors import AgentError, ConfigurationError, CredentialsRefused, CredentialsUnavailable
@@ -52,6 +53,10 @@ METADATA_URL: Final = "http://169.254.169.254"
 USER_AGENT: Final = f"rolecall/{__version__}"
 #: For how long a metadata service may be silent, in seconds: it is on this machine, or one hop away.
 _PATIENCE: Final = 2
+#: What logs the failures to get credentials with all that was said, a process's secrets included; we say it ourselves.
+_LOGGERS: Final = tuple(
+    f"{library}.{module}" for library in ("botocore", "aiobotocore") for module in ("credentials", "tokens", "utils")
+)
 #: What of files and the environment stands still until somebody changes it; it is read anew for each request.
 _STANDING: Final = {"env", "shared-credentials-file", "config-file"}
 
@@ -86,6 +91,8 @@ class OfSource(_Named):
     """
 
     def __init__(self, source: str, surroundings: Surroundings) -> None:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_nothing)
         self._source = source
         self._surroundings = surroundings
         self._held: AioCredentials | None = None
@@ -151,7 +158,7 @@ class OfSource(_Named):
         """All ways in which a profile gives credentials; those of the environment are none, unless it says so."""
         around = self._surroundings
         session = ProfileSession(profile, around.config, around.ca_bundle)
-        builder = AioProfileProviderBuilder(session, cache={}, region_name=around.region)
+        builder = AioProfileProviderBuilder(session, cache={}, region_name=around.region, sso_token_cache=sign_ins())
 
         def client(service: str, **about: Any) -> Any:
             return session.create_client(service, **{"region_name": around.region, **about})
@@ -189,6 +196,10 @@ class _NextDoor:
     async def acquire(self) -> AsyncIterator[OneHop]:
         async with OneHop(timeout=_PATIENCE, proxies={}) as session:
             yield session
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _next_door() -> Any:
@@ -253,8 +264,8 @@ _TROUBLES: Final = (
     _Trouble(
         (PartialCredentialsError,),
         ConfigurationError,
-        "{name} has only half of AWS credentials",
-        "give the other half, too: key id and secret key",
+        "{name} says only half of what AWS credentials take",
+        "a key id takes a secret key, and role_arn takes source_profile or credential_source",
     ),
     _Trouble(
         (InfiniteLoopConfigError,),

@@ -1,5 +1,6 @@
 """Where do the AWS profiles of the agent's user stand, and what reads them?"""
 
+import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,8 +12,10 @@ from botocore.configloader import load_config, raw_config_parse
 from botocore.configprovider import ConfigValueStore, ConstantProvider
 from botocore.exceptions import ConfigNotFound
 from botocore.handlers import disable_signing, set_operation_specific_signer
+from botocore.utils import JSONFileCache
 
 from agent.clients.sealed import Sealed, defaults
+from agent.clock import instant
 from agent.errors import ConfigurationError
 
 
@@ -68,3 +71,12 @@ def _read(files: Mapping[str, str]) -> dict[str, Any]:
         for name, words in raw_config_parse(files["credentials_file"]).items():
             read["profiles"][name] = read["profiles"].get(name, {}) | words
     return read
+
+
+def sign_ins() -> Any:
+    """Where `aws sso login` leaves the sign-in of the agent's user; one that is renewed is written back."""
+    return JSONFileCache(str(Path("~/.aws/sso/cache").expanduser()), dumps_func=_written)
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, default=instant)  # what is not JSON there is an instant

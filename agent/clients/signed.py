@@ -64,6 +64,7 @@ async def s3_client(endpoint: SignedEndpoint) -> AsyncIterator[Any]:
     addressing = "path" if endpoint.endpoint_url else "auto"
     config = _config(endpoint).merge(
         AioConfig(
+            signature_version="s3v4",  # what botocore's list of endpoints, which is not read, would say
             s3={"addressing_style": addressing, "payload_signing_enabled": True},
             # What is sent is covered by the signature; other stores that speak S3 do not know the newer checksums.
             request_checksum_calculation="when_required",

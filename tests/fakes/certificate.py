@@ -1,4 +1,4 @@
-"""A certificate that a private CA signed, for servers on this machine."""
+"""A certificate that a private CA signed, for servers on this machine and those that they play."""
 
 import ipaddress
 import ssl
@@ -14,10 +14,11 @@ from cryptography.x509.oid import NameOID
 from tests.fakes.clock import START
 
 
-def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a self-signed certificate for 127.0.0.1: the PEM of its CA, and a server's context."""
+def certificate(folder: Path, *hosts: str) -> tuple[Path, ssl.SSLContext]:
+    """Make a self-signed certificate for 127.0.0.1 and `hosts`: the PEM of its CA, and a server's context."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a private CA")])
+    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *(x509.DNSName(host) for host in hosts)]
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -26,7 +27,7 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
         .serial_number(1)
         .not_valid_before(START - timedelta(days=3650))
         .not_valid_after(START + timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, SHA256())
     )
