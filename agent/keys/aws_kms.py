@@ -37,6 +37,9 @@ _SPECS: Final[Mapping[Kind, str]] = {
 }
 
 
+Closing = Callable[[], Awaitable[None]]
+
+
 class Kms(Protocol):
     """What we need of KMS, as botocore has it: its exceptions, and ours where there are no credentials."""
 
@@ -72,16 +75,21 @@ class AwsKms:
     """Keys of AWS KMS; a key's name is its ARN, so that an alias which is moved later changes no key under our hands.
 
     Args:
-        kms: a client for `held.region`; whoever opened it closes it.
+        kms: a client for `held.region`.
         held: which key.
         clock: by which `patience` counts.
+        closing: what closes that client; None leaves it to whoever opened it.
         patience: how many seconds one request may take, fetching the credentials for it included.
     """
 
     kind = "aws_kms"
 
-    def __init__(self, kms: Kms, held: Held, clock: Clock, *, patience: float = 15) -> None:
+    def __init__(
+        self, kms: Kms, held: Held, clock: Clock, *, closing: Closing | None = None, patience: float = 15
+    ) -> None:
         self._kms = kms
+        self._closing = closing
+        self._closed = False
         self._held = held
         self._clock = clock
         self._patience = patience
@@ -151,7 +159,10 @@ class AwsKms:
         )
 
     async def close(self) -> None:
-        """Do nothing: the client belongs to whoever opened it."""
+        """Close the client, if it is ours to close; keys that were opened sign no more."""
+        self._closed = True
+        if self._closing is not None:
+            await self._closing()
 
     def _check_ours_to_make(self) -> None:
         if not self._held.make_keys:
@@ -171,6 +182,8 @@ class AwsKms:
 
         Raises KeyUnavailable, and ConfigurationError where key.credentials names what is not there.
         """
+        if self._closed:
+            raise KeyUnavailable("KMS is asked no more, since the agent is stopping", hint="start it again")
         try:
             answer = await within(self._clock, self._patience, call())
         except ClientError as error:

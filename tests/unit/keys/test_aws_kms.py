@@ -314,6 +314,25 @@ async def test_one_that_hangs_is_given_up_in_time_and_the_loop_goes_on(signing: 
         await waiting
 
 
+async def test_once_closed_its_keys_sign_no_more_and_its_client_is_closed_where_it_is_its_own(
+    signing: SigningKms,
+) -> None:
+    closed = 0
+
+    async def closing() -> None:
+        nonlocal closed
+        closed += 1
+
+    ours = AwsKms(signing, Held(ARN, REGION), FakeClock(), closing=closing)
+    key = await ours.open(ARN)
+    before = len(signing.requests)
+    await ours.close()
+    with pytest.raises(KeyUnavailable):
+        await key.sign(b"x")
+    assert (closed, len(signing.requests)) == (1, before)
+    await keys(signing, ARN).close()
+
+
 @pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion", "PendingImport", "Creating"])
 async def test_a_key_in_any_other_state_is_not_used(signing: SigningKms, state: str) -> None:
     signing.about = {"KeyState": state}
