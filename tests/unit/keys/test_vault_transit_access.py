@@ -113,6 +113,21 @@ async def test_a_login_whose_token_can_be_renewed_no_further_is_made_anew_in_tim
     assert vault.asked[-1].token == "hvs.login-2"
 
 
+async def test_what_counts_is_the_life_that_a_token_once_had(vault: FakeVault) -> None:
+    """Else one whose life shrinks little by little would be renewed till its end."""
+    clock = FakeClock()
+    vault.ttl, vault.renewable = 3600, True
+    transit = custodian(vault, AN_APP_ROLE, clock=clock)
+    await transit.names()
+
+    for seconds, logins in ((2400, 1), (1600, 2)):
+        token = {"client_token": "hvs.login-1", "lease_duration": seconds, "renewable": True}
+        vault.say(RENEW, Told(200, {"auth": token}))
+        clock.suspend(timedelta(minutes=31))
+        await transit.names()
+        assert vault.logins == logins
+
+
 async def test_a_login_that_is_refused_while_the_token_lives_is_not_noticed(vault: FakeVault) -> None:
     clock = FakeClock()
     vault.ttl = 3600
@@ -133,7 +148,7 @@ async def test_a_token_that_was_revoked_is_replaced_within_the_same_request(vaul
     vault.tokens.clear()
 
     assert await key.sign(b"x")
-    assert vault.logins == 2
+    assert [asked.token for asked in vault.asked if asked.path == "auth/approle/login"] == [None, None]
 
 
 async def test_a_policy_that_does_not_reach_so_far_costs_no_login(vault: FakeVault) -> None:
