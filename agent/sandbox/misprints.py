@@ -54,8 +54,11 @@ def misprinted(shown: Shown, fault: Fault, path: str) -> Shown:
     changes = _IN_DISCOVERY if document_at(path) == "discovery" else _IN_KEY_SET
     if fault.site not in changes or shown.status != 200:
         return shown
-    document = json.loads(shown.body)
-    changes[fault.site](document, fault)
+    try:
+        document = json.loads(shown.body)
+        changes[fault.site](document, fault)
+    except (ValueError, LookupError, TypeError, AttributeError):  # it was no such document to begin with
+        return shown
     return replace(shown, body=json.dumps(document, indent=2).encode() + b"\n")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -31,7 +32,7 @@ class PublicSites:
     """
 
     def __init__(self, sites: Mapping[str, DirectorySite], faults: Faults, clock: Clock) -> None:
-        self._sites = {issuer.rstrip("/"): site for issuer, site in sites.items()}
+        self._sites = {_address(issuer): site for issuer, site in sites.items()}
         self._faults = faults
         self._clock = clock
         self._copies: dict[tuple[str, str], Shown] | None = None
@@ -40,8 +41,9 @@ class PublicSites:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer for the issuer that the request's host and path belong to, well or as the faults will have it."""
-        shown = self._shown(request)
-        for fault in self._faults.strike_site(document_at(request.path)):
+        struck = self._faults.strike_site(document_at(request.path))
+        shown = self._shown(request, is_stale=any(fault.site == "stale" for fault in struck))
+        for fault in struck:
             shown = misprinted(shown, fault, request.path)
         if shown.wait:
             await self._clock.sleep(shown.wait)
@@ -56,28 +58,34 @@ class PublicSites:
             request.transport.abort()
         return web.Response()
 
-    def _shown(self, request: web.Request) -> Shown:
+    def _shown(self, request: web.Request, *, is_stale: bool) -> Shown:
         """What is in the directory, or what was when somebody wanted the site to be stale."""
         url = f"https://{request.host.removesuffix(':443')}{request.path}"
         for issuer in sorted(self._sites, key=len, reverse=True):
             rest = url.removeprefix(issuer)
             if rest == url or not rest.startswith("/"):
                 continue
-            if self._copies is not None and request.method == "GET":
-                return self._copies.get((issuer, rest), _said(web.Response(status=404)))
+            if is_stale:
+                return (self._copies or {}).get((issuer, rest), _said(web.Response(status=404)))
             return _said(self._sites[issuer].answer(request.method, rest))
         return _said(web.Response(status=404))
 
     def _told(self) -> None:
-        """Keep copies from the moment on at which the site is said to be stale, until that is over."""
+        """Make copies at the moment at which the site is said to be stale, and keep them until somebody ends that."""
         if not any(one.kind == "site" and one.site == "stale" for one in self._faults.current()):
             self._copies = None
-        elif self._copies is None:
+        elif self._copies is None:  # other faults may come and go meanwhile
             self._copies = {
                 (issuer, path): _said(site.answer("GET", path))
                 for issuer, site in self._sites.items()
                 for path in site.paths()
             }
+
+
+def _address(issuer: str) -> str:
+    """The URL as clients ask for it: hosts have no case, and the documents are below it, slash or no slash."""
+    parts = urlsplit(issuer)
+    return f"https://{parts.netloc.lower()}{parts.path}".rstrip("/")
 
 
 def _said(answer: web.Response) -> Shown:

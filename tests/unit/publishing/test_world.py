@@ -14,7 +14,7 @@ from aiohttp import web
 
 from agent.clock import SystemClock
 from agent.errors import IssuerUnreadable
-from agent.publishing import Sighting
+from agent.publishing import Sight, Sighting
 from agent.publishing.judgement import judge
 from agent.publishing.world import PublicSite
 from agent.sandbox import Fault, Provider
@@ -30,7 +30,8 @@ KEYS = f"{ISSUER}/.well-known/jwks.json"
 
 async def test_a_healthy_site_gives_its_keys_to_the_last_member(tmp_path: Path) -> None:
     async with looked_at(tmp_path) as seen:
-        assert await seen.site.look() == Sighting(ours(), 300)
+        sight: Sight = seen.site
+        assert await sight.look() == Sighting(ours(), 300)
 
 
 async def test_nothing_is_said_against_a_healthy_site(tmp_path: Path) -> None:

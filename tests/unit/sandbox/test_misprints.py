@@ -113,6 +113,9 @@ def test_what_a_fault_has_nothing_to_do_with_stays_as_it_is() -> None:
     assert edited("key_dropped", path=DISCOVERY) == CONFIGURATION
     missing = Shown(404, {}, b"not found\n")
     assert misprinted(missing, Fault("site", site="key_dropped"), KEYS) == missing
+    for body in (b"", b"[]", b"{}", b'{"keys": []}', b'{"keys": 7}', b'{"keys": [7]}'):
+        odd = Shown(200, GOOD, body)
+        assert misprinted(odd, Fault("site", site="key_changed"), KEYS) == odd
 
 
 @pytest.mark.parametrize("site", get_args(SiteAnswer))

@@ -36,7 +36,9 @@ async def test_a_site_is_at_its_own_url_by_its_own_certificate(tmp_path: Path) -
 
 
 async def test_issuers_with_paths_share_a_host(tmp_path: Path) -> None:
-    issuers = [PracticeIssuer(url, rsa_key()) for url in (ISSUER, f"{ISSUER}/a", f"{ISSUER}/ab/", "https://b.example")]
+    issuers = [
+        PracticeIssuer(url, rsa_key()) for url in (ISSUER, f"{ISSUER}/a", f"{ISSUER}/ab/", "https://B.example/X")
+    ]
     sites = {issuer.url: tmp_path / str(number) for number, issuer in enumerate(issuers)}
     for issuer in issuers:
         issuer.publish(sites[issuer.url])
@@ -109,6 +111,16 @@ async def test_a_stale_site_shows_what_was_there_when_it_went_stale(tmp_path: Pa
         assert (await seen(here.sandbox, f"{ISSUER}/keys.json"))[1]["keys"][0]["kid"] == here.issuer.kid
         here.sandbox.faults.clear()
         assert (await seen(here.sandbox, f"{ISSUER}/keys.json"))[1]["keys"][0]["kid"] == "successor"
+
+
+async def test_one_document_may_be_stale_once(tmp_path: Path) -> None:
+    async with scene(tmp_path, public=True) as here:
+        here.sandbox.faults.add(Fault("site", site="stale", document="jwks", times=1))
+        (here.site / "keys.json").write_text('{"keys": []}')
+        (here.site / ".well-known" / "openid-configuration").write_text("{}")
+        assert await seen(here.sandbox, ISSUER + DISCOVERY) == (200, {})
+        assert await seen(here.sandbox, f"{ISSUER}/keys.json") == (200, {"keys": [here.issuer.jwk]})
+        assert await seen(here.sandbox, f"{ISSUER}/keys.json") == (200, {"keys": []})
 
 
 async def test_a_slow_site_is_slow_by_the_sandboxs_clock(tmp_path: Path) -> None:
