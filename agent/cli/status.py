@@ -108,9 +108,10 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         if role["callers"]:
             yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
     for key in status["keys"]:
-        soon = "" if key["next_in_seconds"] is None else f" in {_span(key['next_in_seconds'])}"
-        unseen = ", not seen at the issuer" if key["published"] is False else ""
-        yield f"key {key['kid']} {key['algorithm']} {key['state']}{unseen}: {key['next'] or 'nothing is next'}{soon}"
+        soon = f" in {_span(key['next_in_seconds'])}" if key.get("next_in_seconds") is not None else ""
+        unseen = ", not seen at the issuer" if key.get("published") is False else ""
+        ahead = f": {key['next']}{soon}" if key.get("next") else ""
+        yield f"key {key['kid']} {key['algorithm']} {key['state']}{unseen}{ahead}"
     for listener in status["listeners"]:
         yield f"{listener['name']} at {listener['address']}"
 

@@ -8,7 +8,13 @@ from agent.errors import AgentError
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AgentError)]
 
 #: Those after which the same call may work with nobody changing anything.
-RETRYABLE = {"TokenUnavailable", "CredentialsUnavailable", "CredentialsNotReady", "AgentUnreachable"}
+RETRYABLE = {
+    "TokenUnavailable",
+    "CredentialsUnavailable",
+    "CredentialsNotReady",
+    "IssuerUnreadable",
+    "AgentUnreachable",
+}
 
 
 def test_each_keeps_what_and_hint_and_shows_what_alone() -> None:

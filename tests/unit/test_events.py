@@ -22,6 +22,7 @@ from agent.events import (
     VendingDenied,
 )
 from agent.secret import Secret
+from tests.fakes.key_events import KEY_EVENTS
 
 KINDS = typing.get_args(Event)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -42,6 +43,7 @@ def examples() -> list[Event]:
         CallerTokensChanged("/t", SECOND),
         CallerTokensUnreadable("/t", DOWN, SECOND),
         CallerTokensReadable("/t"),
+        *KEY_EVENTS,
     ]
 
 

@@ -7,7 +7,7 @@ from agent.clock import RemoteClock
 from agent.events import Report
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.status.snapshot import KeyStatus, ListenerStatus, Overview
+from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, Overview
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -42,14 +42,17 @@ class Inside:
             )
             for role, source in self.sources.items()
         }
-        self.keys: list[KeyStatus] = [KeyStatus(KID, "RS256", "signing")]
+        self.keys: list[KeyStatus] = [
+            KeyStatus(KID, "RS256", "signing", since=ISSUER_EPOCH, published=True, next="its successor is made")
+        ]
+        self.looked_at: datetime | None = ISSUER_EPOCH
         self.callers: dict[str, tuple[str, ...]] = {}
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
         self.overview = Overview(
             self.sessions,
             clock=self.clock,
             version="1.2.3",
-            keys=lambda: self.keys,
+            keys=lambda: KeyRing(tuple(self.keys), self.looked_at),
             listeners=lambda: self.listeners,
             callers=lambda role: self.callers.get(role, ()),
         )

@@ -40,7 +40,19 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
                 "callers": ["token.file=/etc/rolecall/tokens/backup"],
             }
         ],
-        "keys": [{"kid": KID, "algorithm": "RS256", "state": "signing"}],
+        "keys": [
+            {
+                "kid": KID,
+                "algorithm": "RS256",
+                "state": "signing",
+                "custodian": None,
+                "since": "2026-11-20T12:00:00Z",
+                "published": True,
+                "next": "its successor is made",
+                "next_in_seconds": None,
+            }
+        ],
+        "issuer_looked_at": "2026-11-20T12:00:00Z",
         "listeners": [{"name": "credentials", "address": "http://127.0.0.1:9170"}],
     }
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.errors import CredentialsRefused, CredentialsUnavailable
 from agent.status.page import CONTENT_SECURITY_POLICY, render, span
-from agent.status.snapshot import KeyStatus, ListenerStatus, StatusSnapshot
+from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, StatusSnapshot
 from tests.unit.status.samples import KID, Inside
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=//evil.example.com>"
@@ -115,7 +115,7 @@ async def test_what_others_wrote_is_escaped_wherever_it_stands() -> None:
         now,
         version=HOSTILE,
         roles=(role,),
-        keys=(KeyStatus(HOSTILE, HOSTILE, "signing"),),
+        ring=KeyRing((KeyStatus(HOSTILE, HOSTILE, "signing", next=HOSTILE),)),
         listeners=(ListenerStatus(HOSTILE, HOSTILE),),
     )
     page = render(hostile)
@@ -152,8 +152,8 @@ async def test_the_clock_is_said_to_be_slow_or_fast(offset: float | None, said: 
 
 
 async def test_a_key_is_shown_with_what_is_known_of_it() -> None:
-    assert f"<tr><td><code>{KID}</code></td><td>RS256</td><td>signing</td></tr>" in render(await everything())
+    assert f"<tr><td><code>{KID}</code></td><td>RS256</td><td>signing</td><td>yes</td><td>its successor is made</td></tr>" in render(await everything())
 
 
 async def test_an_agent_without_keys_of_its_own_says_so() -> None:
-    assert "tokens come from elsewhere" in render(dataclasses.replace(await everything(), keys=()))
+    assert "tokens come from elsewhere" in render(dataclasses.replace(await everything(), ring=KeyRing()))

@@ -31,6 +31,7 @@ from agent.events import (
 )
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log, configure, to_journal, write
+from tests.fakes.key_events import KEY_EVENTS
 from tests.fakes.clock import FakeClock
 
 DOWN = CredentialsUnavailable("STS does not answer.", hint="Is the network up?")
@@ -357,6 +358,7 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         CallerTokensChanged("/path", timedelta(0)),
         CallerTokensUnreadable("/path", refused, timedelta(0)),
         CallerTokensReadable("/path"),
+        *KEY_EVENTS,
     )
     assert {type(event) for event in every} == set(get_args(Event))
     audit = Audit(written.logger, written.clock)

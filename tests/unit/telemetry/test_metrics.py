@@ -48,6 +48,9 @@ PROMISED = {
     "rolecall_sts_requests_total": ("counter", {"code"}),
     "rolecall_tokens_signed_total": ("counter", {"kid"}),
     "rolecall_signing_key_info": ("gauge", {"kid", "state", "algorithm"}),
+    "rolecall_signing_key_activated_timestamp_seconds": ("gauge", {"kid"}),
+    "rolecall_issuer_published": ("gauge", {"kid"}),
+    "rolecall_issuer_last_check_timestamp_seconds": ("gauge", set[str]()),
     "rolecall_clock_offset_seconds": ("gauge", set[str]()),
     "rolecall_requests_total": ("counter", {"output", "role", "status"}),
     "rolecall_request_duration_seconds": ("histogram", {"output"}),
@@ -235,7 +238,15 @@ async def test_requests_are_as_the_listener_counts_them(measured: Measured) -> N
 
 
 async def test_keys_the_clock_and_the_configuration_are_told(measured: Measured) -> None:
-    measured.inside.keys.append(KeyStatus("other", "ES256", "announced"))
+    began = ISSUER_EPOCH - timedelta(days=3)
+    measured.inside.keys[0] = KeyStatus(KID, "RS256", "signing", since=began, published=True)
+    measured.inside.keys.append(KeyStatus("other", "ES256", "announced", since=ISSUER_EPOCH, published=False))
+    measured.inside.looked_at = ISSUER_EPOCH
+    assert await measured.value("rolecall_signing_key_activated_timestamp_seconds", kid=KID) == began.timestamp()
+    assert await measured.value("rolecall_signing_key_activated_timestamp_seconds", kid="other") is None
+    assert await measured.value("rolecall_issuer_published", kid=KID) == 1
+    assert await measured.value("rolecall_issuer_published", kid="other") == 0
+    assert await measured.value("rolecall_issuer_last_check_timestamp_seconds") == ISSUER_EPOCH.timestamp()
     assert await measured.value("rolecall_signing_key_info", kid=KID, state="signing", algorithm="RS256") == 1
     assert await measured.value("rolecall_signing_key_info", kid="other", state="announced", algorithm="ES256") == 1
     assert await measured.value("rolecall_clock_offset_seconds") == 1000

@@ -19,6 +19,7 @@ TABLE = [
     (errors.KeyUnavailable, 503, "ServiceUnavailable", {"Retry-After": "5"}),
     (errors.ConfigurationError, 500, "InternalError", {}),
     (errors.PublishingFailed, 500, "InternalError", {}),
+    (errors.IssuerUnreadable, 500, "InternalError", {}),
     (errors.ListenerUnavailable, 500, "InternalError", {}),
     (errors.AgentUnreachable, 500, "InternalError", {}),
 ]
