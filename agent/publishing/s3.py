@@ -6,7 +6,7 @@ at once comes to the same as if they had done it one after the other, and nobody
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -60,9 +60,9 @@ class Bucket:
 class _Stands:
     """What stands in a place; nothing, where `etag` is None."""
 
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     etag: str | None = None
-    headers: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
 
     def shows(self, document: Document) -> bool:
         return self.body == document.body and self.headers == document.headers
