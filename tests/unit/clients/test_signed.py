@@ -1,5 +1,6 @@
 """Clients for KMS and S3: the right host and region, the right way to write a bucket, and nothing that lies around."""
 
+import hashlib
 import json
 import logging
 import os
@@ -13,9 +14,12 @@ from botocore.exceptions import ClientError
 
 from agent.clients.signed import SignedEndpoint, kms_client, s3_client
 from agent.errors import ConfigurationError
+from agent.sandbox.sigv4 import is_signed_by, read_signature
+from agent.sandbox.wire import Wire
+from agent.secret import Secret
 from tests.fakes.aws_behind_proxy import REGION, Aws, aws_behind_proxy, signer
 from tests.fakes.moto import held
-from tests.fakes.sts_server import StsServer, http
+from tests.fakes.sts_server import Request, StsServer, http
 
 #: What would win over what is configured, if it were looked at.
 POISON = {
@@ -81,6 +85,27 @@ async def test_a_bucket_is_part_of_the_host_and_what_is_sent_is_signed(aws: Aws)
     assert request.headers["if-match"] == '"1"'
     assert "if-match" in request.headers["authorization"]
     assert request.headers["x-amz-content-sha256"] == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def as_it_came(request: Request) -> Wire:
+    method, target, _ = request.line.split()
+    path, _, query = target.partition("?")
+    return Wire(method, path, query, request.headers, request.body.encode())
+
+
+async def test_an_independent_judge_finds_every_signature_right(aws: Aws) -> None:
+    """The sandbox verifies signatures as AWS does, with code of its own."""
+    async with kms_client(through(aws)) as kms, s3_client(through(aws)) as s3:
+        await kms.sign(KeyId="alias/a b", Message=b"x.y", MessageType="RAW", SigningAlgorithm="ECDSA_SHA_256")
+        await s3.get_object(Bucket="oidc-example-com", Key="site-a/.well-known/jwks.json")
+        await s3.put_object(Bucket="oidc-example-com", Key="~a b/ü+", Body=b"{}", CacheControl="public, max-age=300")
+    ours = await held()
+    assert len(aws.server.requests) == 3
+    for wire in map(as_it_came, aws.server.requests):
+        signature = read_signature(wire)
+        assert signature is not None
+        assert is_signed_by(ours.secret_access_key, signature, wire, hashlib.sha256(wire.body).hexdigest())
+        assert not is_signed_by(Secret("another"), signature, wire, hashlib.sha256(wire.body).hexdigest())
 
 
 async def test_with_another_endpoint_the_bucket_is_part_of_the_path() -> None:
