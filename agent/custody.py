@@ -44,7 +44,7 @@ class Custody:
     async def open(self, member: Member) -> SigningKey:
         """The private half of a key of the ring, and never another. Raises KeyUnavailable or ConfigurationError."""
         trouble: AgentError | None = None
-        for custodian in self._all():
+        for custodian in self.custodians:
             if custodian.kind != member.held.custodian:
                 continue
             try:
@@ -101,16 +101,18 @@ class Custody:
 
     async def destroy(self, kid: str, held: Held) -> None:
         """Destroy the private half of a key that was made for us; nothing if it is gone. Raises KeyUnavailable."""
-        for custodian in self._all():
+        for custodian in self.custodians:
             if custodian.kind == held.custodian and await _is(custodian, held.name, kid):
                 await custodian.discard(held.name)
 
     async def close(self) -> None:
         """Let go of connections."""
-        for custodian in self._all():
+        for custodian in self.custodians:
             await custodian.close()
 
-    def _all(self) -> tuple[Custodian, ...]:
+    @property
+    def custodians(self) -> tuple[Custodian, ...]:
+        """One, or two while the keys move."""
         return (self.current,) if self.following is None else (self.current, self.following)
 
 

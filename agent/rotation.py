@@ -7,7 +7,7 @@ a whole ring, from which the next start goes on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -30,7 +30,7 @@ from agent.events import (
     RotationWell,
     SitePublished,
 )
-from agent.keys import PublicKey, SigningKey, kind_of
+from agent.keys import Custodian, PublicKey, SigningKey, kind_of
 from agent.publishing import Jwk, Publisher, Sight, Sighting
 from agent.publishing.discovery import MANY_KEYS, crowding, published
 from agent.ring import LONGEST_BLINK, Order, Ring, Rules
@@ -113,6 +113,11 @@ class Rotation:
     def ring(self) -> Ring | None:
         """The ring as it stands, with the time that has passed; None until there is one."""
         return None if self._saved is None else self._caught_up(self._saved).ring
+
+    @property
+    def custodians(self) -> Sequence[Custodian]:
+        """Who holds the keys."""
+        return self._custody.custodians
 
     @property
     def rules(self) -> Rules:

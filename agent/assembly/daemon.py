@@ -20,7 +20,7 @@ from agent.assembly.callers import bearer_tokens, grants
 from agent.assembly.credentials import OpenedSts, credential_source
 from agent.assembly.outputs import Doors
 from agent.assembly.publishing import Place, place
-from agent.assembly.rotation import ring_file, rotation, started
+from agent.assembly.rotation import chores, ring_file, rotation, started
 from agent.assembly.tokens import token_source
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
@@ -101,7 +101,7 @@ async def assemble(
             tokens.keep_read,
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
-            *([] if walk is None else [walk.keep_turning]),
+            *([] if walk is None else chores(walk)),
         ],
         listeners=listeners,
         tried=keeper.tried,

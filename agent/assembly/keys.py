@@ -1,7 +1,7 @@
 """Which custodian holds our keys?"""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -13,6 +13,7 @@ from agent.keys import Custodian, Kind, PublicKey
 from agent.keys.pem import PemKey, generate, read_passphrase, write_new
 from agent.keys.pem_store import PemStore
 from agent.secret import Secret
+from agent.service import Job
 from agent.settings import Settings
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 
@@ -45,6 +46,16 @@ def custodian(settings: Key, credentials_directory: Path | None, clock: Clock) -
             return _vault_transit(settings, credentials_directory, clock)
         case _:
             assert_never(settings)
+
+
+def chores(custodian: Custodian) -> Sequence[Job]:
+    """What has to be done for a custodian for as long as it is used: to stay signed in, where that is how it is."""
+    if custodian.kind != "vault_transit":
+        return ()
+    from agent.keys.vault_transit import VaultTransit as VaultCustodian
+
+    assert isinstance(custodian, VaultCustodian)
+    return (custodian.stay_signed_in,)
 
 
 def pem_store(settings: Pem, credentials_directory: Path | None) -> PemStore:

@@ -1,9 +1,11 @@
 """How do our signing keys follow one another, and where are they shown?"""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from agent.assembly.keys import chores as custodian_chores
 from agent.assembly.keys import custody
 from agent.clock import Clock, SystemClock
 from agent.errors import KeyUnavailable
@@ -15,6 +17,7 @@ from agent.publishing.world import PublicSite
 from agent.ring import Ring, Rules
 from agent.ring_file import RingFile
 from agent.rotation import Rotation, Site
+from agent.service import Job
 from agent.settings import Pem, Settings
 
 #: Names one run of this machine, and so of the clock that counts it (proc(5)).
@@ -43,6 +46,11 @@ def rotation(
     )
 
 
+def chores(walk: Rotation) -> Sequence[Job]:
+    """What has to be done meanwhile, for ever."""
+    return [walk.keep_turning, *(job for custodian in walk.custodians for job in custodian_chores(custodian))]
+
+
 def rules(settings: Settings) -> Rules:
     """How long each stage of a rotation takes. Raises ConfigurationError."""
     words = settings.rotation
@@ -52,10 +60,16 @@ def rules(settings: Settings) -> Rules:
 
 
 def ring_file(settings: Settings) -> RingFile | None:
-    """Where the ring is kept; None where one key signs for good."""
-    if settings.rotation is None or settings.rotation.state is None:
+    """Where the ring is kept; None where one key signs for good.
+
+    A rotation that nobody has asked for in so many words is no reason not to start: it needs a place to write to.
+    """
+    words = settings.rotation
+    if words is None or words.state is None:
         return None
-    return RingFile(settings.rotation.state)
+    if not words.model_fields_set - {"state"} and not os.access(words.state, os.W_OK):
+        return None
+    return RingFile(words.state)
 
 
 def public_site(settings: Settings, clock: Clock) -> PublicSite:
