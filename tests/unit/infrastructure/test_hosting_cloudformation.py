@@ -5,6 +5,7 @@ import pytest
 from agent.errors import ConfigurationError
 from agent.infrastructure.hosting import Bucket, Site
 from agent.infrastructure.hosting_cloudformation import certificate_cloudformation, hosting_cloudformation
+from agent.sandbox.policies.policy import Asking, Decision, Kind, read_policy
 from tests.fakes.cloudformation import read, resolved
 
 SITE = Site.of(["https://oidc.example.com/site-a", "https://oidc.example.com"])
@@ -139,3 +140,27 @@ def test_the_certificate_is_validated_in_the_zone_if_it_is_here() -> None:
 def test_a_bucket_that_cannot_be_shown_has_no_template() -> None:
     with pytest.raises(ConfigurationError, match="partition"):
         hosting_cloudformation(SITE, Bucket("oidc-example-com", "cn-north-1", "site-a"))
+
+
+@pytest.mark.parametrize(
+    ("action", "below", "context", "allowed"),
+    [
+        ("s3:GetObject", "/site-a/.well-known/jwks.json", {}, True),
+        ("s3:PutObject", "/site-a/.well-known/jwks.json", {}, True),
+        ("s3:PutObject", "/site-a/.well-known/openid-configuration", {}, True),
+        ("s3:PutObject", "/.well-known/jwks.json", {}, False),
+        ("s3:PutObject", "/site-a/b/.well-known/jwks.json", {}, False),
+        ("s3:PutObject", "/site-a/.well-known/other.json", {}, False),
+        ("s3:DeleteObject", "/site-a/.well-known/jwks.json", {}, False),
+        ("s3:PutBucketPolicy", "", {}, False),
+        ("s3:ListBucket", "", {}, True),  # as it is looked at for an object that is not there
+        ("s3:ListBucket", "", {"s3:prefix": ("site-a/.well-known/jwks.json",)}, True),
+        ("s3:ListBucket", "", {"s3:prefix": ("site-b/",)}, False),
+    ],
+)
+def test_an_independent_judge_lets_a_publisher_do_what_it_has_to_and_no_more(
+    action: str, below: str, context: dict[str, tuple[str, ...]], *, allowed: bool
+) -> None:
+    policy = read_policy(properties("PublisherSiteA")["PolicyDocument"], Kind.IDENTITY)
+    decision = policy.decide(Asking(action, f"arn:aws:s3:::oidc-example-com{below}", context=context))
+    assert decision is (Decision.ALLOWED if allowed else Decision.SILENT)
