@@ -41,7 +41,7 @@ bench: .venv/dev.stamp  ## Speed and memory, as ratios against peers measured in
 lock: .venv/dev.stamp  ## Choose the newest versions that pyproject.toml allows
 	@$(PIP) "uv>=0.13,<1"
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.11 --extra dev pyproject.toml --output-file constraints.txt
+		--python-version 3.11 --extra dev --extra tpm2 pyproject.toml --output-file constraints.txt
 
 clean:  ## Take away what was made here
 	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
