@@ -14,7 +14,7 @@ from agent.infrastructure import Account, Trust
 from agent.infrastructure.trust import QUOTA, policy_of, size
 from agent.publishing.discovery import MANY_KEYS, MOST_KEYS, documents
 
-PAGE = Path("docs/fleet.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "fleet.md").read_text()
 HERE = Account("aws", "123456789012")
 SITE_A = "https://oidc.example.com/site-a"
 
