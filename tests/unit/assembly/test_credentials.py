@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from agent.assembly.credentials import OpenedSts, credential_source
-from agent.assembly.keys import read_key
+from agent.assembly.rotation import signing_key
 from agent.assembly.tokens import token_source
 from agent.clock import RemoteClock, SystemClock
 from agent.credentials.sts import Role
@@ -18,12 +18,12 @@ from tests.live.host import sandboxed
 async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, sandbox):
         known = load(host.config, environ={}, host=socket.gethostname())
-        assert known.key is not None
         clock, report = RemoteClock(SystemClock()), Reported()
+        key = await signing_key(known, None, clock)
         tokens = token_source(
             known,
             known.roles["backup"],
-            read_key(known.key, None),
+            lambda: key,
             clock=clock,
             token_id=lambda: "an-id",
             report=report,

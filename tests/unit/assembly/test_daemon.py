@@ -99,5 +99,5 @@ async def test_the_status_shows_the_key_that_signs_and_the_listeners_that_are_op
 async def test_without_its_key_it_is_not_even_built(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, _):
         next((tmp_path / "keys").glob("*.pem")).unlink()
-        with pytest.raises(KeyUnavailable, match="there is no key in"):
+        with pytest.raises(KeyUnavailable, match="names no key that is there"):
             await built(host)

@@ -44,8 +44,8 @@ def ids() -> str:
 
 
 async def claims_of(known: Settings, role: str) -> Mapping[str, Any]:
-    clock = RemoteClock(FakeClock())
-    source = token_source(known, known.roles[role], MemoryKey(), clock=clock, token_id=ids, report=Reported())
+    clock, key = RemoteClock(FakeClock()), MemoryKey()
+    source = token_source(known, known.roles[role], lambda: key, clock=clock, token_id=ids, report=Reported())
     return claims(await source.token())
 
 
@@ -72,6 +72,15 @@ async def test_a_role_adds_tags_to_those_of_the_identity_and_may_change_them(tmp
     assert all(word in backup for word in ("storage", "fra", "purpose"))
     assert "web" in reports.replace("host:web-1", "")
     assert "storage" not in reports
+
+
+async def test_each_token_is_signed_by_the_key_that_signs_by_then(tmp_path: Path) -> None:
+    known, clock, keys = settings(tmp_path), RemoteClock(FakeClock()), [MemoryKey()]
+    source = token_source(known, known.roles["backup"], lambda: keys[-1], clock=clock, token_id=ids, report=Reported())
+    first = await source.token()
+    keys.append(MemoryKey())
+    signed = [jwt.get_unverified_header(token.value.reveal())["kid"] for token in (first, await source.token())]
+    assert signed == [key.public.kid for key in keys]
 
 
 async def test_somebody_else_s_token_is_read_from_its_file(tmp_path: Path) -> None:
