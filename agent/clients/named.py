@@ -20,7 +20,6 @@ from aiobotocore.credentials import (
     AioCredentials,
     AioEnvProvider,
     AioInstanceMetadataProvider,
-    AioProfileProviderBuilder,
 )
 from aiobotocore.utils import AioContainerMetadataFetcher, AioInstanceMetadataFetcher
 from botocore.credentials import CredentialProvider, ReadOnlyCredentials
@@ -39,7 +38,7 @@ from botocore.exceptions import (
 )
 
 from agent import __version__
-from agent.clients.profiles import ProfileSession, sign_ins
+from agent.clients.profiles import Profiles, ProfileSession, sign_ins
 from agent.clients.sealed import OneHop
 from agent.credentials import Credentials
 from agent.errors import AgentError, ConfigurationError, CredentialsRefused, CredentialsUnavailable
@@ -158,7 +157,7 @@ class OfSource(_Named):
         """All ways in which a profile gives credentials; those of the environment are none, unless it says so."""
         around = self._surroundings
         session = ProfileSession(profile, around.config, around.ca_bundle)
-        builder = AioProfileProviderBuilder(session, cache={}, region_name=around.region, sso_token_cache=sign_ins())
+        builder = Profiles(session, cache={}, region_name=around.region, sso_token_cache=sign_ins())
 
         def client(service: str, **about: Any) -> Any:
             return session.create_client(service, **{"region_name": around.region, **about})

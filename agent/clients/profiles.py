@@ -1,13 +1,16 @@
 """Where do the AWS profiles of the agent's user stand, and what reads them?"""
 
+import asyncio
 import json
 import os
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioProcessProvider, AioProfileProviderBuilder
 from botocore.configloader import load_config, raw_config_parse
 from botocore.configprovider import ConfigValueStore, ConstantProvider
 from botocore.exceptions import ConfigNotFound
@@ -80,3 +83,37 @@ def sign_ins() -> Any:
 
 def _written(value: object) -> str:
     return json.dumps(value, default=instant)  # what is not JSON there is an instant
+
+
+class Profiles(AioProfileProviderBuilder):
+    """botocore's ways from a profile to credentials, of which a process ends when it is not waited for any more."""
+
+    _session: ProfileSession
+
+    def _create_process_provider(self, profile_name: str) -> AioProcessProvider:
+        return AioProcessProvider(
+            profile_name=profile_name, load_config=lambda: self._session.full_config, popen=_started
+        )
+
+
+class _Mortal:
+    """A process that is killed with whoever waits for it: one that hangs must not be joined by another each time."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        try:
+            return await self._process.communicate()
+        except asyncio.CancelledError:
+            self._process.kill()
+            await self._process.wait()
+            raise
+
+
+async def _started(*command: str, **about: Any) -> _Mortal:
+    return _Mortal(await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, **about))

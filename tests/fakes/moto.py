@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from agent.clients.signed import SignedEndpoint
@@ -21,9 +22,13 @@ ACCOUNT = "123456789012"
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """Serve until the end of the context; the URL."""
+    """Serve until the end of the context; the URL.
+
+    What one server of this process is told, all know, so one at a time is enough. Each begins with nothing.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # or it writes a line for each request
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto_api_backend.reset()
     server.start()
     try:
         host, port = server.get_host_and_port()

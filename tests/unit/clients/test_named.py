@@ -1,5 +1,6 @@
 """Whose credentials sign: shown by what arrives at a KMS, whatever else lies around."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -223,6 +224,21 @@ async def test_what_a_process_says_that_fails_later_is_not_logged_either(
     assert isinstance(await refused(aws, "profile:kms"), CredentialsUnavailable)
     assert (home / "once").exists()
     assert CANARY not in caplog.text
+
+
+async def test_a_process_that_hangs_ends_with_the_patience_of_whoever_wanted_credentials(aws: Aws, home: Path) -> None:
+    os.mkfifo(home / "pid")
+    (home / "hang.py").write_text(
+        f"import os, pathlib, time\npathlib.Path({str(home / 'pid')!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
+    )
+    configured(home, f"[profile kms]\ncredential_process = {sys.executable} {home / 'hang.py'}\n")
+    asking = asyncio.ensure_future(asked(aws, "profile:kms"))
+    pid = int(await asyncio.to_thread((home / "pid").read_text))
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 LOOP = "".join(

@@ -1,7 +1,6 @@
 """A bucket that hosts share; here one in memory, which does what the S3 User Guide says of conditional requests."""
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -9,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
 from agent.errors import AgentError, ConfigurationError, CredentialsUnavailable, PublishingFailed
 from agent.keys import Kind
@@ -19,11 +18,11 @@ from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, documents, pub
 from agent.publishing.s3 import Bucket, S3Publisher
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock, settle
+from tests.fakes.memory_s3 import HEADERS, HurriedClock, MemoryS3, failed
 
 ISSUER = "https://oidc.example.com/site-a"
 BUCKET = Bucket("oidc-example-com", "site-a")
 AGE = timedelta(minutes=5)
-HEADERS = {"ContentType": "application/json", "CacheControl": "public, max-age=300"}
 
 
 def a_key(kind: Kind = "ec-p256") -> dict[str, object]:
@@ -34,92 +33,9 @@ def kids(keys: Sequence[Jwk]) -> list[str]:
     return sorted(str(key["kid"]) for key in keys)
 
 
-def failed(code: str, **about: str) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPHeaders": about}}, "PutObject")  # type: ignore[typeddict-item]  # its other members
-
-
-class Body:
-    def __init__(self, body: bytes) -> None:
-        self.left = body
-        self.closed = False
-
-    async def read(self, amount: int) -> bytes:
-        piece, self.left = self.left[:amount], self.left[amount:]
-        return piece
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class MemoryS3:
-    """Objects; `before` is called before each request takes effect, and may raise, or change what stands there."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.asked: list[tuple[str, Mapping[str, Any]]] = []
-        self.failing: dict[str, list[Exception]] = {"get": [], "put": []}
-        self.rng: Random | None = None
-        self.bodies: list[Body] = []
-
-    def has(self, path: str, body: bytes, **headers: str) -> None:
-        self._store(BUCKET.key(path), body, **headers)
-
-    def _store(self, key: str, body: bytes, **headers: str) -> None:
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        self.objects[key] = {"body": body, "ETag": f'"{etag}"', **HEADERS, **headers}
-
-    def read(self, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.objects[BUCKET.key(path)]["body"])
-        return found
-
-    async def get_object(self, **about: Any) -> Mapping[str, Any]:
-        await self._arrive("get", about)
-        if about["Key"] not in self.objects:
-            raise failed("NoSuchKey")
-        stands = dict(self.objects[about["Key"]])
-        await self._travel()
-        self.bodies.append(Body(stands.pop("body")))
-        return {"Body": self.bodies[-1], **stands}
-
-    async def put_object(self, **about: Any) -> Mapping[str, Any]:
-        await self._arrive("put", about)
-        etag = self.objects.get(about["Key"], {}).get("ETag")
-        if ("IfNoneMatch" in about and etag) or ("IfMatch" in about and etag and etag != about["IfMatch"]):
-            raise failed("PreconditionFailed")
-        if "IfMatch" in about and not etag:
-            raise failed("NoSuchKey")
-        self._store(about["Key"], about["Body"], ContentType=about["ContentType"], CacheControl=about["CacheControl"])
-        await self._travel()
-        return {"ETag": self.objects[about["Key"]]["ETag"]}
-
-    async def _arrive(self, verb: str, about: Mapping[str, Any]) -> None:
-        await self._travel()
-        self.asked.append((verb, about))
-        if self.failing[verb]:
-            raise self.failing[verb].pop(0)
-
-    async def _travel(self) -> None:
-        for _ in range(self.rng.randrange(6) if self.rng else 0):
-            await asyncio.sleep(0)
-
-
-class HurriedClock(FakeClock):
-    """Short pauses are over after a few turns of the loop; those of alarms never are."""
-
-    slept = 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds > 10:
-            await asyncio.Event().wait()
-        self.slept += seconds
-        self.suspend(timedelta(seconds=seconds))
-        for _ in range(int(seconds * 20)):
-            await asyncio.sleep(0)
-
-
 @pytest.fixture
 def s3() -> MemoryS3:
-    return MemoryS3()
+    return MemoryS3(BUCKET)
 
 
 def publisher(s3: MemoryS3, clock: FakeClock | None = None, seed: int = 1) -> S3Publisher:
@@ -196,7 +112,7 @@ async def test_however_the_requests_of_several_hosts_fall_no_key_is_lost_and_the
     seed: int,
 ) -> None:
     rng = Random(seed)
-    s3 = MemoryS3()
+    s3 = MemoryS3(BUCKET)
     s3.rng = rng
     kinds: list[Kind] = ["ec-p256", "ec-p384", "ec-p521"]
     first = [a_key(rng.choice(kinds)) for _ in range(6)]
@@ -223,7 +139,7 @@ async def test_what_we_write_of_algorithms_is_looked_at_again_for_others_have_lo
                 self.has(JWKS_PATH, json.dumps({"keys": [*self.read(JWKS_PATH)["keys"], theirs]}).encode())
             return await super().put_object(**about)
 
-    s3 = Meanwhile()
+    s3 = Meanwhile(BUCKET)
     both = documents(ISSUER, [ours, theirs], max_age=AGE)
     s3.has(DISCOVERY_PATH, both[1].body)
     await publisher(s3).publish([ours], [])
@@ -268,7 +184,7 @@ async def test_a_document_that_somebody_keeps_undoing_is_not_fought_over_for_eve
             return answer
 
     with pytest.raises(PublishingFailed, match="keep changing under our hands") as caught:
-        await publisher(Undone()).publish([a_key()], [])
+        await publisher(Undone(BUCKET)).publish([a_key()], [])
     assert "undoing" in caught.value.hint
 
 
@@ -279,7 +195,7 @@ async def test_a_store_that_hangs_is_given_up(s3: MemoryS3) -> None:
             raise AssertionError
 
     clock = FakeClock()
-    waiting = asyncio.ensure_future(publisher(Hanging(), clock).publish([a_key()], []))
+    waiting = asyncio.ensure_future(publisher(Hanging(BUCKET), clock).publish([a_key()], []))
     await settle()
     await clock.advance(timedelta(seconds=30))
     with pytest.raises(PublishingFailed, match="S3 cannot be reached"):
@@ -350,7 +266,7 @@ async def test_if_only_the_second_document_fails_the_keys_are_there_and_it_is_sa
                 raise failed("AccessDenied")
             return await super().put_object(**about)
 
-    half = Half()
+    half = Half(BUCKET)
     key = a_key()
     with pytest.raises(PublishingFailed, match="openid-configuration"):
         await publisher(half).publish([key], [])
