@@ -14,6 +14,8 @@ from agent.errors import ConfigurationError, KeyUnavailable
 def write_new(path: Path, data: bytes) -> None:
     """Write a file where there is nothing yet, for its owner's eyes only; whole or not at all, and on the disk.
 
+    Its owner is who writes it; if that is root, it is whose directory it is.
+
     Raises ConfigurationError if `path` exists, KeyUnavailable if it cannot be written.
     """
     # Written under another name first and then linked, not renamed: link(2) never replaces what is there.
@@ -61,15 +63,17 @@ def read_small(path: Path, largest: int) -> bytes:
 
 
 def names_in(directory: Path, suffix: str) -> list[str]:
-    """The files of a directory that end so and are not hidden, in order. Raises KeyUnavailable."""
+    """The files of a directory that end so and are not hidden, in order. Blocks. Raises KeyUnavailable."""
     try:
         return sorted(
             path.name for path in directory.iterdir() if path.suffix == suffix and not path.name.startswith(".")
         )
     except OSError as error:
+        hint = f"make it, as the user that the agent runs as: mkdir -p -m 700 {shlex.quote(str(directory))}"
+        if isinstance(error, PermissionError):
+            hint = "run this as the user that the agent runs as, or as root"
         raise KeyUnavailable(
-            f"the directory of keys {directory} cannot be read: {error.strerror}",
-            hint=f"make it, as the user that the agent runs as: mkdir -p -m 700 {shlex.quote(str(directory))}",
+            f"the directory of keys {directory} cannot be read: {error.strerror}", hint=hint
         ) from error
 
 
@@ -100,9 +104,18 @@ def _unreadable(path: Path, error: OSError | ValueError) -> KeyUnavailable:
 def _write_private(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        _as_the_directory(descriptor, path.parent)
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(descriptor)
+
+
+def _as_the_directory(descriptor: int, directory: Path) -> None:
+    """Give a file that root has made to whom the directory is: commands run as root, the agent does not."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        if (owner.st_uid, owner.st_gid) != (0, 0):
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _sync_directory(directory: Path) -> None:

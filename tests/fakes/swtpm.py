@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import AF_UNIX, socket
 from typing import Final, Self
 
 from agent.keys import Kind, SigningKey
@@ -51,15 +50,17 @@ class Swtpm:
     def start(self) -> None:
         """Power on."""
         assert self.process is None
-        for path in (self.socket, Path(f"{self.socket}.ctrl")):
+        ready = self.state / "pid"
+        for path in (self.socket, Path(f"{self.socket}.ctrl"), ready):
             path.unlink(missing_ok=True)
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--flags", "startup-clear"]
         command += ["--server", f"type=unixio,path={self.socket}"]
-        command += ["--ctrl", f"type=unixio,path={self.socket}.ctrl"]
+        command += ["--ctrl", f"type=unixio,path={self.socket}.ctrl", "--pid", f"file={ready}"]
         with (self.state / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + _STARTING
-        while not self._listens():
+        # Seen by the file that it writes when it listens: it does not bear well to be connected to and left alone.
+        while not ready.exists():
             assert self.process.poll() is None, (self.state / "log").read_text()
             assert time.monotonic() < deadline, "swtpm does not listen"
             time.sleep(0.005)
@@ -101,14 +102,6 @@ class Swtpm:
         self.tool("flushcontext -t")
         return handle
 
-    def _listens(self) -> bool:
-        with socket(AF_UNIX) as probe:
-            try:
-                probe.connect(f"{self.socket}.ctrl")
-            except OSError:
-                return False
-        return self.socket.exists()
-
 
 @contextmanager
 def running() -> Iterator[Swtpm]:
@@ -129,7 +122,7 @@ class Bus:
 
     `refusals` are the numbers to answer a command with, each once, before the TPM is asked again; `commands` are the
     commands that came, by their codes; `heard` are all bytes that went either way. In the answers to the command
-    `garbled` a bit is turned.
+    `garbled` a bit is turned. `contexts` counts how often the TSS has begun to speak.
     """
 
     tpm: Swtpm
@@ -137,6 +130,7 @@ class Bus:
     commands: list[int] = field(default_factory=list)
     heard: bytearray = field(default_factory=bytearray)
     garbled: int | None = None
+    contexts: int = 0
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
     _under_way: set["asyncio.Task[object] | None"] = field(default_factory=set)
 
@@ -187,6 +181,7 @@ class Bus:
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._under_way.add(asyncio.current_task())
+        self.contexts += 1
         there, back = await asyncio.open_unix_connection(f"{self.tpm.socket}.ctrl")
         while data := await reader.read(4096):
             back.write(data)

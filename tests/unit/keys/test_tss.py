@@ -109,6 +109,22 @@ async def test_where_no_auth_value_is_no_session_is_made(tpm: Swtpm) -> None:
     assert [code for code in bus.commands if code != GET_CAPABILITY] == [0x131, 0x157, 0x165, 0x15D, 0x165]
 
 
+async def test_two_threads_do_not_speak_to_it_at_once(tpm: Swtpm) -> None:
+    async with Bus(tpm).tapped() as bus:
+        chip = Chip(bus.tcti)
+        tpm.freeze()
+        before = bus.contexts
+        making = [asyncio.ensure_future(asyncio.to_thread(chip.make, "ec-p256", Auths())) for _ in range(2)]
+        while bus.contexts == before:  # noqa: ASYNC110 - a thread, which sets no event of this loop
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert bus.contexts == before + 1
+        tpm.thaw()
+
+        assert len(await asyncio.gather(*making)) == 2
+        assert bus.contexts == before + 2
+
+
 def test_the_chatter_of_the_library_stays_off_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TSS2_LOG", raising=False)
     Chip("device:/dev/tpmrm0")
