@@ -21,6 +21,7 @@ from botocore.exceptions import (
 
 from agent.errors import KeyUnavailable
 
+_DENIED: Final = ("AccessDeniedException", "AccessDenied")
 _NO_ACCESS = "allow {action} on it, in its key policy or in an IAM policy of whoever key.credentials are"
 _CREDENTIALS = "renew those that key.credentials names, or name others"
 _CLOCK = "put this machine's clock right: KMS takes requests that are at most 5 minutes off"
@@ -59,12 +60,17 @@ _REFUSALS: Final = (
         hint="use an asymmetric key for SIGN_VERIFY, and an algorithm that it has",
     ),
     _is(
-        *("AccessDeniedException", "AccessDenied"),
+        *_DENIED,
         what="KMS does not let us use {key}: {action} is denied",
         hint=_NO_ACCESS,
     ),
     _is(
-        *("ThrottlingException", "Throttling", "LimitExceededException", "TooManyRequestsException"),
+        "LimitExceededException",
+        what="the account has as many keys of KMS in this region as it may have",
+        hint="schedule the deletion of those that nobody uses, or have AWS raise the quota",
+    ),
+    _is(
+        *("ThrottlingException", "Throttling", "TooManyRequestsException"),
         what="KMS has had too many requests from this account",
         hint="this should pass; if it does not, raise the account's quota for KMS in the region",
     ),
@@ -103,6 +109,11 @@ def refusal(error: ClientError, key: str, action: str) -> KeyUnavailable:
     code = str(answer.get("Code") or "no code")
     if code == "InvalidSignatureException" and "xpired" in str(answer.get("Message")):
         code = "RequestTimeTooSkewed"  # for both it has one code, but "Signature expired: …" is about the time
+    if code in _DENIED and action.startswith("kms:CreateKey"):
+        return KeyUnavailable(
+            f"KMS does not let us make a key: {action} is denied",
+            hint=f"allow {action} in an IAM policy of whoever key.credentials are; or set key.make_keys = false",
+        )
     for each in _REFUSALS:
         if code in each.codes:
             return KeyUnavailable(each.what.format(key=key, action=action), hint=each.hint.format(action=action))

@@ -29,6 +29,7 @@ def told(code: str, message: str = "canary-message", action: str = "kms:Sign") -
         ("InvalidKeyUsageException", f"{KEY} is not a key that signs in this way", "SIGN_VERIFY"),
         ("AccessDeniedException", f"KMS does not let us use {KEY}: kms:Sign is denied", "allow kms:Sign on it"),
         ("ThrottlingException", "KMS has had too many requests from this account", "quota"),
+        ("LimitExceededException", "the account has as many keys of KMS in this region as it may have", "quota"),
         ("ExpiredTokenException", "the AWS credentials that KMS is asked with have expired", "key.credentials"),
         ("UnrecognizedClientException", "the AWS credentials that KMS is asked with are not known there", "partition"),
         ("RequestTimeTooSkewed", "KMS finds that this machine's clock is wrong", "clock right"),
@@ -48,6 +49,12 @@ def test_the_action_that_is_denied_is_named() -> None:
     error = told("AccessDeniedException", action="kms:GetPublicKey")
     assert "kms:GetPublicKey" in error.what
     assert "kms:GetPublicKey" in error.hint
+
+
+def test_who_may_not_make_keys_is_told_what_that_takes() -> None:
+    error = told("AccessDeniedException", action="kms:CreateKey and kms:TagResource")
+    assert error.what == "KMS does not let us make a key: kms:CreateKey and kms:TagResource is denied"
+    assert "make_keys = false" in error.hint
 
 
 def test_a_signature_that_expired_is_a_matter_of_the_clock() -> None:
