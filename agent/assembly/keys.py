@@ -10,7 +10,8 @@ from agent.clock import Clock
 from agent.custody import Custody
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import Custodian, Kind, PublicKey
-from agent.keys.pem import PemKey, generate, read_passphrase, write_new
+from agent.keys.files import write_new
+from agent.keys.pem import PemKey, generate, read_passphrase
 from agent.keys.pem_store import PemStore
 from agent.secret import Secret
 from agent.service import Job
@@ -52,7 +53,7 @@ def chores(custodian: Custodian) -> Sequence[Job]:
     """What has to be done for a custodian for as long as it is used: to stay signed in, where that is how it is."""
     if custodian.kind != "vault_transit":
         return ()
-    from agent.keys.vault_transit import VaultTransit as VaultCustodian
+    from agent.keys.vault_transit.custodian import VaultTransit as VaultCustodian
 
     assert isinstance(custodian, VaultCustodian)
     return (custodian.stay_signed_in,)
@@ -77,8 +78,8 @@ def pem_store(settings: Pem, credentials_directory: Path | None) -> PemStore:
 
 def _pkcs11(settings: Pkcs11, credentials_directory: Path | None, clock: Clock) -> Custodian:
     try:
-        from agent.keys.pkcs11 import Pkcs11 as Pkcs11Custodian
-        from agent.keys.pkcs11 import key_uri
+        from agent.keys.pkcs11.custodian import Pkcs11 as Pkcs11Custodian
+        from agent.keys.pkcs11.custodian import key_uri
     except ImportError as error:
         raise _not_installed("pkcs11") from error
     uri = settings.uri or key_uri(token=settings.token, label=settings.label or "")
@@ -95,8 +96,8 @@ def _pkcs11(settings: Pkcs11, credentials_directory: Path | None, clock: Clock) 
 
 def _tpm2(settings: Tpm2, credentials_directory: Path | None, clock: Clock) -> Custodian:
     try:
-        from agent.keys.tpm2 import Handle, KeyDirectory, KeyFile, Place
-        from agent.keys.tpm2 import Tpm2 as Tpm2Custodian
+        from agent.keys.tpm2.custodian import Handle, KeyDirectory, KeyFile, Place
+        from agent.keys.tpm2.custodian import Tpm2 as Tpm2Custodian
     except ImportError as error:
         raise _not_installed("tpm2") from error
     place: Place
@@ -142,8 +143,8 @@ def _aws_kms(settings: AwsKms, clock: Clock) -> Custodian:
 
 def _vault_transit(settings: VaultTransit, credentials_directory: Path | None, clock: Clock) -> Custodian:
     try:
-        from agent.keys.vault_transit import VaultTransit as VaultCustodian
         from agent.keys.vault_transit.access import AppRole, Jwt, Login, TokenFile
+        from agent.keys.vault_transit.custodian import VaultTransit as VaultCustodian
         from agent.keys.vault_transit.server import Place
     except ImportError as error:
         raise _not_installed("vault_transit") from error
@@ -227,10 +228,15 @@ async def make_first_key(
 
 def write_key(path: Path, kind: Kind, *, passphrase: Secret | None = None) -> tuple[Path, PublicKey]:
     """Make a key in a file of that name. Raises ConfigurationError or KeyUnavailable."""
-    pem = generate(kind, passphrase=passphrase)
-    public = PemKey.parse(Secret(pem.decode("ascii")), origin="the new key", passphrase=passphrase).public
-    write_new(path, pem)
+    pem, public = fresh_pem(kind, passphrase=passphrase)
+    write_new(path, pem.reveal().encode("ascii"))
     return path, public
+
+
+def fresh_pem(kind: Kind, *, passphrase: Secret | None = None) -> tuple[Secret, PublicKey]:
+    """Make a key that lies nowhere yet: its PEM text, which has signed once, and its public half."""
+    pem = Secret(generate(kind, passphrase=passphrase).decode("ascii"))
+    return pem, PemKey.parse(pem, origin="the new key", passphrase=passphrase).public
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import pkcs11
 
 from agent.clock import Clock, SystemClock
 from agent.keys import Algorithm, Kind, SigningKey
-from agent.keys.pkcs11 import Pkcs11, key_uri
+from agent.keys.pkcs11.custodian import Pkcs11, key_uri
 from agent.secret import Secret
 from tests.fakes.memory_key import pem
 

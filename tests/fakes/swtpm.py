@@ -208,7 +208,7 @@ async def signing_keys(*kinds: Kind) -> AsyncIterator[dict[Kind, SigningKey]]:
 
     Only to be used where MISSING is empty.
     """
-    from agent.keys.tpm2 import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
+    from agent.keys.tpm2.custodian import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
 
     with running() as tpm:
         keys = tpm.state / "keys"

@@ -23,8 +23,8 @@ from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
 from agent.keys import Kind, SigningKey
 from agent.keys.halves import raw_signature
-from agent.keys.vault_transit import AppRole, Login, Place, TokenFile, VaultTransit
 from agent.keys.vault_transit.access import Reader
+from agent.keys.vault_transit.custodian import AppRole, Login, Place, TokenFile, VaultTransit
 from agent.keys.vault_transit.versions import TYPES
 from agent.secret import Secret
 from tests.fakes.memory_key import pem

@@ -8,8 +8,8 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
-from agent.keys.vault_transit import Login, Place, TokenFile, VaultTransit
 from agent.keys.vault_transit.access import Reader
+from agent.keys.vault_transit.custodian import Login, Place, TokenFile, VaultTransit
 from agent.secret import Secret
 from tests.live.vault.running import Vault
 

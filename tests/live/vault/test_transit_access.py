@@ -11,7 +11,7 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
-from agent.keys.vault_transit import AppRole, Jwt, Place, TokenFile, VaultTransit
+from agent.keys.vault_transit.custodian import AppRole, Jwt, Place, TokenFile, VaultTransit
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_key import pem

@@ -21,7 +21,7 @@ from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
 from agent.keys import Kind
 from agent.keys.halves import CHALLENGE
-from agent.keys.vault_transit import Place, VaultTransit
+from agent.keys.vault_transit.custodian import Place, VaultTransit
 from agent.keys.vault_transit.server import Server
 from tests.fakes.clock import FakeClock
 from tests.fakes.ports import own_port
@@ -103,7 +103,7 @@ def test_nothing_of_the_environment_is_used(vault: FakeVault, tmp_path: Path) ->
     program = f"""
 import asyncio
 from agent.clock import SystemClock
-from agent.keys.vault_transit import AppRole, Place, VaultTransit
+from agent.keys.vault_transit.custodian import AppRole, Place, VaultTransit
 from agent.keys.vault_transit.server import Server
 from agent.secret import Secret
 

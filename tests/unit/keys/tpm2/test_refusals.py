@@ -11,7 +11,7 @@ if MISSING and not os.environ.get("SKIP_NOTHING"):
 
 from tpm2_pytss import TSS2_Exception
 
-from agent.keys.tss_refusals import AuthRefused, Busy, Doing, code_of, explained
+from agent.keys.tpm2.refusals import AuthRefused, Busy, Doing, code_of, explained
 
 DEVICE = "device:/dev/no-such-tpm"
 

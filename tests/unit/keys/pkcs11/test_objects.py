@@ -13,7 +13,7 @@ from pkcs11 import Attribute, KeyType
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import Kind
 from agent.keys.pem import PemKey
-from agent.keys.pkcs11_objects import public_half
+from agent.keys.pkcs11.objects import public_half
 from agent.secret import Secret
 from tests.fakes.clock import START
 from tests.fakes.key_files import private, rsa_key

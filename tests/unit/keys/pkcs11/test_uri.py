@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ConfigurationError
-from agent.keys.pkcs11_uri import KeyUri, read
+from agent.keys.pkcs11.uri import KeyUri, read
 
 LABELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 

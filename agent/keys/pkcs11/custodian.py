@@ -16,9 +16,9 @@ from agent.clock import Clock
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys import Algorithm, Kind, PublicKey, SigningKey
 from agent.keys.halves import Public, described, digest, made_by, prove
-from agent.keys.pkcs11_objects import asks_for_each_use, name_of, of_class, public_half, the_private_key
-from agent.keys.pkcs11_session import TokenSession
-from agent.keys.pkcs11_uri import KeyUri, read
+from agent.keys.pkcs11.objects import asks_for_each_use, name_of, of_class, public_half, the_private_key
+from agent.keys.pkcs11.session import TokenSession
+from agent.keys.pkcs11.uri import KeyUri, read
 from agent.secret import Secret
 from agent.turns import Turns
 

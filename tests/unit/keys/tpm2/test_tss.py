@@ -12,8 +12,8 @@ if MISSING and not os.environ.get("SKIP_NOTHING"):
     pytest.skip(f"needs {MISSING}", allow_module_level=True)
 
 from agent.keys.halves import made_by
-from agent.keys.tss import SHARED_ROOT, Auths, Chip
-from agent.keys.tss_shapes import Wrapped
+from agent.keys.tpm2.shapes import Wrapped
+from agent.keys.tpm2.tss import SHARED_ROOT, Auths, Chip
 
 AUTH = Secret("canary-auth-4f1c9d27")
 DIGEST = bytes.fromhex("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")  # SHA-256 of b"hello"

@@ -19,8 +19,8 @@ from tests.fakes.swtpm import MISSING, Bus, Swtpm, running
 if MISSING and not os.environ.get("SKIP_NOTHING"):
     pytest.skip(f"needs {MISSING}", allow_module_level=True)
 
-from agent.keys.tpm2 import Handle, KeyDirectory, KeyFile, Place, Tpm2, Tpm2Key
-from agent.keys.tss_shapes import Wrapped, read_wrapped, to_pem
+from agent.keys.tpm2.custodian import Handle, KeyDirectory, KeyFile, Place, Tpm2, Tpm2Key
+from agent.keys.tpm2.shapes import Wrapped, read_wrapped, to_pem
 
 AUTH = "canary-auth-4f1c9d27"
 SIGNS = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign"

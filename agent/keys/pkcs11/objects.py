@@ -22,7 +22,7 @@ from pkcs11 import (
 
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys.halves import WHAT_FITS, Public, fit, read_spki
-from agent.keys.pkcs11_uri import KeyUri
+from agent.keys.pkcs11.uri import KeyUri
 
 _MOST_SHOWN: Final = 8
 _OTHERS: Final = {

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from agent.errors import KeyUnavailable
-from agent.keys.vault_transit import Jwt, TokenFile
+from agent.keys.vault_transit.custodian import Jwt, TokenFile
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault import (

@@ -31,8 +31,8 @@ from tpm2_pytss.types import (
 from agent.errors import KeyUnavailable
 from agent.keys import Algorithm, Kind
 from agent.keys.halves import Public
-from agent.keys.tss_refusals import NOT_THERE, Doing, code_of, explained, no_such_tcti, owner_disabled
-from agent.keys.tss_shapes import (
+from agent.keys.tpm2.refusals import NOT_THERE, Doing, code_of, explained, no_such_tcti, owner_disabled
+from agent.keys.tpm2.shapes import (
     Held,
     Wrapped,
     auth_value,

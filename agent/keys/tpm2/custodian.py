@@ -19,9 +19,9 @@ from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys import Algorithm, Kind, PublicKey
 from agent.keys.files import names_in, read_small, remove, write_new
 from agent.keys.halves import Public, described, digest, made_by, prove
-from agent.keys.tss import Auths, Chip
-from agent.keys.tss_refusals import AuthRefused, Busy
-from agent.keys.tss_shapes import Held, Wrapped, read_wrapped, to_pem
+from agent.keys.tpm2.refusals import AuthRefused, Busy
+from agent.keys.tpm2.shapes import Held, Wrapped, read_wrapped, to_pem
+from agent.keys.tpm2.tss import Auths, Chip
 from agent.secret import Secret
 from agent.turns import Turns
 

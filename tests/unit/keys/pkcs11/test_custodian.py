@@ -13,7 +13,7 @@ import pytest
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys import Algorithm, Kind, PublicKey
 from agent.keys.halves import fit, made_by
-from agent.keys.pkcs11 import Pkcs11Key
+from agent.keys.pkcs11.custodian import Pkcs11Key
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.key_files import private
 from tests.fakes.memory_key import KINDS, pem
@@ -348,7 +348,7 @@ MAKING = f"""
 import asyncio, os, sys
 from pathlib import Path
 from agent.clock import SystemClock
-from agent.keys.pkcs11 import Pkcs11
+from agent.keys.pkcs11.custodian import Pkcs11
 from agent.secret import Secret
 custodian = Pkcs11(
     Path(sys.argv[1]), "pkcs11:token=hsm;object=rolecall", lambda: Secret("{PIN}"),

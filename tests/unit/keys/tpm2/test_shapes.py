@@ -28,8 +28,8 @@ from tpm2_pytss.types import (
     TPMU_SIGNATURE,
 )
 
-from agent.keys.tpm2 import KeyDirectory, KeyFile, Tpm2
-from agent.keys.tss_shapes import Wrapped, auth_value, read_wrapped, sensitive, signature_of, to_pem
+from agent.keys.tpm2.custodian import KeyDirectory, KeyFile, Tpm2
+from agent.keys.tpm2.shapes import Wrapped, auth_value, read_wrapped, sensitive, signature_of, to_pem
 
 SIGNS = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign"
 
