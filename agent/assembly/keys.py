@@ -121,8 +121,8 @@ def _tpm2(settings: Tpm2, credentials_directory: Path | None, clock: Clock) -> C
 
 def _aws_kms(settings: AwsKms, clock: Clock) -> Custodian:
     from agent.clients.late import Late
-    from agent.keys.aws_kms import AwsKms as AwsKmsCustodian
-    from agent.keys.aws_kms import Held
+    from agent.keys.aws_kms.custodian import AwsKms as AwsKmsCustodian
+    from agent.keys.aws_kms.custodian import Held
 
     def opening() -> Any:
         from agent.clients.signed import SignedEndpoint, kms_client

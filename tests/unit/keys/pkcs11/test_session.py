@@ -217,7 +217,7 @@ async def test_no_error_or_traceback_shows_a_pin(label: str, hsm: SoftHsm) -> No
     shown = "".join(
         traceback.TracebackException(type(error), error, error.__traceback__.tb_next, capture_locals=True).format()
     )
-    assert "pkcs11_session.py" in shown
+    assert "pkcs11/session.py" in shown
     assert "canary" not in shown
 
 

@@ -5,8 +5,8 @@ from botocore.exceptions import ClientError
 
 from agent.clients.signed import SignedEndpoint, kms_client
 from agent.errors import KeyUnavailable
-from agent.keys.aws_kms import AwsKms, Held
-from agent.keys.kms_refusals import pending, refusal, silence
+from agent.keys.aws_kms.custodian import AwsKms, Held
+from agent.keys.aws_kms.refusals import pending, refusal, silence
 from tests.fakes.certificate import certificate
 from tests.fakes.clock import FakeClock
 from tests.fakes.moto import REGION, held

@@ -18,7 +18,7 @@ from agent.clients.signed import SignedEndpoint, kms_client
 from agent.errors import ConfigurationError, CredentialsRefused, KeyUnavailable
 from agent.jose import compact, signing_input
 from agent.keys import Algorithm, Kind
-from agent.keys.aws_kms import AwsKms, Held, Kms
+from agent.keys.aws_kms.custodian import AwsKms, Held, Kms
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.memory_key import KINDS
 from tests.fakes.moto import ACCOUNT, REGION, endpoint, moto
