@@ -192,6 +192,7 @@ async def sandboxed(home: Path, roles: Sequence[str] = ("backup",), **how: Any) 
     world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": b"hello"})
     async with Sandbox(world, sites={ISSUER: home / "site"}, public=True) as sandbox:
         assert sandbox.ca_file is not None
+        assert sandbox.proxy_url is not None
         host = Host(home, sandbox.endpoint_url, roles, (sandbox.proxy_url, sandbox.ca_file), **how)
         trusting = world_of(await host.furnish())
         roles_there = tuple(replace(role, policies=(ALL_OF_S3,)) for role in trusting.roles)

@@ -21,12 +21,12 @@ from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.events import Event, Report
 from agent.outputs.ecs import serving_credentials
 from agent.publishing.directory import DirectoryPublisher
-from agent.publishing.discovery import documents
+from agent.publishing.discovery import published
 from agent.sandbox import Fault, Sandbox, practice_world
 from agent.sandbox.sts.fetch import PATIENCE as GIVES_UP_ON_SITES
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
-from agent.status.snapshot import Overview
+from agent.status.snapshot import KeyRing, Overview
 from agent.telemetry.log import LineFormatter, Log
 from agent.telemetry.metrics import Metrics
 from agent.tokens import TokenSource
@@ -182,7 +182,7 @@ async def life_of(
             reader(event)
 
     site = home / "site"
-    await DirectoryPublisher(site).publish(documents(ISSUER, [key.public], max_age=timedelta(minutes=5)))
+    await DirectoryPublisher(site, ISSUER, max_age=timedelta(minutes=5)).publish([published(key.public)], [])
     world = practice_world(ISSUER, ARN)
     async with (
         Sandbox(world, clock=aws_clock, sites={ISSUER: site}) as sandbox,
@@ -204,7 +204,7 @@ async def life_of(
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
         stats = RequestStats()
         vendor = Vendor(sessions, [Anyone()], [Grant("backup", frozenset())], report)
-        overview = Overview(sessions, clock=aws_time, version="0", keys=list, listeners=list, callers=vendor.callers)
+        overview = Overview(sessions, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
         metrics = Metrics(CollectorRegistry(), overview, stats)
         readers.append(metrics)
 
