@@ -32,7 +32,7 @@ from agent.clock import RemoteClock, SystemClock
 from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.errors import CredentialsUnavailable
 from agent.publishing.directory import DirectoryPublisher
-from agent.publishing.discovery import documents
+from agent.publishing.discovery import published
 from agent.sandbox import Fault, Sandbox
 from agent.sandbox.faults import Garbage
 from agent.sandbox.practice import practice_world
@@ -357,7 +357,7 @@ async def test_a_crash_reporter_that_takes_every_local_variable_gets_no_secret(t
 async def test_the_error_about_an_unusable_answer_does_not_hold_the_answer(tmp_path: Path, garbage: Garbage) -> None:
     key = MemoryKey()
     site = tmp_path / "site"
-    await DirectoryPublisher(site).publish(documents(ISSUER, [key.public], max_age=timedelta(minutes=5)))
+    await DirectoryPublisher(site, ISSUER, max_age=timedelta(minutes=5)).publish([published(key.public)], [])
     canaries = Canaries()
     clock = RemoteClock(SystemClock())
     async with (

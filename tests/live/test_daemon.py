@@ -116,10 +116,23 @@ async def test_of_two_agents_the_second_says_why_it_cannot_start(running: tuple[
     code, _, err = await agent.host.rolecall("run", "-c", str(agent.host.config))
     sentences = [line for line in err.splitlines() if not line.startswith("{")]
     assert code == 1
-    assert sentences[0] == f"error: cannot listen on 127.0.0.1:{agent.host.ports[0]}: something listens there already"
+    assert sentences[0] == (
+        f"error: another agent (process {agent.process.pid}) works with the keys in {agent.host.home}/keys"
+    )
     assert sentences[1].startswith("hint: ")
     assert "Traceback" not in err
     assert (await fetch(agent.host))[0] == 200
+
+
+async def test_a_port_that_somebody_else_has_is_named(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _):
+        with socket.create_server(("127.0.0.1", host.ports[0])):
+            code, _, err = await host.rolecall("run", "-c", str(host.config))
+        sentences = [line for line in err.splitlines() if not line.startswith("{")]
+        assert code == 1
+        assert sentences[0] == f"error: cannot listen on 127.0.0.1:{host.ports[0]}: something listens there already"
+        assert sentences[1].startswith("hint: ")
+        assert "Traceback" not in err
 
 
 async def test_a_taken_admin_port_closes_what_was_open_already(tmp_path: Path) -> None:

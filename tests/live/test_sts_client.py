@@ -21,7 +21,7 @@ from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.errors import CredentialsRefused, CredentialsUnavailable
 from agent.events import ClockMeasured, Event, StsAnswered
 from agent.publishing.directory import DirectoryPublisher
-from agent.publishing.discovery import documents
+from agent.publishing.discovery import published
 from agent.sandbox.faults import Fault, Garbage
 from agent.sandbox.practice import practice_world
 from agent.sandbox.server import Sandbox
@@ -77,7 +77,9 @@ def bench_for(key: MemoryKey, tmp_path: Path) -> BenchFor:
     ) -> AsyncIterator[Bench]:
         site = tmp_path / "site"
         site.mkdir()
-        await DirectoryPublisher(site).publish(documents(ISSUER, [(shown or key).public], max_age=timedelta(minutes=5)))
+        await DirectoryPublisher(site, ISSUER, max_age=timedelta(minutes=5)).publish(
+            [published((shown or key).public)], []
+        )
         async with Sandbox(world or practice_world(ISSUER, ARN), sites={ISSUER: site}, tls=tls) as sandbox:
             endpoint = StsEndpoint(
                 "eu-central-1",

@@ -11,7 +11,7 @@ from agent.errors import ListenerUnavailable
 from agent.service import Listener
 from agent.sessions import Keeper
 from agent.settings import load
-from agent.status.snapshot import ListenerStatus, Overview
+from agent.status.snapshot import KeyRing, ListenerStatus, Overview
 from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
 from agent.web.stats import RequestStats
@@ -27,7 +27,7 @@ def doors_on(home: Path, credentials: str, admin: str) -> Doors:
 
 def listeners(doors: Doors) -> dict[str, Listener]:
     clock, stats = RemoteClock(SystemClock()), RequestStats()
-    overview = Overview({}, clock=clock, version="1", keys=list, listeners=doors.open_now, callers=lambda _: ())
+    overview = Overview({}, clock=clock, version="1", keys=KeyRing, listeners=doors.open_now, callers=lambda _: ())
     keeper = Keeper([], clock=clock, concurrency=1, spread=lambda: 0.5)
     metrics = Metrics(CollectorRegistry(), overview, stats)
     vendor = Vendor({}, [], [], Reported())
