@@ -84,7 +84,7 @@ async def test_a_host_an_hour_wrong_mints_by_the_time_of_aws() -> None:
     bench = Bench()
     clock = RemoteClock(bench.clock)
     clock.learn(START + timedelta(hours=1))
-    source = SelfSigned(bench.key, PLAIN, clock, token_id=lambda: "id", report=bench.events.append)
+    source = SelfSigned(lambda: bench.key, PLAIN, clock, token_id=lambda: "id", report=bench.events.append)
 
     token = await source.token()
 
