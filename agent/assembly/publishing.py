@@ -79,7 +79,7 @@ def _made(
 
 def _bucket(words: S3, issuer: str, sessions: Mapping[str, RoleSession], clock: Clock, chance: Random) -> Place:
     from agent.clients.late import Late
-    from agent.publishing.s3 import Bucket, S3Publisher
+    from agent.publishing.s3.publisher import Bucket, S3Publisher
 
     def opening() -> Any:
         from agent.clients.signed import SignedEndpoint, s3_client

@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from agent.publishing.s3 import Bucket
+from agent.publishing.s3.publisher import Bucket
 from tests.fakes.clock import FakeClock
 
 HEADERS = {"ContentType": "application/json", "CacheControl": "public, max-age=300"}

@@ -16,7 +16,7 @@ from agent.clock import SystemClock
 from agent.keys.halves import described
 from agent.publishing import Jwk, Placed
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, published
-from agent.publishing.s3 import Bucket, S3Publisher
+from agent.publishing.s3.publisher import Bucket, S3Publisher
 from tests.fakes.moto import REGION, endpoint, moto
 
 HOSTS = 64

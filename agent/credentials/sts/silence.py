@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from agent.causes import causes
 from agent.errors import CredentialsRefused, CredentialsUnavailable
 
 
@@ -66,9 +66,9 @@ def silence(error: Exception) -> CredentialsRefused | CredentialsUnavailable:
             "there is no STS endpoint for what is configured",
             hint="correct sts.region, and whether the region has sts.fips and sts.dualstack endpoints",
         )
-    causes = list(_causes(error))
+    chain = list(causes(error))
     for kind in SILENCES:
-        fitting = [cause for cause in causes if isinstance(cause, kind.errors)]
+        fitting = [cause for cause in chain if isinstance(cause, kind.errors)]
         if fitting:
             return CredentialsUnavailable(kind.what.format(said=_said(fitting[-1])), hint=kind.hint)
     return CredentialsUnavailable(
@@ -84,14 +84,3 @@ def _said(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from botocore's exception, which keeps its cause in a way of its own, through aiohttp's to the system's."""
-    seen: set[int] = set()
-    next_one: object = error
-    while isinstance(next_one, BaseException) and id(next_one) not in seen:
-        seen.add(id(next_one))
-        yield next_one
-        kept = getattr(next_one, "kwargs", None)
-        next_one = (kept.get("error") if isinstance(kept, dict) else None) or next_one.__cause__

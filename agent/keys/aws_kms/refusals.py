@@ -6,12 +6,11 @@ Signature Version 4". KMS's own messages are not quoted: they may name what is a
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
@@ -19,6 +18,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
+from agent.causes import causes
 from agent.errors import KeyUnavailable
 
 _DENIED: Final = ("AccessDeniedException", "AccessDenied")
@@ -129,8 +129,8 @@ def silence(error: BaseException) -> KeyUnavailable:
     """Our error where KMS did not answer at all; nothing is quoted but what the system said."""
     if isinstance(error, EndpointProviderError):
         return KeyUnavailable("there is no KMS for what is configured", hint="correct key.region")
-    causes = list(_causes(error))
-    for cause in causes:
+    chain = list(causes(error))
+    for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             return KeyUnavailable(
                 f"the certificate of KMS is not trusted: {cause.verify_message}",
@@ -140,9 +140,9 @@ def silence(error: BaseException) -> KeyUnavailable:
             return KeyUnavailable(
                 "the name of KMS does not resolve", hint="check name resolution, key.region and key.endpoint_url"
             )
-    if any(isinstance(cause, ConnectTimeoutError | ReadTimeoutError | TimeoutError) for cause in causes):
+    if any(isinstance(cause, ConnectTimeoutError | ReadTimeoutError | TimeoutError) for cause in chain):
         return KeyUnavailable("KMS did not answer in time", hint="check the way to KMS: firewall, key.endpoint_url")
-    return _cut_off(error, [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror])
+    return _cut_off(error, [cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror])
 
 
 def _cut_off(error: BaseException, said: Sequence[str]) -> KeyUnavailable:
@@ -159,14 +159,3 @@ def nonsense() -> KeyUnavailable:
         "what came is no answer that KMS would give",
         hint="see that key.endpoint_url, if set, is really KMS, and that no sign-in page answers instead",
     )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from botocore's exception, which keeps its cause in a way of its own, through aiohttp's to the system's."""
-    seen: set[int] = set()
-    next_one: object = error
-    while isinstance(next_one, BaseException) and id(next_one) not in seen:
-        seen.add(id(next_one))
-        yield next_one
-        kept = next_one.kwargs.get("error") if isinstance(next_one, BotoCoreError) else None
-        next_one = kept or next_one.__cause__

@@ -12,7 +12,7 @@ from agent.events import RotationStuck
 from agent.keys.halves import described, fit
 from agent.publishing.directory import DirectoryPublisher
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, documents, published
-from agent.publishing.s3 import S3Publisher
+from agent.publishing.s3.publisher import S3Publisher
 from agent.publishing.shelf import Shelf
 from agent.settings import Settings, load
 from tests.fakes.certificates import DAY, authority

@@ -4,12 +4,12 @@ Sources: S3 API Reference, "Error responses"; S3 User Guide, "Conditional reques
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
+from agent.causes import causes
 from agent.errors import PublishingFailed
 
 _REGION: Final = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
@@ -127,8 +127,8 @@ def _elsewhere(error: ClientError, asked: Asked) -> PublishingFailed:
 
 def silence(error: BaseException) -> PublishingFailed | Again:
     """What it comes to that S3 did not answer; nothing is quoted but what the system said."""
-    causes = list(_causes(error))
-    certificate = next((told for cause in causes if (told := getattr(cause, "verify_message", None))), None)
+    chain = list(causes(error))
+    certificate = next((told for cause in chain if (told := getattr(cause, "verify_message", None))), None)
     if certificate:
         return PublishingFailed(
             f"the certificate of S3 is not trusted: {certificate}",
@@ -137,7 +137,7 @@ def silence(error: BaseException) -> PublishingFailed | Again:
     if isinstance(error, ConnectionClosedError):
         problem = PublishingFailed("S3 broke off before its answer was complete", hint="try it again later")
         return Again(problem)
-    said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    said = [cause.strerror for cause in chain if isinstance(cause, OSError) and cause.strerror]
     kind = said[-1] if said else type(error).__name__
     return PublishingFailed(
         f"S3 cannot be reached: {kind}",
@@ -147,14 +147,3 @@ def silence(error: BaseException) -> PublishingFailed | Again:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code") or "no code")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from botocore's exception, which keeps its cause in a way of its own, through aiohttp's to the system's."""
-    seen: set[int] = set()
-    next_one: object = error
-    while isinstance(next_one, BaseException) and id(next_one) not in seen:
-        seen.add(id(next_one))
-        yield next_one
-        kept = next_one.kwargs.get("error") if isinstance(next_one, BotoCoreError) else None
-        next_one = kept or next_one.__cause__

@@ -15,7 +15,7 @@ from agent.keys import Kind
 from agent.keys.pem import PemKey, generate
 from agent.publishing import Jwk
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, documents, published
-from agent.publishing.s3 import Bucket, S3Publisher
+from agent.publishing.s3.publisher import Bucket, S3Publisher
 from agent.secret import Secret
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.memory_s3 import HEADERS, HurriedClock, MemoryS3, failed

@@ -17,7 +17,7 @@ from agent.clock import Clock, within
 from agent.errors import AgentError, PublishingFailed
 from agent.publishing import Document, Jwk, Placed
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, documents, merged
-from agent.publishing.s3_refusals import Again, Asked, refusal, silence
+from agent.publishing.s3.refusals import Again, Asked, refusal, silence
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from botocore.exceptions import ClientError
 
 from agent.clients.signed import SignedEndpoint, s3_client
 from agent.errors import PublishingFailed
-from agent.publishing.s3_refusals import Again, Asked, refusal, silence
+from agent.publishing.s3.refusals import Again, Asked, refusal, silence
 from tests.fakes.certificate import certificate
 from tests.fakes.moto import REGION, endpoint, held, moto
 from tests.fakes.sts_server import Reply, StsServer, http
