@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from agent.clock import Clock
 from agent.errors import ListenerUnavailable
-from agent.outputs.guests import Guests, Limits
 from agent.publishing import Document
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH
 from agent.tasks import children
 from agent.web import sockets
 from agent.web.answers import headers, http_date, wire
+from agent.web.guests import Guests, Limits
 from agent.web.problems import BAD_REQUEST, HEAD_TOO_LARGE, INTERNAL, NOT_FOUND, Problem
 from agent.web.sockets import Address
 from agent.web.stats import RequestStats

@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.events import Event
-from agent.outputs.guests import Limits
 from agent.outputs.issuer import Library, serving_issuer
 from agent.publishing.discovery import published
 from agent.publishing.shelf import Shelf
+from agent.web.guests import Limits
 from agent.web.sockets import Address
 from agent.web.stats import RequestStats
 from agent.web.tls import Files, ShownCertificate

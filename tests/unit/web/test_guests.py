@@ -13,8 +13,8 @@ from typing import cast
 import pytest
 import uvloop
 
-from agent.outputs.guests import Limits
 from agent.publishing import Document
+from agent.web.guests import Limits
 from tests.fakes.issuer_site import KEYS, Site, connected, request, say
 from tests.unit.web.world import answers
 
