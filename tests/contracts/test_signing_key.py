@@ -5,8 +5,9 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jwt
 import pytest
@@ -17,6 +18,7 @@ from agent.keys.pem import PemKey
 from agent.secret import Secret
 from tests.fakes.clock import settle
 from tests.fakes.memory_key import KINDS, MemoryKey, pem
+from tests.fakes.places import QUICK, every, moto_on_demand
 
 COORDINATE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}
 RSA_ALGORITHMS: tuple[Algorithm, ...] = ("RS256", "RS384", "RS512")
@@ -30,12 +32,36 @@ IN_THREADS = {
     **{f"pem-{kind}-{name}": from_pem(kind, name) for kind in KINDS[:3] for name in RSA_ALGORITHMS},
     **{f"pem-{kind}": from_pem(kind, None) for kind in KINDS},
 }
-EVERY = {**IN_THREADS, "memory": MemoryKey}
+AT_HAND = {**IN_THREADS, "memory": MemoryKey}
+#: Those that have to be asked for each signature: which custodian, and the kind of the key.
+ELSEWHERE: dict[str, tuple[str, Kind]] = {
+    f"{custodian}-{kind}": (custodian, kind)
+    for custodian, kinds in {
+        "pkcs11": QUICK,
+        "tpm2": ("rsa-2048", "ec-p256"),
+        "aws_kms": QUICK,
+        "vault_transit": QUICK,
+    }.items()
+    for kind in kinds
+}
 
 
-@pytest.fixture(params=list(EVERY))
-def key(request: pytest.FixtureRequest) -> SigningKey:
-    return EVERY[request.param]()
+@pytest.fixture(scope="module")
+def kms() -> Iterator[Callable[[], str]]:
+    with moto_on_demand() as where:
+        yield where
+
+
+@pytest.fixture(params=[*AT_HAND, *ELSEWHERE])
+async def key(request: pytest.FixtureRequest, tmp_path: Path, kms: Callable[[], str]) -> AsyncIterator[SigningKey]:
+    if request.param in AT_HAND:
+        yield AT_HAND[request.param]()
+        return
+    custodian, kind = ELSEWHERE[request.param]
+    async with every(kms)[custodian](tmp_path) as place:
+        opened = place.custodian()
+        yield await opened.open(await opened.make(kind))
+        await opened.close()
 
 
 def verify(public: PublicKey, token: str) -> object:
@@ -58,31 +84,36 @@ async def test_a_changed_message_is_not_accepted(key: SigningKey) -> None:
         verify(key.public, compact(changed, signature))
 
 
-@pytest.mark.parametrize("name", ["pem-ec-p256", "pem-ec-p384", "pem-ec-p521", "memory"])
-async def test_an_elliptic_signature_is_two_numbers_in_full_length(name: str) -> None:
-    key = EVERY[name]()
+ELLIPTIC = [name for name in (*AT_HAND, *ELSEWHERE) if "-ec-" in name or name == "memory"]
 
+
+@pytest.mark.parametrize("key", ELLIPTIC, indirect=True)
+async def test_an_elliptic_signature_is_two_numbers_in_full_length(
+    key: SigningKey, request: pytest.FixtureRequest
+) -> None:
     # Once in 128 signatures a number begins with eight zero bits, for P-521 in every second.
-    lengths = {len(await key.sign(b"%d" % n)) for n in range(400)}
+    count = 400 if request.node.callspec.params["key"] in AT_HAND else 20
+    lengths = {len(await key.sign(b"%d" % n)) for n in range(count)}
 
     assert lengths == {2 * COORDINATE_BYTES[key.public.algorithm]}
 
 
-def test_the_kid_is_the_rfc_7638_thumbprint(key: SigningKey) -> None:
+async def test_the_kid_is_the_rfc_7638_thumbprint(key: SigningKey) -> None:
     canonical = json.dumps(dict(key.public.jwk), sort_keys=True, separators=(",", ":")).encode()
     digest = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")
 
     assert key.public.kid == digest
 
 
-def test_the_public_half_holds_the_required_members_alone(key: SigningKey) -> None:
+async def test_the_public_half_holds_the_required_members_alone(key: SigningKey) -> None:
     members = {"RSA": {"kty", "n", "e"}, "EC": {"kty", "crv", "x", "y"}}
 
     assert set(key.public.jwk) == members[key.public.jwk["kty"]]
 
 
-async def test_a_hundred_at_once_are_all_good(key: SigningKey) -> None:
-    messages = [signing_input({"alg": key.public.algorithm}, {"n": n}) for n in range(100)]
+async def test_many_at_once_are_all_good(key: SigningKey, request: pytest.FixtureRequest) -> None:
+    count = 100 if request.node.callspec.params["key"] in AT_HAND else 20
+    messages = [signing_input({"alg": key.public.algorithm}, {"n": n}) for n in range(count)]
 
     signatures = await asyncio.gather(*(key.sign(message) for message in messages))
 

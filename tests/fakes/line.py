@@ -16,7 +16,7 @@ class Line:
         self._moving.set()
         self._cut = False
         self._open: set[asyncio.StreamWriter] = set()
-        self._calls: set["asyncio.Task[None] | None"] = set()
+        self._calls: set[asyncio.Task[None] | None] = set()
 
     def hold(self) -> None:
         """Let nothing through until `release`; nothing is lost either."""
@@ -61,11 +61,11 @@ class Line:
 async def line_to(server: str) -> AsyncIterator[Line]:
     """Lead to this server, named by its http URL, until the end of the context."""
     line = Line(server)
-    async with await asyncio.start_server(line._lead, "127.0.0.1", 0) as listening:  # noqa: SLF001 - ours
+    async with await asyncio.start_server(line._lead, "127.0.0.1", 0) as listening:
         line.url = "http://{}:{}".format(*listening.sockets[0].getsockname())
         try:
             yield line
         finally:
             line.release()
             line.cut()
-            await asyncio.gather(*filter(None, line._calls), return_exceptions=True)  # noqa: SLF001 - ours
+            await asyncio.gather(*filter(None, line._calls), return_exceptions=True)

@@ -7,12 +7,12 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-
+from typing import Final
 
 import pytest
 
@@ -22,8 +22,8 @@ from agent.clock import SystemClock
 from agent.keys import Custodian, Kind
 from agent.keys.aws_kms.custodian import AwsKms, Held
 from agent.keys.pem_store import PemStore
-from agent.keys.vault_transit import Place as VaultPlace
-from agent.keys.vault_transit import TokenFile, VaultTransit
+from agent.keys.vault_transit.custodian import Place as VaultPlace
+from agent.keys.vault_transit.custodian import TokenFile, VaultTransit
 from agent.secret import Secret
 from tests.fakes import softhsm, swtpm
 from tests.fakes.custodian import MemoryCustodian
@@ -34,6 +34,9 @@ from tests.fakes.vault import TOKEN, fake_vault, holding
 from tests.fakes.vault_versions import keep_versions
 from tests.live.vault.running import BINARY, running_vault
 
+#: Those that need no search for large primes.
+QUICK: Final[tuple[Kind, ...]] = tuple(kind for kind in KINDS if kind not in {"rsa-3072", "rsa-4096"})
+
 
 def _nothing() -> None:
     """Change nothing."""
@@ -43,19 +46,17 @@ def _nothing() -> None:
 class Place:
     """A place for keys; `custodian` opens it, each time by another instance, as another process would.
 
-    `hold` keeps whoever speaks to it waiting until `release`; between `vanish` and `come_back` it is not there. Where
-    `held` is False, there is nothing that could be slow, and where `vanishes` is False, nothing that could go.
+    `hold` keeps whoever speaks to it waiting until `release`; between `vanish` and `come_back` it is not there. Of
+    `unknown`, it has never heard.
     """
 
     custodian: Callable[[], Custodian]
     unknown: str
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind, ...] = QUICK
     hold: Callable[[], None] = _nothing
     release: Callable[[], None] = _nothing
-    vanish: Callable[[], None] = _nothing
-    come_back: Callable[[], None] = _nothing
-    held: bool = True
-    vanishes: bool = True
+    vanish: Callable[[], object] = _nothing
+    come_back: Callable[[], object] = _nothing
 
 
 Opening = Callable[[Path], AbstractAsyncContextManager[Place]]
@@ -65,7 +66,7 @@ Opening = Callable[[Path], AbstractAsyncContextManager[Place]]
 async def memory(_: Path) -> AsyncIterator[Place]:
     """The double that tests of rotations use: it must promise no more than what stands for it."""
     keys = MemoryCustodian()
-    yield Place(lambda: MemoryCustodian(keys=keys.keys), "key-nobody", ("ec-p256",), held=False, vanishes=False)
+    yield Place(lambda: MemoryCustodian(keys=keys.keys), "key-nobody", ("ec-p256",))
 
 
 @asynccontextmanager
@@ -117,7 +118,7 @@ async def tpm2(_: Path) -> AsyncIterator[Place]:
     """A TPM in software, with key files in a directory."""
     if swtpm.MISSING and not os.environ.get("SKIP_NOTHING"):
         pytest.skip(f"needs {swtpm.MISSING}")
-    from agent.keys.tpm2 import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
+    from agent.keys.tpm2.custodian import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
 
     with swtpm.running() as tpm:
         keys = tpm.state / "keys"
@@ -134,10 +135,10 @@ async def tpm2(_: Path) -> AsyncIterator[Place]:
 
 
 @contextmanager
-def moto_of_all() -> Iterator[str]:
-    """One moto for a whole file of tests: it takes its time to come up."""
-    with moto() as url:
-        yield url
+def moto_on_demand() -> Iterator[Callable[[], str]]:
+    """Where moto is, one for a whole file of tests: it comes up for the first who asks."""
+    with ExitStack() as stack:
+        yield cache(lambda: stack.enter_context(moto()))
 
 
 def aws_kms(url: Callable[[], str]) -> Opening:
@@ -171,9 +172,7 @@ async def vault_transit(_: Path) -> AsyncIterator[Place]:
     with _vault() as (address, token):
         async with line_to(address) as line:
             yield Place(
-                lambda: VaultTransit(
-                    VaultPlace(line.url), TokenFile(holding(token)), "rolecall", clock=SystemClock()
-                ),
+                lambda: VaultTransit(VaultPlace(line.url), TokenFile(holding(token)), "rolecall", clock=SystemClock()),
                 "rolecall:v99",
                 hold=line.hold,
                 release=line.release,
@@ -192,7 +191,6 @@ def _vault() -> Iterator[tuple[str, str]]:
         with running_vault() as vault:
             vault.initialise()
             yield vault.address, vault.root
-
 
 
 def every(kms: Callable[[], str]) -> Mapping[str, Opening]:

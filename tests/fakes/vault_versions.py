@@ -1,6 +1,6 @@
 """A fake Vault whose key has versions: made, rotated and destroyed as the API's documentation has it.
 
-    https://developer.hashicorp.com/vault/api-docs/secret/transit
+https://developer.hashicorp.com/vault/api-docs/secret/transit
 """
 
 import base64
