@@ -7,12 +7,15 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
 #: By how much the wall clock may run ahead of the steady clock without anybody having to wonder why.
 DRIFT = timedelta(seconds=60)
+
+
+_INSTANT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Clock(Protocol):
@@ -117,7 +120,15 @@ class RemoteClock:
 
 def instant(moment: datetime) -> str:
     """The moment, to the second, as AWS and all that we serve write it: 2026-11-20T12:00:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime(_INSTANT)
+
+
+def parse_instant(text: str) -> datetime:
+    """The moment that is written so. Raises ValueError for whatever `instant` would not have written."""
+    moment = datetime.strptime(text, _INSTANT).replace(tzinfo=UTC)
+    if instant(moment) != text:  # strptime also takes single digits
+        raise ValueError("an instant in another spelling")
+    return moment
 
 
 async def within(clock: Clock, seconds: float, awaitable: Awaitable[T]) -> T:

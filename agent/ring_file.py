@@ -15,11 +15,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from agent.clock import instant
+from agent.clock import instant, parse_instant
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
 from agent.keys import Algorithm, PublicKey, kind_of
@@ -285,7 +285,7 @@ def _member(key: Mapping[str, Any]) -> Member:
         public,
         _read_held(key["held"]),
         key["state"],
-        _instant(key["since"]),
+        parse_instant(key["since"]),
         timedelta(seconds=_span(key["counted"])),
         _is(bool, key["seen"]),
     )
@@ -296,11 +296,7 @@ def _read_held(held: Mapping[str, Any]) -> Held:
 
 
 def _read_moment(moment: Mapping[str, Any]) -> Moment:
-    return Moment(_instant(moment["at"]), _is(str, moment["boot"]), _span(moment["steady"]))
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return Moment(parse_instant(moment["at"]), _is(str, moment["boot"]), _span(moment["steady"]))
 
 
 def _span(seconds: object) -> float:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agent.clock import DRIFT, RemoteClock, SystemClock, instant, within
+from agent.clock import DRIFT, RemoteClock, SystemClock, instant, parse_instant, within
 from tests.fakes.clock import START, FakeClock, settle
 
 HOUR = timedelta(hours=1)
@@ -155,6 +155,25 @@ def test_until_the_service_is_heard_there_is_nothing_to_compare_with() -> None:
 def test_an_instant_is_written_in_utc_to_the_second() -> None:
     there = timezone(timedelta(hours=5, minutes=30))
     assert instant(datetime(2026, 11, 20, 17, 30, 59, 999_999, tzinfo=there)) == "2026-11-20T12:00:59Z"
+
+
+def test_an_instant_that_was_written_is_read_again() -> None:
+    moment = datetime(2026, 11, 20, 12, 0, 59, tzinfo=UTC)
+    assert parse_instant(instant(moment)) == moment
+    assert parse_instant(instant(moment)).utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "tomorrow", "2026-11-20", "2026-11-20T12:00:59", "2026-11-20 12:00:59Z", "2026-11-20T12:00:59z"),
+        *("2026-11-20T12:00:59+00:00", "2026-11-20T12:00:59.5Z", "2026-11-31T12:00:59Z", "2026-11-20T12:00:60Z"),
+        *("2026-11-2T12:00:59Z", "2026-11-20T12:0:59Z", "2026-11-20T12:00:59Z\n", "٢٠٢٦-11-20T12:00:59Z"),
+    ],
+)
+def test_what_we_would_not_have_written_is_no_instant(text: str) -> None:
+    with pytest.raises(ValueError, match=r"instant|format|range|convert|must be in"):
+        parse_instant(text)
 
 
 # Waiting no longer than so
