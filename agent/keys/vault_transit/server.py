@@ -6,7 +6,7 @@ from ~/.vault-token; and over a session that believes neither in proxies nor in 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -71,10 +71,10 @@ class Said(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came back: `there` is where a redirect leads, None for any other answer."""
+    """What came back: `there` is where a redirect leads, None for any other answer. A body may hold a token."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     there: str | None
 
 
