@@ -24,6 +24,7 @@ VERBS = (
     "demo",
     "init",
     "check",
+    "doctor",
     "run",
     "status",
     "wait",

@@ -108,7 +108,8 @@ def _show(token: Secret, *, as_json: bool) -> int:
 
 
 def _verify(token: Secret, arguments: argparse.Namespace) -> int:
-    from agent.cli.verifying import published_keys, read_keys, verified
+    from agent.cli.verifying import published_keys, read_keys
+    from agent.doctor.token import verified
 
     header, _ = _unverified(token)
     keys = read_keys(arguments.jwks) if arguments.jwks else published_keys(arguments.issuer)

@@ -1,0 +1,294 @@
+"""How is the chain tried, from the configuration to what a program receives?
+
+Everything here reads. Nothing is published, no ring is written, no lock is taken, and what STS gives is thrown away.
+"""
+
+import asyncio
+import os
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent import __version__, jose
+from agent.assembly.credentials import OpenedSts
+from agent.assembly.doctor_exchange import Exchanges
+from agent.assembly.rotation import public_site, ring_file, rotation
+from agent.assembly.tokens import mint
+from agent.clock import Clock, RemoteClock
+from agent.doctor import Tried, endpoint, environment, issuer, key, roles, token
+from agent.doctor import clock as clocks
+from agent.doctor.diagnosis import Diagnosis, broken
+from agent.errors import AgentError, AgentUnreachable, ConfigurationError
+from agent.infrastructure import Account, Trust
+from agent.infrastructure.trust import policy_of
+from agent.keys import SigningKey
+from agent.publishing.discovery import published
+from agent.publishing.inspection import Inspection
+from agent.publishing.world import PublicSite
+from agent.rotation import Rotation
+from agent.secret import Secret
+from agent.settings import FromFile, Role, SelfSigned, Settings
+from agent.settings.credentials import arn_partition
+from agent.settings.keys import paths_of
+from agent.settings.spelling import UNIT_CREDENTIALS
+from agent.threads import aside
+from agent.tokens.file import TokenFile
+
+#: Who holds which lock, by the kernel (proc(5)): to ask is not to take one.
+_LOCKS: Final = Path("/proc/locks")
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is not in the configuration.
+
+    Attributes:
+        clock: this machine's.
+        credentials_directory: where systemd puts what it hands to the agent's unit.
+        agent: the running agent, if there is one.
+        environ: the environment in which programs would be started.
+        everybody: what sets variables for everybody who signs in.
+        telling: hears what is being waited for.
+    """
+
+    clock: Clock
+    credentials_directory: Path | None
+    agent: endpoint.Agent
+    environ: Mapping[str, str]
+    everybody: Path = environment.EVERYBODY
+    telling: Callable[[str], None] = lambda _: None
+
+
+async def examine(settings: Settings, first: Tried, around: Around) -> Diagnosis:
+    """Try every link; `first` is what there is to say of the configuration. Raises nothing that a person can cause."""
+    async with AsyncExitStack() as stack:
+        return Diagnosis((first, *await _Chain(settings, around, stack).tried()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What became of looking at the issuer."""
+
+    inspection: Inspection | None
+    trouble: AgentError | None = None
+
+
+class _Chain:
+    """The links, and what one learns for the next."""
+
+    def __init__(self, settings: Settings, around: Around, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._around = around
+        self._stack = stack
+        self._aws_time = RemoteClock(around.clock)
+        self._walk: Rotation | None = None
+        self._signing: SigningKey | None = None
+        self._exchanges: Exchanges | None = None
+        self._status: Mapping[str, Any] | AgentError = {}
+
+    async def tried(self) -> Sequence[Tried]:
+        """All links but the configuration, in their order."""
+        tell = self._around.telling
+        tell("looking at the key, STS, the issuer and the agent …")
+        self._status = await self._asked_status()
+        key_link, (sts_link, clock_link), looked = await asyncio.gather(self._key(), self._sts(), self._look())
+        before = [key_link, sts_link, clock_link, self._issuer(looked)]
+        before.append(await self._token(looked, before))
+        tell(f"asking STS for {len(self._settings.roles)} roles …")
+        before.append(await self._roles(before))
+        tell("asking the agent, as a program would …")
+        before.append(await self._endpoint(before))
+        before.append(self._environment())
+        return before
+
+    # --- key
+
+    async def _key(self) -> Tried:
+        settings, around = self._settings, self._around
+        if settings.key is None:
+            return Tried("key", "tokens come from a file, so there is no key here")
+        unit_only = [path for _, path in paths_of(settings.key) if path.is_relative_to(UNIT_CREDENTIALS)]
+        if any(not os.access(path, os.R_OK) for path in unit_only):
+            return Tried("key", not_tried="systemd hands it to the agent's unit alone: run this as root while it runs")
+        try:
+            self._walk = rotation(
+                settings, around.credentials_directory, publisher=None, clock=around.clock, report=lambda _: None
+            )
+            self._stack.push_async_callback(self._walk.close)
+            await self._walk.start()
+            self._signing = self._walk.signer()
+            await self._signing.sign(b"rolecall doctor: does this key sign?")
+        except AgentError as error:
+            return key.unavailable(error)
+        ring = self._walk.ring
+        assert ring is not None  # or there would be no signer
+        keys = key.Keys(ring, self._walk.rules, self._signing.public, around.clock.now())
+        tried = key.examined(keys)
+        if holder := await aside(self._stranger):
+            assert settings.rotation is not None
+            other = key.other_agent(holder, str(settings.rotation.state))
+            tried = Tried("key", tried.good, (other, *tried.findings))
+        return tried
+
+    def _stranger(self) -> int | None:
+        """The process that works by our ring, if no agent answers where ours should."""
+        file = ring_file(self._settings)
+        nobody = isinstance(self._status, AgentUnreachable) and self._status.retryable
+        return None if file is None or not nobody else lock_holder(file.path.parent / ".agent.lock")
+
+    # --- STS and the clock
+
+    async def _sts(self) -> tuple[Tried, Tried]:
+        opened = OpenedSts(self._settings.sts)
+        where = self._settings.sts.endpoint_url or f"AWS, region {self._settings.sts.region}"
+        try:
+            await self._stack.enter_async_context(opened)
+            exchanges = Exchanges(self._settings, opened, self._around.clock, self._aws_time)
+            probe = await exchanges.probe()
+        except AgentError as error:
+            about = "sts.ca_bundle" if isinstance(error, ConfigurationError) and "CA bundle" in error.what else ""
+            return clocks.unreachable(error, about), Tried("clock", not_tried="STS does not answer")
+        self._exchanges = exchanges
+        tried = clocks.answered(probe, where)
+        if probe.ahead is None and tried.is_broken:
+            return tried, Tried("clock", not_tried="STS has not told the time")
+        return tried, clocks.compared(probe.ahead)
+
+    # --- issuer
+
+    async def _look(self) -> _Looked:
+        try:
+            return _Looked(await (await self._site()).inspect())
+        except AgentError as error:
+            return _Looked(None, error)
+
+    async def _site(self) -> PublicSite:
+        """The site of whoever issues our tokens. Raises TokenUnavailable where that is in a file, and not readable."""
+        if self._settings.issuer is not None:
+            return public_site(self._settings, self._around.clock)
+        claims = jose.unverified((await self._from_file()).reveal())[1]
+        return PublicSite(str(claims.get("iss")), clock=self._around.clock)
+
+    async def _from_file(self) -> Secret:
+        assert isinstance(self._settings.identity, FromFile)
+        return (await TokenFile(self._settings.identity.file, RemoteClock(self._around.clock)).token()).value
+
+    def _issuer(self, looked: _Looked) -> Tried:
+        if looked.inspection is None:
+            assert looked.trouble is not None
+            if self._settings.issuer is None:
+                return Tried("issuer", not_tried="nobody knows which it is without a token")
+            return issuer.unreadable(looked.trouble)
+        ring = None if self._walk is None else self._walk.ring
+        expected = {} if ring is None else {public.kid: published(public) for public in ring.shown}
+        announced = [ring.announced.public.kid] if ring is not None and ring.announced is not None else []
+        return issuer.examined(looked.inspection, expected, announced)
+
+    # --- token
+
+    async def _token(self, looked: _Looked, before: Sequence[Tried]) -> Tried:
+        settings = self._settings
+        if isinstance(settings.identity, SelfSigned) and self._signing is None:
+            return Tried("token", not_tried="there is no key to sign it with")
+        try:
+            shown = await self._example()
+            claims = jose.unverified(shown.reveal())[1]
+        except AgentError as error:
+            return token.unavailable(error)
+        if broken(before, "issuer") or looked.inspection is None or looked.inspection.key_set is None:
+            return Tried("token", not_tried="the keys that the world reads could not be had, or are not ours")
+        return token.examined(
+            shown,
+            looked.inspection.key_set.document,
+            audience=str(claims.get("aud")),
+            issuer=looked.inspection.issuer,
+        )
+
+    async def _example(self) -> Secret:
+        """A token by this machine's own clock, by which the judge goes, too. Raises AgentError."""
+        if self._signing is None:
+            return await self._from_file()
+        role = next(iter(self._settings.roles.values()))
+        made = await mint(
+            self._settings,
+            self._signing,
+            role,
+            clock=self._around.clock,
+            token_id=lambda: str(uuid.uuid4()),
+            changes={},
+        )
+        return made.value
+
+    # --- roles
+
+    async def _roles(self, before: Sequence[Tried]) -> Tried:
+        if self._exchanges is None or broken(before, "sts"):
+            return Tried("roles", not_tried="STS does not answer as it should")
+        if isinstance(self._settings.identity, SelfSigned) and self._signing is None:
+            return Tried("roles", not_tried="there is no key to sign a token with")
+        if isinstance(self._settings.identity, FromFile) and broken(before, "token"):
+            return Tried("roles", not_tried="there is no token to show")
+        self._exchanges.signing = self._signing
+        wanted = [self._wanted(name, role) for name, role in self._settings.roles.items()]
+        return await roles.examined(wanted, self._exchanges, before)
+
+    def _wanted(self, name: str, role: Role) -> roles.Wanted:
+        identity = self._settings.identity
+        pinned = isinstance(identity, SelfSigned) and identity.pin_roles
+        policy = None
+        if isinstance(identity, SelfSigned) and self._settings.issuer is not None:
+            trust = Trust(
+                self._settings.issuer.url,
+                identity.audience,
+                identity.subject,
+                tags=bool(identity.tags or role.tags),
+                source_identity=identity.source_identity is not None,
+                require_pinning=pinned,
+            )
+            policy = policy_of(trust, Account(arn_partition(role.arn), role.account))
+        return roles.Wanted(name, role.arn, role.session_name, role.duration, pinned or policy is None, policy)
+
+    # --- endpoint and environment
+
+    async def _asked_status(self) -> Mapping[str, Any] | AgentError:
+        try:
+            return await self._around.agent.status()
+        except AgentError as error:
+            return error
+
+    async def _endpoint(self, before: Sequence[Tried]) -> Tried:
+        if isinstance(self._status, AgentError):
+            return endpoint.absent(self._status, str(self._settings.listen.admin))
+        expected = endpoint.Expected(
+            {name: role.arn for name, role in self._settings.roles.items()},
+            "" if self._signing is None else self._signing.public.kid,
+            self._aws_time.now(),
+            __version__,
+        )
+
+        async def who_am_i(document: Mapping[str, Any]) -> str:
+            assert self._exchanges is not None  # or the link of STS is broken, and nobody asks
+            return await self._exchanges.who_am_i(document)
+
+        return await endpoint.examined(self._around.agent, self._status, expected, who_am_i, before)
+
+    def _environment(self) -> Tried:
+        where = self._settings.listen.credentials
+        place = environment.Endpoint(
+            where.host, where.port, tuple(self._settings.roles), self._settings.sts.endpoint_url
+        )
+        return environment.examined(self._around.environ, place, self._around.everybody)
+
+
+def lock_holder(path: Path, locks: Path = _LOCKS) -> int | None:
+    """The process that holds a lock on a file, as far as the kernel says; to ask is not to take it."""
+    try:
+        facts = path.stat()
+        held = re.findall(r"^\d+: FLOCK +\S+ +WRITE +(\d+) \S+:(\d+) ", locks.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return next((int(process) for process, inode in held if int(inode) == facts.st_ino), None)

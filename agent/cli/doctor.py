@@ -1,0 +1,124 @@
+"""Does all of it work, and what is to be mended first if it does not?"""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.assembly.doctor import Around, examine
+from agent.cli.check import files
+from agent.cli.configuration import settings_of
+from agent.cli.environment import trouble_with_file
+from agent.cli.keys import credentials_directory
+from agent.cli.reach import access, status_of
+from agent.cli.terminal import Progress, paint, show_json
+from agent.clock import SystemClock
+from agent.doctor import Finding, Severity, Tried, configuration
+from agent.doctor.diagnosis import Diagnosis
+from agent.doctor.endpoint import Served
+from agent.doctor.environment import EVERYBODY
+from agent.errors import AgentUnreachable, ConfigurationError
+from agent.settings import Settings
+from agent.settings.doubts import warnings
+from agent.threads import aside
+
+HELP = "try the whole chain against the real world, link by link, and say what to mend first"
+EXAMPLE = "sudo -u rolecall rolecall doctor"
+
+_MARKS: dict[Severity, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("·", "cyan")}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """No arguments beyond those of every verb: what is tried is all there is."""
+    del parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say what was found, worst first; 0 if nothing is broken, 1 if something is, 2 if that is the configuration."""
+    try:
+        settings = settings_of(arguments.config)
+    except ConfigurationError as error:
+        show(Diagnosis((configuration.refused(error.what, error.hint),)), as_json=arguments.json)
+        return 2
+    with Progress() as progress:
+        diagnosis = asyncio.run(diagnosed(settings, os.environ, progress))
+    show(diagnosis, as_json=arguments.json)
+    return int(diagnosis.is_broken)
+
+
+async def diagnosed(
+    settings: Settings, environ: Mapping[str, str], progress: Progress, everybody: Path = EVERYBODY
+) -> Diagnosis:
+    """Try every link, in this environment and that of everybody who signs in."""
+    inside = environ.get("CREDENTIALS_DIRECTORY")
+    doubts = [*warnings(settings), *(doubt for _, doubt in files(settings, Path(inside) if inside else None))]
+    around = Around(
+        clock=SystemClock(),
+        credentials_directory=credentials_directory(),
+        agent=_Running(settings),
+        environ=environ,
+        everybody=everybody,
+        telling=progress.show,
+    )
+    return await examine(settings, configuration.read(str(settings.path), doubts), around)
+
+
+class _Running:
+    """The agent, over its listeners."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def status(self) -> Mapping[str, Any]:
+        try:
+            return await aside(status_of, self._settings)
+        except ConfigurationError as error:  # nobody knows the port
+            raise AgentUnreachable(error.what, hint=error.hint) from error
+
+    async def fetch(self, role: str) -> Served:
+        reach = access(self._settings, role, None)
+        reply = await aside(reach.fetch)
+        return Served(reply.document, trouble_with_file(reach))
+
+
+def show(diagnosis: Diagnosis, *, as_json: bool) -> None:
+    """Print it, for a program or for a person."""
+    if as_json:
+        show_json(
+            {
+                "good": not diagnosis.is_broken,
+                "verdict": diagnosis.verdict,
+                "findings": [_described(finding) for finding in diagnosis.findings],
+                "links": [_link(one) for one in diagnosis.tried],
+            }
+        )
+        return
+    for finding in diagnosis.findings:
+        mark, style = _MARKS[finding.severity]
+        sure = "" if finding.sure == "certain" else f" ({finding.sure})"
+        print(f"{paint(mark, style)} {paint(finding.link, 'bold')}: {finding.what}{sure}")
+        print(f"    {finding.hint}")
+    for one in diagnosis.tried:
+        if one.good and not one.is_broken:
+            print(f"{paint('✓', 'green')} {one.link}: {one.good}")
+        if one.not_tried:
+            print(f"{paint('-', 'dim')} {one.link}: not tried, because {one.not_tried}")
+    style = "red" if diagnosis.is_broken else "green"
+    print(paint(diagnosis.verdict[:1].upper() + diagnosis.verdict[1:] + ".", style))
+
+
+def _described(finding: Finding) -> dict[str, str]:
+    return {
+        "link": finding.link,
+        "severity": finding.severity,
+        "sure": finding.sure,
+        "what": finding.what,
+        "hint": finding.hint,
+    }
+
+
+def _link(tried: Tried) -> dict[str, object]:
+    worst = "broken" if tried.is_broken else "good" if tried.good else "not tried"
+    return {"link": tried.link, "state": worst, "good": tried.good or None, "not_tried": tried.not_tried or None}

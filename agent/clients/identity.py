@@ -1,0 +1,76 @@
+"""Whose are these credentials, by AWS's own word?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import disable_signing
+
+from agent.clients.aws import SealedSession, StsEndpoint
+from agent.clients.sealed import OneHop, check_ca_bundle, check_proxy, muffle
+from agent.errors import AgentError, ConfigurationError, CredentialsRefused
+from agent.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a request is signed with."""
+
+    access_key_id: str
+    secret_access_key: Secret = field(repr=False)
+    session_token: Secret = field(repr=False)
+
+
+async def caller_identity(endpoint: StsEndpoint, keys: Keys, silence: Callable[[Exception], AgentError]) -> str:
+    """Sign a GetCallerIdentity, which every credential may ask: the ARN that STS knows them by.
+
+    `silence` makes our error of whatever kept the answer from us. Raises CredentialsRefused where STS does not take
+    them, what `silence` makes where it does not answer, and ConfigurationError as `sts_client` does.
+    """
+    check_ca_bundle(endpoint.ca_bundle, "sts")
+    check_proxy(endpoint.proxy, "sts")
+    muffle()
+    problem: AgentError
+    try:
+        async with _session().create_client(
+            "sts",
+            region_name=endpoint.region,
+            endpoint_url=endpoint.endpoint_url,
+            verify=str(endpoint.ca_bundle) if endpoint.ca_bundle else True,
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key.reveal(),
+            aws_session_token=keys.session_token.reveal(),
+            config=_config(endpoint),
+        ) as client:
+            return str((await client.get_caller_identity())["Arn"])
+    except ClientError as error:
+        # The code alone: AWS quotes what was signed.
+        problem = CredentialsRefused(
+            f"STS refuses them: {error.response.get('Error', {}).get('Code', 'without a code')}",
+            hint="see how the agent is: rolecall status; and whether sts.endpoint_url is where they came from",
+        )
+    except (BotoCoreError, OSError, KeyError, TimeoutError) as error:
+        problem = silence(error)
+    except ValueError:
+        problem = ConfigurationError("no client for STS can be made of [sts]", hint="correct sts.endpoint_url")
+    raise problem  # out here, where no exception that quotes an answer is its context
+
+
+def _session() -> SealedSession:
+    session = SealedSession()
+    session.unregister("choose-signer.sts", disable_signing)  # that is for the exchange, which needs no credentials
+    return session
+
+
+def _config(endpoint: StsEndpoint) -> AioConfig:
+    return AioConfig(
+        # not None: then the environment would be asked
+        proxies={"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {},
+        use_fips_endpoint=endpoint.fips,
+        use_dualstack_endpoint=endpoint.dualstack,
+        connect_timeout=endpoint.connect_timeout.total_seconds(),
+        read_timeout=endpoint.read_timeout.total_seconds(),
+        retries={"mode": "standard", "total_max_attempts": 2},
+        http_session_cls=OneHop,
+    )

@@ -1,0 +1,190 @@
+"""Does a program that asks the agent get what works?"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from agent.doctor import Finding, Link, Tried
+from agent.doctor.diagnosis import broken
+from agent.errors import AgentError
+
+#: Where the trouble of a role lies if one of these is broken.
+_UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "roles")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the agent gave to somebody who asked as a program would; it holds secrets.
+
+    Attributes:
+        document: the credentials, as AWS's SDKs read them.
+        doubt: what is wrong with the token file by which they were asked for, if SDKs cannot use it as it is.
+    """
+
+    document: Mapping[str, Any] = field(repr=False)  # whatever came; what is read from it is checked
+    doubt: AgentError | None = None
+
+
+class Agent(Protocol):
+    """The running agent, as its commands and callers reach it."""
+
+    async def status(self) -> Mapping[str, Any]:
+        """What it says of itself. Raises AgentUnreachable, which is retryable if nobody is there."""
+        ...
+
+    async def fetch(self, role: str) -> Served:
+        """The credentials of a role. Raises AgentError: ConfigurationError if there is nothing to ask with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What should be served.
+
+    Attributes:
+        roles: the ARN of each role, by name.
+        signing: the kid of the key that signs by our own look; "" if nobody knows.
+        now: the time, as STS tells it.
+        version: ours.
+    """
+
+    roles: Mapping[str, str]
+    signing: str
+    now: datetime
+    version: str
+
+
+#: Asks AWS whose these credentials are: the ARN. Raises AgentError.
+WhoAmI = Callable[[Mapping[str, Any]], Awaitable[str]]
+
+
+def absent(error: AgentError, where: str) -> Tried:
+    """The link where no agent answers; somebody else may."""
+    if not error.retryable:
+        return Tried("endpoint", findings=(Finding("endpoint", "error", error.what, error.hint),))
+    said = f"no agent runs at {where}: programs get no credentials"
+    hint = "start it: systemctl start rolecall; or see why it ended: journalctl -u rolecall"
+    return Tried("endpoint", findings=(Finding("endpoint", "warning", said, hint),))
+
+
+async def examined(
+    agent: Agent, status: Mapping[str, Any], expected: Expected, who_am_i: WhoAmI, before: Sequence[Tried]
+) -> Tried:
+    """The link where an agent answers; `status` is what it says."""
+    findings = [*_of_status(status, expected, before)]
+    good: list[str] = []
+    for name, arn in expected.roles.items():
+        found, told = await _of_role(agent, name, arn, (expected, who_am_i, before))
+        findings += found
+        good += told
+    upstream = broken(before, *_UPSTREAM)
+    why = (
+        ""
+        if len(good) == len(expected.roles) or findings or not upstream
+        else f"what it says follows from the link {upstream}"
+    )
+    said = f"the agent serves {', '.join(good)}, and AWS knows what it serves" if good else ""
+    return Tried("endpoint", said, tuple(_once(findings)), why)
+
+
+def _of_status(status: Mapping[str, Any], expected: Expected, before: Sequence[Tried]) -> Iterator[Finding]:
+    roles = [role for role in status["roles"] if isinstance(role, Mapping)]
+    there = {str(role.get("role")) for role in roles}
+    if there != set(expected.roles):
+        yield Finding(
+            "endpoint",
+            "error",
+            f"the agent that runs has other roles ({', '.join(sorted(there)) or 'none'}) than the configuration "
+            f"({', '.join(sorted(expected.roles))})",
+            "restart it: systemctl restart rolecall; or name its configuration with -c",
+        )
+    signing = next((k.get("kid") for k in status.get("keys") or () if k.get("state") == "signing"), None)
+    if signing and expected.signing and signing != expected.signing:
+        yield Finding(
+            "endpoint",
+            "error",
+            f"the agent that runs signs with the key {signing}, and the configuration leads to {expected.signing}",
+            "restart it: systemctl restart rolecall",
+        )
+    if status.get("version") != expected.version:
+        yield Finding(
+            "endpoint",
+            "note",
+            f"the agent that runs is version {status.get('version')}, and this is {expected.version}",
+            "restart it after an upgrade: systemctl restart rolecall",
+        )
+    if broken(before, *_UPSTREAM):
+        return
+    for role in roles:
+        if role.get("role") in expected.roles and role.get("failures") and role.get("problem"):
+            yield Finding(
+                "endpoint",
+                "warning",
+                f"the agent has failed to renew {role['role']} {role['failures']} times, and doing it from here works: "
+                f"{role['problem']}",
+                "if it was mended just now, have the agent try at once: systemctl reload rolecall",
+                "likely",
+                about=f"renewing {role['role']}",
+            )
+
+
+async def _of_role(
+    agent: Agent, name: str, arn: str, how: tuple[Expected, WhoAmI, Sequence[Tried]]
+) -> tuple[Sequence[Finding], Sequence[str]]:
+    expected, who_am_i, before = how
+    try:
+        served = await agent.fetch(name)
+    except AgentError as error:
+        if error.retryable and broken(before, *_UPSTREAM):
+            return (), ()
+        about = f"renewing {name}" if error.retryable else _about(error)
+        return (Finding("endpoint", "error", error.what, error.hint, about=about),), ()
+    findings = [] if served.doubt is None else [Finding("endpoint", "warning", served.doubt.what, served.doubt.hint)]
+    wrong = _wrong(served.document, name, arn, expected.now)
+    if wrong is None and not broken(before, "sts", "clock"):
+        wrong = await _disowned(served.document, name, arn, who_am_i)
+    return ([*findings, wrong], ()) if wrong else (findings, (name,))
+
+
+def _wrong(document: Mapping[str, Any], name: str, arn: str, now: datetime) -> Finding | None:
+    """What is wrong with credentials by their own words."""
+    restart = "see how the agent is: rolecall status; and restart it: systemctl restart rolecall"
+    if document.get("RoleArn") != arn:
+        said = f"what the agent serves as {name} is of another role ({document.get('RoleArn')}), not {arn}"
+        return Finding("endpoint", "error", said, restart)
+    try:
+        ends = datetime.strptime(str(document.get("Expiration")), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return Finding("endpoint", "error", f"what the agent serves as {name} does not say when it ends", restart)
+    if ends <= now:
+        return Finding("endpoint", "error", f"what the agent serves as {name} has expired", restart)
+    return None
+
+
+async def _disowned(document: Mapping[str, Any], name: str, arn: str, who_am_i: WhoAmI) -> Finding | None:
+    """What AWS says against them."""
+    try:
+        session = await who_am_i(document)
+    except AgentError as error:
+        said = f"AWS does not take what the agent serves as {name}: {error.what}"
+        return Finding("endpoint", "error", said, error.hint)
+    account, role = arn.split(":")[4], arn.rpartition("/")[2]
+    if f"::{account}:assumed-role/{role}/" not in session:
+        said = f"what the agent serves as {name} is, by AWS's word, {session}, not a session of {arn}"
+        return Finding("endpoint", "error", said, "see which agent answers there, and restart it")
+    return None
+
+
+def _about(error: AgentError) -> str:
+    """What `rolecall check` says of a token file, too."""
+    return "grants.token_file" if "token file" in error.what else ""
+
+
+def _once(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """One finding where several roles have it in the same words."""
+    seen: set[tuple[str, str]] = set()
+    for finding in findings:
+        if (finding.what, finding.hint) not in seen:
+            seen.add((finding.what, finding.hint))
+            yield finding
