@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
 from agent.custody import Custody
@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 ANNOUNCE, KEEP = timedelta(hours=3), timedelta(hours=4)
 #: How long it may take until the daemon knows what somebody else has written, in a story; it is seconds in life.
-LAG = timedelta(seconds=60)
+LAG = timedelta(seconds=90)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 TROUBLES = (
@@ -93,7 +93,7 @@ class Trouble:
 class Edit:
     """Somebody lays hands on the site."""
 
-    how: Literal["drop", "mangle", "freeze", "thaw", "restore"]
+    how: Literal["drop", "mangle", "freeze", "blank", "thaw", "restore"]
     which: int = 0
 
 
@@ -334,8 +334,11 @@ class World:
     # --- what happens
 
     async def turn(self) -> None:
-        """Take a turn, and another after the pause of a step that failed; tokens are signed all the while."""
-        for _ in range(2):
+        """Take a turn, one more after the pause of a step that failed, and one that notices what that has written.
+
+        Tokens are signed all the while.
+        """
+        for _ in range(3):
             await self.daemon.turn()
             self.sign()
             self.hands.pass_by(timedelta(seconds=20))
@@ -404,6 +407,8 @@ class World:
             keys[kid] = {**keys[kid], "x": "A" * 43}
         elif how == "freeze":
             self.web.shown = dict(keys)
+        elif how == "blank":
+            self.web.shown = {}
         elif how == "thaw":
             self.web.shown = None
         elif how == "restore":
@@ -493,7 +498,9 @@ happenings = some.one_of(
     some.builds(Kill, some.integers(0, 40)),
     some.builds(Trouble, some.sets(some.sampled_from(TROUBLES), max_size=2).map(frozenset)),
     some.just(Trouble(frozenset())),
-    some.builds(Edit, some.sampled_from(["drop", "mangle", "freeze", "thaw", "restore"]), some.integers(0, 3)),
+    some.builds(
+        Edit, some.sampled_from(["drop", "mangle", "freeze", "blank", "thaw", "thaw", "restore"]), some.integers(0, 3)
+    ),
     some.builds(Give, some.sampled_from(["rotate", "rotate", "emergency"])),
     some.builds(TakeBack, some.integers(0, 3)),
     some.just(Move()),
@@ -507,6 +514,10 @@ def trouble(*what: str) -> Trouble:
     return Trouble(frozenset(what))
 
 
+STEP, FULL = 20 * MINUTE, trouble("disk full")
+LONG = [Live(12, STEP), Live(12, STEP)]
+
+
 async def _live_through(story: Sequence[object], every: timedelta | None) -> None:
     asyncio.get_running_loop().set_default_executor(Inline())
     memory = Path("/dev/shm")
@@ -518,8 +529,33 @@ async def _live_through(story: Sequence[object], every: timedelta | None) -> Non
         await world.end_well()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(some.lists(happenings, min_size=3, max_size=40), some.sampled_from([None, 7 * DAY]))
+# A look that misses the key, also one that cannot be written down.
+@example([ROTATE, Live(8, STEP), Edit("blank"), Live(1, STEP), Edit("thaw"), Live(6, STEP)], None)
+@example([ROTATE, Live(7, STEP), FULL, Edit("blank"), Live(1, STEP), Edit("thaw"), CALM, Live(5, STEP), *LONG], None)
+# The key is there under its name, with other numbers.
+@example([ROTATE, Live(1, MINUTE), trouble("issuer unwritable"), Edit("mangle"), Edit("mangle", 1), *LONG], None)
+# An emergency, while a key is taken back; while nothing can be published; and a site that is put back by hand.
+@example([ROTATE, Live(12, STEP), Live(8, STEP), EMERGENCY, TakeBack(0)], None)
+@example([Live(1, MINUTE), trouble("issuer unwritable"), Edit("blank"), EMERGENCY, *LONG, CALM, Edit("thaw")], None)
+@example(
+    [
+        Live(1, MINUTE),
+        Edit("drop"),
+        Live(2, HOUR),
+        EMERGENCY,
+        trouble("issuer unreadable"),
+        Live(2, STEP),
+        Edit("restore"),
+    ],
+    None,
+)
+# A clock that is set while a key waits to be seen, and while another is kept.
+@example([ROTATE, Live(7, STEP), Jump(365 * DAY), Live(4, STEP), Jump(365 * DAY), *LONG], None)
+# What cannot be written has not happened.
+@example([ROTATE, Live(9, STEP), trouble("open fails"), Live(1, STEP), FULL, *LONG], None)
+@example([ROTATE, Live(1, STEP), trouble("disk fails at the end"), *LONG], None)
 def test_no_key_signs_unseen_none_goes_while_needed_and_every_walk_ends(
     story: list[object], every: timedelta | None
 ) -> None:
