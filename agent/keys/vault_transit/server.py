@@ -147,10 +147,10 @@ class Server:
             answer = self._received(method, path, body)
             if answer.there is None:
                 return answer
-            there = urljoin(f"{self._place.address}/{path}", answer.there)
-            if answer.status not in _REDIRECTS or _origin(there) != _origin(self._place.address):
+            there = _path_here(self._place.address, path, answer.there)
+            if answer.status not in _REDIRECTS or there is None:
                 break
-            path = urlsplit(there).path.lstrip("/")
+            path = there
         raise KeyUnavailable(
             f"Vault at {self._place.address} redirects to another server or in circles, and the token does not follow",
             hint="a standby node does so: write the address of the active node, or of a load balancer before them",
@@ -290,10 +290,17 @@ def _secrets(body: Mapping[str, object] | None, token: Secret | None) -> tuple[s
     return tuple(value for value in sent if len(value) >= _SHORTEST_SECRET)
 
 
-def _origin(address: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(address)
+def _path_here(address: str, path: str, location: str) -> str | None:
+    """Where a redirect from `path` leads on the same server; None where it leads to another, or is no address."""
     try:
-        port = parts.port
+        there = urljoin(f"{address}/{path}", location)
+        same = _origin(there) == _origin(address)
     except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
+        return None
+    return urlsplit(there).path.lstrip("/") if same else None
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    """Which server it is (RFC 6454 §4). Raises ValueError for what is no address."""
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
