@@ -151,10 +151,7 @@ class Server:
             if answer.status not in _REDIRECTS or there is None:
                 break
             path = there
-        raise KeyUnavailable(
-            f"Vault at {self._place.address} redirects to another server or in circles, and the token does not follow",
-            hint="a standby node does so: write the address of the active node, or of a load balancer before them",
-        )
+        raise self._led_astray()
 
     def _received(self, method: str, path: str, body: Mapping[str, object] | None) -> _Answer:
         address = self._place.address
@@ -182,6 +179,8 @@ class Server:
             raise KeyUnavailable(
                 f"the certificates in {self._place.ca_bundle} cannot be read", hint="correct ca_bundle: a PEM file"
             ) from error
+        except ValueError as error:  # what requests raises for a redirect to no address, though it is not to follow any
+            raise self._led_astray() from error
 
     def _whole(self, answer: requests.Response) -> bytes:
         """The body, if it comes to an end in time: a server that sends a byte now and then hangs as any other."""
@@ -195,6 +194,12 @@ class Server:
             if self._clock.steady() >= late:
                 raise requests.exceptions.ReadTimeout
         return bytes(whole)
+
+    def _led_astray(self) -> KeyUnavailable:
+        return KeyUnavailable(
+            f"Vault at {self._place.address} redirects to another server or in circles, and the token does not follow",
+            hint="a standby node does so: write the address of the active node, or of a load balancer before them",
+        )
 
     def _trusted(self) -> str:
         bundle = self._place.ca_bundle

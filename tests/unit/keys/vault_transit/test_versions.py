@@ -21,10 +21,9 @@ def read(**changed: object) -> TransitKey:
 
 def rotated(latest: int, **floors: int) -> TransitKey:
     """A key in so many versions, with what Vault says of which of them may still be used."""
-    halves = {
-        str(number): spelt(ec.generate_private_key(ec.SECP256R1()).public_key()) for number in range(1, 1 + latest)
-    }
-    return read(latest_version=latest, keys=halves, **floors)
+    halves = [spelt(ec.generate_private_key(ec.SECP256R1()).public_key()) for _ in range(latest)]
+    keys = {str(number): half for number, half in enumerate(halves, start=1)}
+    return read(latest_version=latest, keys=keys, **floors)
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])
