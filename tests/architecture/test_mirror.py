@@ -17,6 +17,7 @@ EXCEPTIONS = {
 
 #: Test files whose source is no Python: what they test.
 STRAYS = {
+    "infrastructure/test_fleet_page.py": "the arithmetic of docs/fleet.md",
     "settings/test_sample.py": "config/rolecall.toml and the reference of settings",
     "telemetry/test_alerts.py": "the alerting rules",
 }
