@@ -22,7 +22,7 @@ from agent.clock import Clock, RemoteClock
 from agent.doctor import Tried, endpoint, environment, issuer, key, roles, token
 from agent.doctor import clock as clocks
 from agent.doctor.diagnosis import Diagnosis, broken
-from agent.errors import AgentError, AgentUnreachable, ConfigurationError
+from agent.errors import AgentError, AgentUnreachable, ConfigurationError, TokenUnavailable
 from agent.infrastructure import Account, Trust
 from agent.infrastructure.trust import policy_of
 from agent.keys import SigningKey
@@ -168,10 +168,13 @@ class _Chain:
 
     async def _site(self) -> PublicSite:
         """The site of whoever issues our tokens. Raises TokenUnavailable where that is in a file, and not readable."""
-        if self._settings.issuer is not None:
+        ours = self._settings.issuer
+        if not isinstance(self._settings.identity, FromFile):
             return public_site(self._settings, self._around.clock)
-        claims = jose.unverified((await self._from_file()).reveal())[1]
-        return PublicSite(str(claims.get("iss")), clock=self._around.clock)
+        named = str(jose.unverified((await self._from_file()).reveal())[1].get("iss"))
+        if ours is not None and ours.url == named:
+            return public_site(self._settings, self._around.clock)
+        return PublicSite(named, clock=self._around.clock)
 
     async def _from_file(self) -> Secret:
         assert isinstance(self._settings.identity, FromFile)
@@ -180,13 +183,17 @@ class _Chain:
     def _issuer(self, looked: _Looked) -> Tried:
         if looked.inspection is None:
             assert looked.trouble is not None
-            if self._settings.issuer is None:
-                return Tried("issuer", not_tried="nobody knows which it is without a token")
+            if isinstance(looked.trouble, TokenUnavailable):
+                return Tried("issuer", not_tried="without a token nobody knows which it is")
             return issuer.unreadable(looked.trouble)
-        ring = None if self._walk is None else self._walk.ring
+        ring = None if self._walk is None or not self._is_ours(looked.inspection) else self._walk.ring
         expected = {} if ring is None else {public.kid: published(public) for public in ring.shown}
         announced = [ring.announced.public.kid] if ring is not None and ring.announced is not None else []
         return issuer.examined(looked.inspection, expected, announced)
+
+    def _is_ours(self, inspection: Inspection) -> bool:
+        """Whether it is the issuer for which we keep keys; the token of a file may be another's."""
+        return self._settings.issuer is not None and self._settings.issuer.url == inspection.issuer
 
     # --- token
 
@@ -210,8 +217,9 @@ class _Chain:
 
     async def _example(self) -> Secret:
         """A token by this machine's own clock, by which the judge goes, too. Raises AgentError."""
-        if self._signing is None:
+        if isinstance(self._settings.identity, FromFile):
             return await self._from_file()
+        assert self._signing is not None  # or there is nothing to be tried
         role = next(iter(self._settings.roles.values()))
         made = await mint(
             self._settings,

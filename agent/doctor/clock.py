@@ -69,5 +69,7 @@ def compared(ahead: timedelta | None) -> Tried:
 
 
 def _spelt(span: timedelta) -> str:
-    seconds = int(span.total_seconds())
-    return f"{seconds} s" if seconds < 300 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    seconds = round(span.total_seconds())
+    if seconds < 300:
+        return f"{seconds} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{round(seconds / 3600)} h"

@@ -1,6 +1,6 @@
 """Does a program that asks the agent get what works?"""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -9,8 +9,10 @@ from agent.doctor import Finding, Link, Tried
 from agent.doctor.diagnosis import broken
 from agent.errors import AgentError
 
-#: Where the trouble of a role lies if one of these is broken.
-_UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "roles")
+#: What the agent has trouble with lies there, if one of these is broken.
+UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "roles")
+
+_AGAIN: Final = "if it was mended just now, have the agent try at once: systemctl reload rolecall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,34 +74,44 @@ async def examined(
     agent: Agent, status: Mapping[str, Any], expected: Expected, who_am_i: WhoAmI, before: Sequence[Tried]
 ) -> Tried:
     """The link where an agent answers; `status` is what it says."""
-    findings = [*_of_status(status, expected, before)]
+    other = _another(status, expected)
+    if other is not None:  # whatever else it says is not of this configuration
+        return Tried("endpoint", findings=(other,))
+    findings = [*_of_status(status, expected)]
     good: list[str] = []
+    roles = {str(role["role"]): role for role in status["roles"]}
     for name, arn in expected.roles.items():
-        found, told = await _of_role(agent, name, arn, (expected, who_am_i, before))
+        found, is_served = await _of_role(agent, roles[name], arn, (expected, who_am_i, before))
         findings += found
-        good += told
-    upstream = broken(before, *_UPSTREAM)
-    why = (
-        ""
-        if len(good) == len(expected.roles) or findings or not upstream
-        else f"what it says follows from the link {upstream}"
+        good += [name] if is_served else []
+    upstream = broken(before, *UPSTREAM)
+    said = f"the agent serves {', '.join(good)}" if good else ""
+    known = "" if not good or broken(before, "sts", "clock") else ", and AWS knows what it serves"
+    why = f"what else it says follows from the link {upstream}" if upstream else ""
+    return Tried("endpoint", said + known, tuple(_once(findings)), why)
+
+
+def _another(status: Mapping[str, Any], expected: Expected) -> Finding | None:
+    """What is wrong if the agent runs with another configuration."""
+    there = {str(role.get("role")) for role in status["roles"] if isinstance(role, Mapping)}
+    if there == set(expected.roles):
+        return None
+    return Finding(
+        "endpoint",
+        "error",
+        f"the agent that runs has other roles ({_few(there) or 'none'}) than the configuration "
+        f"({_few(expected.roles)})",
+        "restart it: systemctl restart rolecall; or name its configuration with -c",
     )
-    said = f"the agent serves {', '.join(good)}, and AWS knows what it serves" if good else ""
-    return Tried("endpoint", said, tuple(_once(findings)), why)
 
 
-def _of_status(status: Mapping[str, Any], expected: Expected, before: Sequence[Tried]) -> Iterator[Finding]:
-    roles = [role for role in status["roles"] if isinstance(role, Mapping)]
-    there = {str(role.get("role")) for role in roles}
-    if there != set(expected.roles):
-        yield Finding(
-            "endpoint",
-            "error",
-            f"the agent that runs has other roles ({', '.join(sorted(there)) or 'none'}) than the configuration "
-            f"({', '.join(sorted(expected.roles))})",
-            "restart it: systemctl restart rolecall; or name its configuration with -c",
-        )
-    signing = next((k.get("kid") for k in status.get("keys") or () if k.get("state") == "signing"), None)
+def _few(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _of_status(status: Mapping[str, Any], expected: Expected) -> Iterator[Finding]:
+    keys = [one for one in status.get("keys") or () if isinstance(one, Mapping)]
+    signing = next((str(one.get("kid")) for one in keys if one.get("state") == "signing"), "")
     if signing and expected.signing and signing != expected.signing:
         yield Finding(
             "endpoint",
@@ -114,37 +126,39 @@ def _of_status(status: Mapping[str, Any], expected: Expected, before: Sequence[T
             f"the agent that runs is version {status.get('version')}, and this is {expected.version}",
             "restart it after an upgrade: systemctl restart rolecall",
         )
-    if broken(before, *_UPSTREAM):
-        return
-    for role in roles:
-        if role.get("role") in expected.roles and role.get("failures") and role.get("problem"):
-            yield Finding(
-                "endpoint",
-                "warning",
-                f"the agent has failed to renew {role['role']} {role['failures']} times, and doing it from here works: "
-                f"{role['problem']}",
-                "if it was mended just now, have the agent try at once: systemctl reload rolecall",
-                "likely",
-                about=f"renewing {role['role']}",
-            )
 
 
 async def _of_role(
-    agent: Agent, name: str, arn: str, how: tuple[Expected, WhoAmI, Sequence[Tried]]
-) -> tuple[Sequence[Finding], Sequence[str]]:
+    agent: Agent, status: Mapping[str, Any], arn: str, how: tuple[Expected, WhoAmI, Sequence[Tried]]
+) -> tuple[Sequence[Finding], bool]:
+    """What is wrong with what is served of one role, and whether anything good is; not what only follows."""
     expected, who_am_i, before = how
+    name, is_downstream = str(status["role"]), broken(before, *UPSTREAM) is not None
     try:
         served = await agent.fetch(name)
     except AgentError as error:
-        if error.retryable and broken(before, *_UPSTREAM):
-            return (), ()
-        about = f"renewing {name}" if error.retryable else _about(error)
-        return (Finding("endpoint", "error", error.what, error.hint, about=about),), ()
-    findings = [] if served.doubt is None else [Finding("endpoint", "warning", served.doubt.what, served.doubt.hint)]
+        if error.retryable:
+            return ([] if is_downstream else [_bare(name, status, error)]), False
+        return [Finding("endpoint", "error", error.what, error.hint, about=_about(error))], False
     wrong = _wrong(served.document, name, arn, expected.now)
     if wrong is None and not broken(before, "sts", "clock"):
         wrong = await _disowned(served.document, name, arn, who_am_i)
-    return ([*findings, wrong], ()) if wrong else (findings, (name,))
+    if wrong is not None:
+        return [wrong], False
+    findings = [] if served.doubt is None else [Finding("endpoint", "warning", served.doubt.what, served.doubt.hint)]
+    if status.get("failures") and status.get("problem") and not is_downstream:
+        said = f"the agent could not renew {name}, and from here it works: {status['problem']}"
+        findings.append(Finding("endpoint", "warning", said, _AGAIN, "likely"))
+    return findings, True
+
+
+def _bare(name: str, status: Mapping[str, Any], error: AgentError) -> Finding:
+    """What is wrong where the agent has nothing to give."""
+    problem = status.get("problem")
+    if not problem:
+        return Finding("endpoint", "error", error.what, error.hint)
+    said = f"the agent has nothing to give as {name}, and from here it works: {problem}"
+    return Finding("endpoint", "error", said, _AGAIN, "likely")
 
 
 def _wrong(document: Mapping[str, Any], name: str, arn: str, now: datetime) -> Finding | None:

@@ -5,13 +5,18 @@ import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from agent.assembly.daemon import assemble
+from agent.assembly.publishing import directory_publisher
+from agent.assembly.rotation import publish_ring, signing_key
+from agent.assembly.tokens import mint
 from agent.cli.doctor import diagnosed
+from agent.cli.sandbox import world_of
 from agent.cli.terminal import Progress
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
@@ -20,7 +25,7 @@ from agent.sandbox import Role, Sandbox, World
 from agent.sandbox.faults import Fault
 from agent.service import run
 from agent.settings import Settings, load
-from tests.live.host import Host
+from tests.live.host import ISSUER, Host
 
 SILENT = logging.getLogger("tests.live.chain")
 SILENT.addHandler(logging.NullHandler())
@@ -33,6 +38,7 @@ class Chain:
 
     host: Host
     sandbox: Sandbox
+    held: ExitStack
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -81,6 +87,31 @@ class Chain:
         world = self.sandbox.world
         self.sandbox.world = replace(world, providers=tuple(replace(one, **changes) for one in world.providers))
 
+    def condition(self, name: str, value: str) -> None:
+        """Have every trust policy demand this, too."""
+        for role in self.sandbox.world.roles:
+            document: dict[str, Any] = dict(role.trust_policy)
+            (statement,) = document["Statement"]
+            equal = {**statement["Condition"]["StringEquals"], name: value}
+            self.policy({"Condition": {**statement["Condition"], "StringEquals": equal}})
+
+    async def publish(self) -> None:
+        """Publish the keys as they stand."""
+        place = directory_publisher(self.home / "site", self.settings.issuer.url, timedelta(minutes=5))  # type: ignore[union-attr]  # it has one
+        await publish_ring(self.settings, None, place)
+
+    async def take_token_from_file(self) -> Path:
+        """Have the token come from a file, as if somebody else signed it."""
+        settings = self.settings
+        key = await signing_key(settings, None, SystemClock())
+        role = settings.roles["backup"]
+        made = await mint(settings, key, role, clock=SystemClock(), token_id=lambda: "1", changes={})
+        path = self.home / "identity"
+        path.touch(mode=0o600)
+        path.write_text(made.value.reveal())
+        self.write(("[sts]", f'[identity]\nsource = "file"\nfile = "{path}"\n[sts]'))
+        return path
+
     async def diagnosis(self) -> Diagnosis:
         environ = {"HOME": str(self.home / "nobody"), **self.environ}
         return await diagnosed(self.settings, environ, Progress(), self.home / "etc-environment")
@@ -90,6 +121,26 @@ def _trusting(role: Role, change: Mapping[str, Any]) -> Role:
     document: dict[str, Any] = dict(role.trust_policy)
     statements = [{**statement, **change} for statement in document["Statement"]]
     return replace(role, trust_policy={**document, "Statement": statements})
+
+
+@asynccontextmanager
+async def with_path(host: Host) -> AsyncIterator[Chain]:
+    """The same chain under an issuer with a path, and with all that tokens and roles may have."""
+    issuer = f"{ISSUER}/site-a"
+    async with Sandbox(World(), sites={issuer: host.home / "site"}, public=True) as sandbox:
+        chain = Chain(host, sandbox, ExitStack())
+        assert host.public is not None
+        chain.write(
+            (f'url = "{ISSUER}"', f'url = "{issuer}"'),
+            (host.endpoint, sandbox.endpoint_url),
+            (host.public[0], str(sandbox.proxy_url)),
+            (str(host.public[1]), str(sandbox.ca_file)),
+            ("role/backup", "role/ops/night/backup"),
+            ("[sts]", '[identity]\nsource_identity = "ops"\ntags = { team = "ops" }\n[sts]'),
+        )
+        await chain.publish()
+        sandbox.world = world_of(chain.settings)
+        yield chain
 
 
 @asynccontextmanager
