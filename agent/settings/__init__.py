@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agent.errors import ConfigurationError
-from agent.settings.agreement import Draft, disagreements
+from agent.settings.agreement import disagreements
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
-from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit, makes_keys
+from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import Mistake, secrets_in
 from agent.settings.outputs import Address, Listen, Log
 from agent.settings.overrides import overridden, unknown
@@ -21,6 +21,7 @@ from agent.settings.reader import Reader
 from agent.settings.reading import find, read_toml
 from agent.settings.rotation import Rotation
 from agent.settings.section import Surroundings
+from agent.settings.succession import rotation_of
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 __all__ = [
@@ -56,7 +57,8 @@ class Settings:
     """The whole configuration, read and found consistent.
 
     `issuer` and `key` are there whenever `identity` is SelfSigned. `next_key` is [key.next], the custodian to move to;
-    `rotation` is None where one key signs for good. Paths are absolute, templates filled in.
+    `rotation` is None where one key signs for good; it is asked for where [rotation] or [key.next] is written, and
+    otherwise goes without saying. Paths are absolute, templates filled in.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Settings:
     key: Key | None
     next_key: Key | None
     rotation: Rotation | None
+    rotation_asked: bool
     identity: Identity
     sts: Sts
     roles: Mapping[str, Role]
@@ -89,6 +92,8 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
     )
     reader = Reader(words, surroundings)
     draft = reader.draft()
+    if own := environ.get("STATE_DIRECTORY"):  # systemd lists all that the unit has, the agent's own first
+        draft.state = Path(own.split(":")[0])
     secrets = list(secrets_in(words))
     mistakes = [
         *secrets,
@@ -102,7 +107,8 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             issuer=draft.issuer,
             key=draft.key,
             next_key=draft.next_key,
-            rotation=_rotation(draft, environ),
+            rotation=rotation_of(draft),
+            rotation_asked="rotation" in words or draft.next_key is not None,
             identity=draft.identity,
             sts=draft.sts,
             roles=MappingProxyType(draft.roles),
@@ -113,17 +119,3 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
         )
     lines = dict.fromkeys(str(Mistake(origins.get(mistake.path, mistake.path), mistake.said)) for mistake in mistakes)
     raise ConfigurationError("\n".join(lines), hint=f"correct {where}; every setting is in docs/configuration.md")
-
-
-def _rotation(draft: Draft, environ: Mapping[str, str]) -> Rotation | None:
-    """What [rotation] says; without it, keys that the agent makes itself and publishes itself follow one another."""
-    if draft.key is None:
-        return None
-    usual = draft.rotation
-    if usual is None and (draft.next_key is not None or (draft.publishing is not None and makes_keys(draft.key))):
-        usual = Rotation.model_validate({})
-    if usual is None or usual.state is not None:
-        return usual
-    beside = getattr(draft.key, "directory", None)  # the ring lies where the keys are, if they are files
-    state = beside or Path(environ.get("STATE_DIRECTORY", "/var/lib/rolecall").split(":")[0])
-    return usual.model_copy(update={"state": state})

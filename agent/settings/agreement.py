@@ -6,44 +6,23 @@ not asked, so that no mistake is told twice.
 
 import os.path
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from agent.settings.callers import Grant
-from agent.settings.credentials import Role, Sts, arn_partition, partition_of
-from agent.settings.keys import Key, makes_keys
+from agent.settings.credentials import arn_partition, partition_of
+from agent.settings.draft import Draft
 from agent.settings.mistakes import Mistake, nearest, shown, shown_word
-from agent.settings.outputs import Listen, Log
-from agent.settings.publishing import S3, Directory, Https, Publishing
-from agent.settings.rotation import Rotation
+from agent.settings.publishing import S3, Directory, Https
 from agent.settings.spelling import spell_duration
-from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+from agent.settings.succession import unfit
+from agent.settings.tokens import FromFile, SelfSigned
 from agent.tokens import MOST_TAGS, one_tag
-
-
-@dataclass(slots=True)
-class Draft:
-    """What has been read of a configuration. `words` are its tables by name, as written, the wrong ones too."""
-
-    words: Mapping[str, object] = field(repr=False)  # secrets that are about to be refused may be among them
-    issuer: Issuer | None = None
-    key: Key | None = None
-    next_key: Key | None = None
-    rotation: Rotation | None = None
-    identity: Identity | None = None
-    sts: Sts | None = None
-    roles: dict[str, Role] = field(default_factory=dict)
-    grants: dict[int, Grant] = field(default_factory=dict)
-    publishing: Publishing | None = None
-    listen: Listen | None = None
-    log: Log | None = None
 
 
 def disagreements(draft: Draft) -> Iterator[Mistake]:
     """Find what is wrong between sections."""
     yield from _issuing(draft)
-    yield from _rotating(draft)
+    yield from unfit(draft)
     yield from _publishing(draft)
     yield from _roles(draft)
     yield from _grants(draft)
@@ -111,16 +90,6 @@ def _grants(draft: Draft) -> Iterator[Mistake]:
                 )
 
 
-def _rotating(draft: Draft) -> Iterator[Mistake]:
-    """A rotation needs keys to rotate to."""
-    if draft.key is None or draft.rotation is None or "automatic" not in draft.rotation.model_fields_set:
-        return
-    if draft.rotation.automatic and not makes_keys(draft.next_key or draft.key):
-        where = "key.next" if draft.next_key else "key"
-        said = f"cannot be true: the agent makes no keys where [{where}] has them; give it a place where it may"
-        yield Mistake("rotation.automatic", f"{said} (key.directory, make_keys), or name the next key in [key.next]")
-
-
 def _publishing(draft: Draft) -> Iterator[Mistake]:
     """What publishes is not in the way of anything else."""
     place = draft.publishing
@@ -129,12 +98,24 @@ def _publishing(draft: Draft) -> Iterator[Mistake]:
             if place.listen.collides(getattr(draft.listen, word)):
                 yield Mistake("publishing.listen", f"is the address of listen.{word}, too; give it another port")
     if isinstance(place, S3) and place.credentials.startswith("role:"):
-        name = place.credentials.removeprefix("role:")
-        written = draft.words.get("roles")
-        known = list(written) if isinstance(written, Mapping) else []
-        if known and name not in known:
-            said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
-            yield Mistake("publishing.credentials", said)
+        yield from _publisher(place, draft)
+
+
+def _publisher(place: S3, draft: Draft) -> Iterator[Mistake]:
+    """The role that publishes is one of ours, and of the bucket's partition."""
+    name = place.credentials.removeprefix("role:")
+    written = draft.words.get("roles")
+    known = list(written) if isinstance(written, Mapping) else []
+    if known and name not in known:
+        said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
+        yield Mistake("publishing.credentials", said)
+    role = draft.roles.get(name)
+    partition = partition_of(place.region)
+    if role is not None and arn_partition(role.arn) != partition:
+        said = f"{shown(place.region)} is in partition {partition}, but the role {shown(name)} in another"
+        yield Mistake(
+            "publishing.region", f"{said}, {arn_partition(role.arn)}, whose credentials S3 does not know there"
+        )
 
 
 def _exposed(draft: Draft) -> Iterator[Mistake]:
@@ -149,6 +130,6 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
     if draft.rotation is not None:
         secret.append(("rotation.state", draft.rotation.state))
     for word, path in secret:
-        public = isinstance(path, Path) and not word.endswith((".module", ".ca_bundle"))
-        if public and Path(os.path.normpath(str(path))).is_relative_to(shown_to_all):
+        harmless = not isinstance(path, Path) or word.endswith((".module", ".ca_bundle"))
+        if not harmless and Path(os.path.normpath(str(path))).is_relative_to(shown_to_all):
             yield Mistake(word, "is in publishing.directory, which is shown to the world; move one of them elsewhere")

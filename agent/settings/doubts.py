@@ -4,26 +4,39 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from agent.settings import Settings
+from agent.settings import S3, Https, Settings
+from agent.settings.keys import makes_keys
 from agent.settings.spelling import spell_duration
 from agent.settings.tokens import FromFile, SelfSigned
 
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
 _SHORT_SESSION = timedelta(minutes=30)
 _LONG_TOKEN = timedelta(minutes=15)
+_USUAL_WAIT = timedelta(hours=24)
+_HTTPS = 443
 
 
 def warnings(settings: Settings) -> list[str]:
     """Say what the operator may want to look at, one sentence each, with the setting's path before it."""
-    return [*_tokens(settings), *_roles(settings), *_grants(settings), *_listeners(settings)]
+    return [
+        *_tokens(settings),
+        *_rotation(settings),
+        *_publishing(settings),
+        *_roles(settings),
+        *_grants(settings),
+        *_listeners(settings),
+    ]
 
 
 def _tokens(settings: Settings) -> Iterator[str]:
     match settings.identity:
         case FromFile():
-            unused = [name for name in ("issuer", "key") if getattr(settings, name) is not None]
+            unused = []
             if settings.publishing is None:
-                yield from (f'{name}: is not used, since identity.source is "file"' for name in unused)
+                unused = [name for name in ("issuer", "key") if getattr(settings, name) is not None]
+            if settings.rotation_asked:
+                unused.append("rotation" if settings.next_key is None else "key.next")
+            yield from (f'{name}: is not used, since identity.source is "file"' for name in unused)
         case SelfSigned(lifetime=lifetime, pin_roles=pin_roles):
             if lifetime > _LONG_TOKEN:
                 said = "a token is used within seconds, and whoever steals it can use it as long"
@@ -38,8 +51,56 @@ def _tokens(settings: Settings) -> Iterator[str]:
             yield f"issuer.url: AWS must be able to fetch documents from {host}, which is no public name"
 
 
+def _rotation(settings: Settings) -> Iterator[str]:
+    rules = settings.rotation
+    if rules is None:
+        return
+    if settings.next_key is not None:
+        said = f"the keys are moving to {settings.next_key.custodian}"
+        yield f"key.next: {said}; once rolecall keys list shows none of the old ones, let [key.next] take [key]'s place"
+    elif not rules.automatic and settings.key is not None and not makes_keys(settings.key):
+        said = "the agent makes no keys where [key] has them"
+        yield f"rotation: is not automatic, as {said}; when it is time, name the next one in [key.next]"
+    elif not rules.automatic:
+        yield "rotation.automatic: is off; one key signs until somebody says: rolecall keys rotate"
+    if rules.announce < _USUAL_WAIT:
+        why = "whoever keeps a copy of the key set for longer will refuse the first tokens of each new key"
+        yield f"rotation.announce: {spell_duration(rules.announce)} is short; {why}; 24h is usual"
+    if rules.keep < _USUAL_WAIT:
+        why = "that is all the time there is to see that the new key is not accepted everywhere"
+        yield f"rotation.keep: {spell_duration(rules.keep)} is short; {why}; 24h is usual"
+
+
+def _publishing(settings: Settings) -> Iterator[str]:
+    place = settings.publishing
+    if place is None or settings.issuer is None:
+        return
+    if place.certificates is not None:
+        yield "publishing.certificates: keys are shown with x5c; Google Cloud refuses key sets that have it"
+    if isinstance(place, Https):
+        if place.listen.is_loopback:
+            yield f"publishing.listen: only this machine can connect to {place.listen}, and AWS has to"
+        elif place.listen.port != _HTTPS:
+            said = f"AWS asks on port {_HTTPS} alone; something has to forward that to {place.listen}"
+            yield f"publishing.listen: {said}"
+    elif isinstance(place, S3) and (expected := _path_in(place.bucket, settings.issuer.url)) != place.prefix:
+        said = f'is "{place.prefix}", but the documents of {settings.issuer.url} are usually under "{expected}"'
+        yield f"publishing.prefix: {said}; leave it so only if the web server makes up for it"
+
+
+def _path_in(bucket: str, issuer: str) -> str:
+    """Where in a bucket the documents of an issuer are, unless a web server between them changes paths."""
+    parts = urlsplit(issuer)
+    path = parts.path.strip("/")
+    if parts.netloc.startswith("s3.") and parts.netloc.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        path = path.removeprefix(bucket).strip("/")  # S3 itself, with the bucket in the path
+    return path
+
+
 def _roles(settings: Settings) -> Iterator[str]:
     granted = {name for grant in settings.grants for name in grant.roles}
+    if isinstance(settings.publishing, S3):
+        granted.add(settings.publishing.credentials.removeprefix("role:"))  # we have it for ourselves
     for name, role in settings.roles.items():
         if name not in granted:
             yield f"roles.{name}: is granted to nobody; add [[grants]] with it, or take it out"

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, assert_never
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -11,10 +12,15 @@ from agent.keys import Algorithm
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, SecretPath, one_of, text
-from agent.settings.web import Region, Url
+from agent.settings.web import Region, Url, endpoint_url
 
 _HANDLE = re.compile(r"0x81[0-9a-fA-F]{6}")
-_PATH_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,127}")
+#: KMS API Reference: KeyId. An ARN names its region.
+_KMS_ARN = re.compile(r"arn:aws(?:-[a-z]+)*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:(?P<what>(?:key|alias)/.+)")
+_KMS_KEY = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KMS_ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]{1,250}")
+#: What Vault takes as the name of a key or of a role; a mount or a namespace is a path of such.
+_VAULT_NAME = re.compile(r"\w(?:[\w.-]{0,126}\w)?", re.ASCII)
 _PROFILE = re.compile(r"[!-~]{1,64}")
 
 
@@ -32,6 +38,12 @@ def _uri(value: str, _: Surroundings) -> str:
     return value
 
 
+def _tcti(value: str, _: Surroundings) -> str:
+    if not value or not value.isprintable() or len(value.encode()) > 255:
+        raise Wrong('must be how the TSS reaches the TPM, as in "device:/dev/tpmrm0"')
+    return value
+
+
 def _handle(value: str, _: Surroundings) -> str:
     if not _HANDLE.fullmatch(value):
         raise Wrong(f'{shown(value)} is no persistent handle; write it as in "0x81000042"')
@@ -39,15 +51,44 @@ def _handle(value: str, _: Surroundings) -> str:
 
 
 def _key_id(value: str, _: Surroundings) -> str:
-    if not 1 <= len(value) <= 2048 or not value.isascii() or not value.isprintable() or " " in value:
-        raise Wrong('must be a key id, an ARN, or an alias as in "alias/rolecall"')
+    arn = _KMS_ARN.fullmatch(value)
+    named = arn["what"].removeprefix("key/") if arn else value
+    if named.startswith("alias/aws/"):
+        raise Wrong("is one of AWS's own keys, which sign for nobody; name a key of yours")
+    if not _KMS_ALIAS.fullmatch(named) and not _KMS_KEY.fullmatch(named):
+        raise Wrong('must be the id of a key, an ARN, or an alias as in "alias/rolecall"')
     return value
 
 
-def _part(value: str, _: Surroundings) -> str:
-    if not _PATH_PART.fullmatch(value) or ".." in value:
-        raise Wrong("must be a name or path of letters, digits and _ . / -")
+def _vault_name(value: str, _: Surroundings) -> str:
+    if not _VAULT_NAME.fullmatch(value):
+        raise Wrong("must be a name of letters, digits and _ . -, without the path before it")
     return value
+
+
+def _vault_path(value: str, _: Surroundings) -> str:
+    path = value.removesuffix("/")  # Vault itself shows mounts and namespaces with a slash at their end
+    if not all(_VAULT_NAME.fullmatch(part) for part in path.split("/")):
+        raise Wrong("must be a path of letters, digits and _ . -, with / between its parts and not before them")
+    return path
+
+
+def _auth_mount(value: str, surroundings: Surroundings) -> str:
+    path = _vault_path(value, surroundings)
+    if path.startswith("auth/"):
+        raise Wrong(f"{shown(value)} begins with auth/, which goes without saying; leave that out")
+    return path
+
+
+def _vault_address(value: str, surroundings: Surroundings) -> str:
+    address = endpoint_url(value, surroundings)
+    if "v1" in urlsplit(address).path.split("/"):
+        raise Wrong("is an address of Vault's API; write only what stands before /v1")
+    return address
+
+
+#: What `aws_credentials` takes, for people.
+AWS_CREDENTIALS: Final = '"profile:NAME", "environment", "container" or "instance"'
 
 
 def aws_credentials(value: str, _: Surroundings) -> str:
@@ -55,7 +96,9 @@ def aws_credentials(value: str, _: Surroundings) -> str:
     kind, colon, name = value.partition(":")
     if value in {"environment", "instance", "container"} or (kind == "profile" and colon and _PROFILE.fullmatch(name)):
         return value
-    raise Wrong('says which credentials are used: "profile:NAME", "environment", "container" or "instance"')
+    if kind == "role":
+        raise Wrong("cannot be those of a role of ours: without a signature of this key, no role is to be had")
+    raise Wrong(f"must say which credentials are used: {AWS_CREDENTIALS}")
 
 
 #: Where credentials for AWS come from, where they are not those of one of our roles.
@@ -90,6 +133,10 @@ class Pkcs11(Section):
     `make_keys` lets rotation make further keys in the token, each with a label that begins with `label`.
     """
 
+    answers: ClassVar[Mapping[str, str]] = {
+        "pin": 'is a secret, and none stands here; write pin_file = "/path/of/the/PIN", or pin_file = "credential:NAME"'
+    }
+
     custodian: Annotated[Literal["pkcs11"], one_of(Literal["pkcs11"])]
     module: FilePath = Field(examples=['"/usr/lib/softhsm/libsofthsm2.so"'])
     token: Annotated[str, text(_label)] | None = Field(None, examples=['"hsm"'])
@@ -120,7 +167,7 @@ class Tpm2(Section):
     directory: FilePath | None = Field(None, examples=['"/var/lib/rolecall/keys"'])
     auth_file: SecretPath | None = Field(None, examples=['"credential:tpm-auth"'])
     owner_auth_file: SecretPath | None = Field(None, examples=['"credential:tpm-owner-auth"'])
-    tcti: Annotated[str, text(_label)] = "device:/dev/tpmrm0"
+    tcti: Annotated[str, text(_tcti)] = "device:/dev/tpmrm0"
     algorithm: _Algorithm | None = Field(None, examples=['"RS256"'])
 
     @classmethod
@@ -150,6 +197,14 @@ class AwsKms(Section):
     algorithm: _Algorithm | None = Field(None, examples=['"ES256"'])
     make_keys: Flag = False
 
+    @classmethod
+    def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """An ARN is of the region that is asked."""
+        key_id, region = words.get("key_id"), words.get("region")
+        arn = _KMS_ARN.fullmatch(key_id) if isinstance(key_id, str) else None
+        if arn and isinstance(region, str) and arn["region"] != region:
+            yield "region", f"is {shown(region)}, but the ARN in key_id is of {arn['region']}; write that"
+
 
 class VaultTransit(Section):
     """A key of the Transit engine of Vault or OpenBao. Its versions are the keys of a rotation.
@@ -157,36 +212,42 @@ class VaultTransit(Section):
     Just one way to sign in: `token_file`; `role_id_file` and `secret_id_file` (AppRole); or `jwt_file` and `role`.
     """
 
+    answers: ClassVar[Mapping[str, str]] = {
+        word: f'is a secret, and none stands here; write {word}_file = "/path", or {word}_file = "credential:NAME"'
+        for word in ("token", "role_id", "secret_id", "jwt")
+    }
+
     custodian: Annotated[Literal["vault_transit"], one_of(Literal["vault_transit"])]
-    address: Url = Field(examples=['"https://vault.example.com:8200"'])
-    key: Annotated[str, text(_part)] = Field(examples=['"rolecall"'])
-    mount: Annotated[str, text(_part)] = "transit"
-    namespace: Annotated[str, text(_part)] | None = Field(None, examples=['"platform/iam"'])
+    address: Annotated[str, text(_vault_address)] = Field(examples=['"https://vault.example.com:8200"'])
+    key: Annotated[str, text(_vault_name)] = Field(examples=['"rolecall"'])
+    mount: Annotated[str, text(_vault_path)] = "transit"
+    namespace: Annotated[str, text(_vault_path)] | None = Field(None, examples=['"platform/iam"'])
     token_file: SecretPath | None = Field(None, examples=['"credential:vault-token"'])
     role_id_file: SecretPath | None = Field(None, examples=['"credential:vault-role-id"'])
     secret_id_file: SecretPath | None = Field(None, examples=['"credential:vault-secret-id"'])
     jwt_file: SecretPath | None = Field(None, examples=['"/var/run/secrets/tokens/vault"'])
-    role: Annotated[str, text(_part)] | None = Field(None, examples=['"rolecall"'])
-    auth_mount: Annotated[str, text(_part)] | None = Field(None, examples=['"kubernetes"'])
+    role: Annotated[str, text(_vault_name)] | None = Field(None, examples=['"rolecall"'])
+    auth_mount: Annotated[str, text(_auth_mount)] | None = Field(None, examples=['"kubernetes"'])
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/corporate.pem"'])
     algorithm: _Algorithm | None = Field(None, examples=['"ES256"'])
     make_keys: Flag = True
 
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-        """One way to sign in, and all that it takes."""
+        """One way to sign in, all that it takes, and nothing of the others."""
         ways = [word for word in ("token_file", "role_id_file", "jwt_file") if word in words]
+        if cls.answers.keys() & words.keys():
+            return
         if len(ways) != 1:
             yield "", "must say how to sign in, one way: token_file; role_id_file, secret_id_file; or jwt_file, role"
-        elif ways == ["role_id_file"] and "secret_id_file" not in words:
-            yield "secret_id_file", "is missing; AppRole takes both"
-        elif ways == ["jwt_file"] and "role" not in words:
-            yield "role", "is missing; a login with a JWT names the role it asks for"
-
-
-def makes_keys(key: "Key") -> bool:
-    """Whether the agent may make further keys there itself."""
-    return key.directory is not None if isinstance(key, Pem | Tpm2) else key.make_keys
+            return
+        for way, other in (("role_id_file", "secret_id_file"), ("jwt_file", "role")):
+            if way in ways and other not in words:
+                yield other, f"is missing; a sign-in with {way} takes it"
+            elif way not in ways and other in words:
+                yield other, f"means nothing without {way}; leave it out"
+        if ways == ["token_file"] and "auth_mount" in words:
+            yield "auth_mount", "means nothing beside token_file, with which nobody logs in; leave it out"
 
 
 Key = Pem | Pkcs11 | Tpm2 | AwsKms | VaultTransit
@@ -205,3 +266,25 @@ def paths_of(key: Key | None) -> list[tuple[str, Path]]:
     """The files and directories that [key] names, each with its word."""
     words = () if key is None else type(key).model_fields
     return [(word, path) for word in words if isinstance(path := getattr(key, word), Path)]
+
+
+def makes_keys(key: Key) -> bool:
+    """Whether the agent may make further keys there itself."""
+    return key.directory is not None if isinstance(key, Pem | Tpm2) else key.make_keys
+
+
+def place_of(key: Key) -> tuple[object, ...]:
+    """Where the keys are, whatever is said of how one gets there: the same for two that name the same keys."""
+    match key:
+        case Pem():
+            return key.custodian, key.file, key.directory
+        case Pkcs11():
+            return key.custodian, key.module, key.token, key.label, key.uri
+        case Tpm2():
+            return key.custodian, key.tcti, key.handle, key.file, key.directory
+        case AwsKms():
+            return key.custodian, key.region, key.key_id
+        case VaultTransit():
+            return key.custodian, key.address.rstrip("/"), key.namespace, key.mount, key.key
+        case _:
+            assert_never(key)

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from agent.settings.keys import aws_credentials
+from agent.settings.keys import AWS_CREDENTIALS, aws_credentials
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.outputs import Address, parse_address
 from agent.settings.section import Section, Surroundings
@@ -27,13 +27,23 @@ def _bucket(value: str, _: Surroundings) -> str:
 
 
 def _prefix(value: str, _: Surroundings) -> str:
-    if not _PREFIX.fullmatch(value) or value.startswith("/") or "//" in value:
+    prefix = value.removesuffix("/")
+    if prefix and (not _PREFIX.fullmatch(prefix) or not {"", ".", ".."}.isdisjoint(prefix.split("/"))):
         raise Wrong('must be the beginning of keys in the bucket, without a slash before it, as in "site-a"')
-    return value.strip("/")
+    if ".well-known" in prefix.split("/"):
+        raise Wrong("has .well-known in it, which follows by itself; write only what stands before it")
+    return prefix
 
 
 def _credentials(value: str, surroundings: Surroundings) -> str:
-    return value if _ROLE.fullmatch(value) else aws_credentials(value, surroundings)
+    if _ROLE.fullmatch(value):
+        return value
+    if value.startswith("role:"):
+        raise Wrong('names no role that could be in this file; write it as in "role:publisher"')
+    try:
+        return aws_credentials(value, surroundings)
+    except Wrong:
+        raise Wrong(f'must say which credentials are used: "role:NAME", {AWS_CREDENTIALS}') from None
 
 
 def _listen(value: str, _: Surroundings) -> Address:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from agent.settings import credentials, keys, publishing, tokens
-from agent.settings.agreement import Draft
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
+from agent.settings.draft import Draft
 from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_word
 from agent.settings.outputs import Listen, Log
 from agent.settings.rotation import Rotation

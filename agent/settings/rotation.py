@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.keys import Kind
+from agent.keys import Algorithm, Kind
 from agent.settings.section import Section
 from agent.settings.spelling import FilePath, Flag, one_of, span
 
@@ -25,3 +25,9 @@ class Rotation(Section):
     check: Annotated[timedelta, span("1m", "1h")] = timedelta(minutes=10)
     kind: Annotated[Kind, one_of(Kind)] | None = Field(None, examples=['"rsa-2048"'])
     state: FilePath | None = Field(None, examples=['"/var/lib/rolecall"'])
+
+
+def fits(kind: Kind, algorithm: Algorithm) -> bool:
+    """Whether a key of that kind can sign with that algorithm (RFC 7518 §3.3, §3.4)."""
+    curves = {"ec-p256": "ES256", "ec-p384": "ES384", "ec-p521": "ES512"}
+    return curves.get(kind) == algorithm if kind in curves else algorithm.startswith("RS")

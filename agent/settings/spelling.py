@@ -161,6 +161,8 @@ def expand(template: str, surroundings: Surroundings) -> str:
 
 def _path(value: str, surroundings: Surroundings) -> Path:
     _check_path(value)
+    if value.startswith("credential:"):
+        raise Wrong("is no secret, so no systemd credential stands here; write the path of the file or directory")
     return surroundings.directory / value
 
 

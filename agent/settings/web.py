@@ -37,7 +37,8 @@ def _web_url(value: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def _endpoint_url(value: str, _: Surroundings) -> str:
+def endpoint_url(value: str, _: Surroundings) -> str:
+    """Read the URL of a service: over TLS, unless it is on this machine. Raises Wrong."""
     parts = _web_url(value, ("https", "http"))
     if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
         raise Wrong(
@@ -63,6 +64,6 @@ def _proxy(value: str, _: Surroundings) -> str:
 #: An AWS region.
 Region = Annotated[str, text(_region)]
 #: The URL of a service: https, unless it is on this machine.
-Url = Annotated[str, text(_endpoint_url)]
+Url = Annotated[str, text(endpoint_url)]
 #: The URL of an HTTP proxy, without a password.
 Proxy = Annotated[str, text(_proxy)]

@@ -9,6 +9,11 @@ Read = Callable[..., Settings]
 SOURCE = 'source = "self_signed"'
 TOKEN = 'token_file = "/etc/rolecall/tokens/backup"'
 LISTEN = 'credentials = "127.0.0.1:9170"'
+KEY = 'custodian = "pem"\ndirectory = "keys"'
+TO_DIRECTORY = '\n[publishing]\nto = "directory"\ndirectory = "site"\n'
+TO_BUCKET = '\n[publishing]\nto = "s3"\nbucket = "oidc"\nregion = "eu-central-1"\ncredentials = "profile:publisher"\n'
+OWN_SITE = '\n[publishing]\nto = "https"\ncertificate = "/etc/chain.pem"\nprivate_key = "/etc/key.pem"\n'
+MOVE = '\n[key.next]\ncustodian = "tpm2"\ndirectory = "tpm"\n\n[rotation]\nstate = "keys"\n'
 SECOND_ROLE = '\n[roles.web]\narn = "arn:aws:iam::123456789012:role/web"\n'
 
 
@@ -36,6 +41,26 @@ def test_a_plain_configuration_leaves_no_doubt(read: Read) -> None:
         ((LISTEN, 'admin = "0.0.0.0:9171"'),
          ("listen.admin: 0.0.0.0:9171 is not a loopback address: other machines can read metrics and status there; "
           "it serves no secret, but names roles and callers")),
+        (("", "\n[rotation]\nautomatic = false\n"),
+         "rotation.automatic: is off; one key signs until somebody says: rolecall keys rotate"),
+        (("", '\n[rotation]\nannounce = "23h59m"\n'),
+         ("rotation.announce: 23h59m is short; whoever keeps a copy of the key set for longer will refuse the first "
+          "tokens of each new key; 24h is usual")),
+        (("", '\n[rotation]\nkeep = "4h"\n'),
+         ("rotation.keep: 4h is short; that is all the time there is to see that the new key is not accepted "
+          "everywhere; 24h is usual")),
+        (("", MOVE),
+         ("key.next: the keys are moving to tpm2; once rolecall keys list shows none of the old ones, "
+          "let [key.next] take [key]'s place")),
+        (("", TO_DIRECTORY + 'certificates = "x5c"\n'),
+         "publishing.certificates: keys are shown with x5c; Google Cloud refuses key sets that have it"),
+        (("", OWN_SITE + 'listen = "0.0.0.0:8443"\n'),
+         ("publishing.listen: AWS asks on port 443 alone; something has to forward that to 0.0.0.0:8443")),
+        (("", OWN_SITE + 'listen = "127.0.0.1:443"\n'),
+         "publishing.listen: only this machine can connect to 127.0.0.1:443, and AWS has to"),
+        (("", TO_BUCKET + 'prefix = "site-a"\n'),
+         ('publishing.prefix: is "site-a", but the documents of https://oidc.example.com are usually under ""; '
+          "leave it so only if the web server makes up for it")),
         ((LISTEN, 'credentials = "127.0.0.1:0"'),
          "listen.credentials: with port 0 the address is another one after each start"),
     ],
@@ -48,4 +73,43 @@ def test_sections_that_nobody_uses_are_said_to_be_so(read: Read) -> None:
     from_file = (SOURCE, 'source = "file"\nfile = "/var/run/token"')
     said = 'is not used, since identity.source is "file"'
     assert warnings(read(from_file)) == [f"issuer: {said}", f"key: {said}"]
-    assert warnings(read(from_file, ("", '\n[publishing]\nto = "directory"\ndirectory = "site"\n'))) == []
+    assert warnings(read(from_file, ("", TO_DIRECTORY))) == []
+    assert warnings(read(from_file, ("", "\n[rotation]\n"))) == [*warnings(read(from_file)), f"rotation: {said}"]
+    assert warnings(read(from_file, ("", MOVE))) == [*warnings(read(from_file)), f"key.next: {said}"]
+
+
+@pytest.mark.parametrize("published", [TO_DIRECTORY, TO_BUCKET, OWN_SITE])
+def test_publishing_as_usual_leaves_no_doubt(published: str, read: Read) -> None:
+    assert warnings(read(("", published))) == []
+
+
+def test_a_key_that_somebody_else_makes_is_no_doubt_until_it_is_to_rotate(read: Read) -> None:
+    one_file = (KEY, 'custodian = "pem"\nfile = "/etc/rolecall/key.pem"')
+    assert warnings(read(one_file, ("", TO_DIRECTORY))) == []
+    said = "is not automatic, as the agent makes no keys where [key] has them; when it is time, name the next one in"
+    assert warnings(read(one_file, ("", TO_DIRECTORY), ("", "\n[rotation]\n"))) == [f"rotation: {said} [key.next]"]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "prefix"),
+    [
+        ("https://oidc.example.com", ""),
+        ("https://oidc.example.com/", ""),
+        ("https://oidc.example.com/site-a", "site-a"),
+        ("https://oidc.example.com/sites/a/", "sites/a"),
+        ("https://s3.eu-central-1.amazonaws.com/oidc", ""),
+        ("https://s3.eu-central-1.amazonaws.com/oidc/site-a", "site-a"),
+        ("https://oidc.s3.eu-central-1.amazonaws.com/site-a", "site-a"),
+    ],
+)
+def test_the_prefix_in_a_bucket_is_the_path_of_the_issuer(issuer: str, prefix: str, read: Read) -> None:
+    url = ("https://oidc.example.com", issuer)
+    assert warnings(read(url, ("", f'{TO_BUCKET}prefix = "{prefix}"\n'))) == []
+    (doubt,) = warnings(read(url, ("", f'{TO_BUCKET}prefix = "other"\n')))
+    assert doubt.startswith('publishing.prefix: is "other", but ')
+    assert f' under "{prefix}"; ' in doubt
+
+
+def test_a_role_that_publishes_needs_no_grant(read: Read) -> None:
+    publisher = TO_BUCKET.replace("profile:publisher", "role:web")
+    assert warnings(read(("", SECOND_ROLE), ("", publisher))) == []

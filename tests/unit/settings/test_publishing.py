@@ -48,7 +48,7 @@ def test_a_bucket_may_be_reached_through_a_proxy_in_the_clear_but_not_itself_be(
     assert told.startswith("publishing.endpoint_url: ")
 
 
-@pytest.mark.parametrize("prefix", ["site-a", "site-a/", "a/b_c/d.e~f"])
+@pytest.mark.parametrize("prefix", ["", "site-a", "site-a/", "a/b_c/d.e~f", "..."])
 def test_the_keys_in_a_bucket_may_begin_with_a_path(read: Read, prefix: str) -> None:
     place = read(section(f'{BUCKET}\nprefix = "{prefix}"')).publishing
     assert isinstance(place, S3)
@@ -62,12 +62,14 @@ def test_the_keys_in_a_bucket_may_begin_with_a_path(read: Read, prefix: str) -> 
         ('"oidc-example-com"', '"a..b"', 'publishing.bucket: "a..b" is no name for a bucket'),
         ('"oidc-example-com"', '"ab"', 'publishing.bucket: "ab" is no name for a bucket'),
         ('"eu-central-1"', '"Frankfurt"', 'publishing.region: "Frankfurt" does not look like a region'),
-        ('"role:backup"', '"AKIAEXAMPLE"', "publishing.credentials: says which credentials are used"),
-        ('"role:backup"', '"role:"', "publishing.credentials: says which credentials are used"),
+        ('"role:backup"', '"AKIAEXAMPLE"', "publishing.credentials: must say which credentials are used"),
+        ('"role:backup"', '"role:"', "publishing.credentials: names no role that could be in this file"),
         ('"role:backup"', '"role:backups"', 'publishing.credentials: "backups" is none of the roles of this file'),
         ("region", 'prefix = "/a"\nregion', "publishing.prefix: must be the beginning of keys"),
         ("region", 'prefix = "a//b"\nregion', "publishing.prefix: must be the beginning of keys"),
-        ("region", 'prefix = ""\nregion', "publishing.prefix: must be the beginning of keys"),
+        ("region", 'prefix = "//"\nregion', "publishing.prefix: must be the beginning of keys"),
+        ("region", 'prefix = "a/./b"\nregion', "publishing.prefix: must be the beginning of keys"),
+        ("region", 'prefix = "a b"\nregion', "publishing.prefix: must be the beginning of keys"),
     ],
 )
 def test_a_bucket_that_cannot_be_is_refused(mistakes: Mistakes, old: str, new: str, said: str) -> None:
@@ -104,3 +106,17 @@ def test_our_own_site_may_listen_elsewhere(read: Read) -> None:
 def test_a_site_of_ours_that_cannot_be_is_refused(mistakes: Mistakes, old: str, new: str, said: str) -> None:
     (told,) = mistakes(section(OWN.replace(old, new, 1)), CREDENTIALS_DIRECTORY="/run/credentials/rolecall.service")
     assert told.startswith(said)
+
+
+def test_a_role_publishes_to_buckets_of_its_own_partition(read: Read, mistakes: Mistakes) -> None:
+    china = [("arn:aws:iam", "arn:aws-cn:iam"), ('"eu-central-1"', '"cn-north-1"')]
+    place = read(*china, section(BUCKET.replace("eu-central-1", "cn-northwest-1"))).publishing
+    assert isinstance(place, S3)
+    (told,) = mistakes(*china, section(BUCKET))
+    assert told.startswith(
+        'publishing.region: "eu-central-1" is in partition aws, but the role "backup" in another, aws-'
+    )
+
+
+def test_a_role_that_is_wrong_by_itself_is_no_second_mistake(mistakes: Mistakes) -> None:
+    assert len(mistakes(("role/backup", "user/backup"), section(BUCKET))) == 1

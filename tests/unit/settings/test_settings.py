@@ -169,14 +169,83 @@ def test_no_secret_is_ever_repeated(kind: str, tmp_path: Path) -> None:
             pytest.fail(f"the canary in {where} went unnoticed")
 
 
+#: Sections beside those of GOOD, with every word that they have.
+MORE = tomllib.loads((Path(__file__).parent / "more.toml").read_text("utf-8"))
+
+
+def _with(name: str, words: str) -> str:
+    """GOOD with that section, instead of its own or beside the others."""
+    table, _, _ = name.partition(":")
+    parts = [part for part in GOOD.split("\n\n") if not part.startswith(f"[{table}]")]
+    return "\n\n".join([*parts, f"[{table}]\n{words}\n"])
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_the_sections_in_which_canaries_are_put_are_good(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text(_with(name, MORE[name]))
+    assert load(path, environ={}, host="web-1").path == path
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_no_secret_is_repeated_wherever_it_is_put_into_a_section(name: str, tmp_path: Path) -> None:
+    """Beside a mistake, since some words, such as labels, may be anything."""
+    path = tmp_path / "rolecall.toml"
+    for line in MORE[name].splitlines():
+        word, _, _ = line.partition(" = ")
+        for canary in CANARIES.values():
+            quoted = '"' + canary.replace("\n", "\\n") + '"'
+            added = (f"{line}\npassword = {quoted}", f"{line}\n{quoted} = 1")
+            for new in (f"{word} = {quoted}", f"{word} = [{quoted}]", *added):
+                text = _with(name, MORE[name].replace(line, new, 1))
+                path.write_text(text.replace('level = "info"', 'level = "mistake"'))
+                with pytest.raises(ConfigurationError) as caught:
+                    load(path, environ={}, host="web-1")
+                error = caught.value
+                told = f"{error.what}\n{error.hint}\n{error.__cause__!r}\n{error.__context__!r}"
+                for piece in (canary, canary[8:24], "hunter2canary"):
+                    assert piece not in told, (line, new)
+
+
 def _values() -> SearchStrategy[object]:
-    words = ["", "pem", "sts", "${", "credential:a", "1h", "*", "127.0.0.1:1", "arn:aws:iam::123456789012:role/a"]
+    words = [
+        "",
+        "pem",
+        "pkcs11",
+        "tpm2",
+        "aws_kms",
+        "vault_transit",
+        "directory",
+        "s3",
+        "https",
+        "role:a",
+        "sts",
+        "${",
+        "credential:a",
+        "1h",
+        "*",
+        "127.0.0.1:1",
+        "arn:aws:iam::123456789012:role/a",
+    ]
     plain = (
         strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats()
         | strategies.text(max_size=20) | strategies.sampled_from(words) | strategies.datetimes()
     )  # fmt: skip
     names = strategies.text(max_size=8) | strategies.sampled_from(
-        ["source", "custodian", "to", "file", "url", "region", "roles", "arn", "tags", "policy_arns", "credentials"]
+        [
+            "source",
+            "custodian",
+            "next",
+            "to",
+            "file",
+            "url",
+            "region",
+            "roles",
+            "arn",
+            "tags",
+            "policy_arns",
+            "credentials",
+        ]
     )
     return strategies.recursive(
         plain, lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(names, inner, max_size=4)
@@ -184,7 +253,7 @@ def _values() -> SearchStrategy[object]:
 
 
 def _documents() -> SearchStrategy[dict[str, object]]:
-    tables = ["issuer", "key", "identity", "sts", "roles", "grants", "publishing", "listen", "log"]
+    tables = ["issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "listen", "log"]
     return strategies.dictionaries(strategies.sampled_from(tables) | strategies.text(max_size=5), _values(), max_size=9)
 
 

@@ -1,0 +1,36 @@
+"""What has been read so far?
+
+Any section may be missing because it is wrong by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.settings.callers import Grant
+from agent.settings.credentials import Role, Sts
+from agent.settings.keys import Key
+from agent.settings.outputs import Listen, Log
+from agent.settings.publishing import Publishing
+from agent.settings.rotation import Rotation
+from agent.settings.tokens import Identity, Issuer
+
+
+@dataclass(slots=True)
+class Draft:
+    """What has been read of a configuration. `words` are its tables by name, as written, the wrong ones too."""
+
+    words: Mapping[str, object] = field(repr=False)  # secrets that are about to be refused may be among them
+    issuer: Issuer | None = None
+    key: Key | None = None
+    next_key: Key | None = None
+    rotation: Rotation | None = None
+    identity: Identity | None = None
+    sts: Sts | None = None
+    roles: dict[str, Role] = field(default_factory=dict)
+    grants: dict[int, Grant] = field(default_factory=dict)
+    publishing: Publishing | None = None
+    listen: Listen | None = None
+    log: Log | None = None
+    #: The directory that is the agent's own, if it is told of none.
+    state: Path = Path("/var/lib/rolecall")

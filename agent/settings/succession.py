@@ -1,0 +1,93 @@
+"""How does one key follow another, by all that is written?
+
+Where keys are, where they are published and what [rotation] says have to go together for that.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agent.settings.draft import Draft
+from agent.settings.keys import Key, Pem, Tpm2, makes_keys, place_of
+from agent.settings.mistakes import Mistake, shown
+from agent.settings.rotation import Rotation, fits
+from agent.settings.spelling import spell_duration
+from agent.settings.tokens import SelfSigned
+
+
+def ring_place(key: Key, usual: Path) -> Path:
+    """The directory of the ring of keys, if nothing is said of it: beside keys that are files in a directory."""
+    return (key.directory if isinstance(key, Pem | Tpm2) else None) or usual
+
+
+def rotation_of(draft: Draft) -> Rotation | None:
+    """What [rotation] says; without it, keys that the agent makes itself and publishes itself follow one another.
+
+    None where one key signs for good. Where no key can be made, none is made automatically; `state` is always set.
+    """
+    if draft.key is None or not isinstance(draft.identity, SelfSigned):
+        return None
+    able = makes_keys(draft.next_key or draft.key)
+    rotation = draft.rotation
+    if rotation is None:
+        if draft.next_key is None and not (draft.publishing is not None and able):
+            return None
+        rotation = Rotation.model_validate({})
+    settled: dict[str, object] = {"state": rotation.state or ring_place(draft.key, draft.state)}
+    if not able:
+        settled["automatic"] = False
+    return rotation.model_copy(update=settled)
+
+
+def unfit(draft: Draft) -> Iterator[Mistake]:
+    """A rotation needs keys to rotate to, a place that stays where it is, and readers who see a key before it signs."""
+    if draft.key is None or not isinstance(draft.identity, SelfSigned) or _wrong_by_themselves(draft):
+        return
+    if draft.next_key is not None:
+        yield from _moving(draft.key, draft.next_key, draft)
+    if draft.rotation is not None:
+        where = "key.next" if draft.next_key else "key"
+        yield from _making(draft.rotation, draft.next_key or draft.key, where)
+    rules = rotation_of(draft)
+    if draft.publishing is None or rules is None:
+        return
+    # A cache before the issuer may keep the old key set for so long, and whoever reads that, once more.
+    least, kept = 2 * draft.publishing.max_age, spell_duration(draft.publishing.max_age)
+    if rules.announce < least:
+        said = f"readers, and a cache before them, may each keep a copy without the new key for {kept}"
+        yield Mistake(
+            "rotation.announce",
+            f"is {spell_duration(rules.announce)}, but {said} (publishing.max_age); write {spell_duration(least)} or "
+            "more here, or less there",
+        )
+
+
+def _wrong_by_themselves(draft: Draft) -> bool:
+    """Whether [rotation] or [key.next] is there and cannot be read."""
+    key = draft.words.get("key")
+    next_is_there = isinstance(key, Mapping) and "next" in key
+    return ("rotation" in draft.words and draft.rotation is None) or (next_is_there and draft.next_key is None)
+
+
+def _making(rotation: Rotation, maker: Key, where: str) -> Iterator[Mistake]:
+    """Keys that nobody has to make by hand, of a kind that fits."""
+    if rotation.automatic and "automatic" in rotation.model_fields_set and not makes_keys(maker):
+        said = f"cannot be true: the agent makes no keys where [{where}] has them; let it (directory, make_keys)"
+        yield Mistake("rotation.automatic", f"{said}, or write false, and name each next key in [key.next]")
+    if rotation.kind and maker.algorithm and not fits(rotation.kind, maker.algorithm):
+        said = f"{shown(rotation.kind)} cannot sign with {maker.algorithm}, which {where}.algorithm asks for"
+        yield Mistake("rotation.kind", said)
+
+
+def _moving(key: Key, following: Key, draft: Draft) -> Iterator[Mistake]:
+    """[key.next] is another place, and the ring of keys stays where it is when it becomes [key]."""
+    now, then = ring_place(key, draft.state), ring_place(following, draft.state)
+    if place_of(following) == place_of(key):
+        yield Mistake("key.next", "names the keys that [key] names; write the place to move to, or take it out")
+    elif now != then and (draft.rotation is None or draft.rotation.state is None):
+        said = "is missing; the ring of keys has to stay where it is when [key.next] takes the place of [key]"
+        yield Mistake("rotation.state", f"{said}: write [rotation] with state = {_quoted(now)}")
+
+
+def _quoted(path: Path) -> str:
+    name = shown(str(path))
+    return name if name.startswith('"') else "what key.directory is now"
