@@ -40,6 +40,8 @@ class Host:
     roles: Sequence[str] = ("backup",)
     public: tuple[str, Path] | None = None  # the proxy to our issuer as the world sees it, and whom to trust there
     rotation: str = ""
+    key: str = ""  # what [key] and [publishing] say, if it is not files in `home`
+    publishing: str = ""
     sts: Mapping[str, str] = field(default_factory=dict)
     log: str = "debug"
     ports: list[int] = field(default_factory=lambda: [own_port(), own_port()])
@@ -65,17 +67,17 @@ class Host:
         token.chmod(0o600)
         extra = "".join(f'{name} = "{value}"\n' for name, value in self.sts.items())
         roles = "".join(f'[roles.{role}]\narn = "arn:aws:iam::123456789012:role/{role}"\n' for role in self.roles)
+        key = self.key or f'custodian = "pem"\ndirectory = "{self.home}/keys"'
+        publishing = self.publishing or f'to = "directory"\ndirectory = "{self.home}/site"'
         seen = "" if self.public is None else f'proxy = "{self.public[0]}"\nca_bundle = "{self.public[1]}"\n'
         self.config.write_text(f"""
 [issuer]
 url = "{ISSUER}"
 {seen}
 [key]
-custodian = "pem"
-directory = "{self.home}/keys"
+{key}
 [publishing]
-to = "directory"
-directory = "{self.home}/site"
+{publishing}
 [sts]
 region = "eu-central-1"
 endpoint_url = "{self.endpoint}"
@@ -93,10 +95,11 @@ level = "{self.log}"
 format = "json"
 """)
         settings = load(self.config, environ={}, host=socket.gethostname())
-        assert isinstance(settings.publishing, Directory)
-        await asyncio.to_thread(make_key, self.home / "keys", "ec-p256")
-        place = directory_publisher(settings.publishing.directory, ISSUER, settings.publishing.max_age)
-        await publish_ring(settings, None, place)
+        if not self.key:
+            await asyncio.to_thread(make_key, self.home / "keys", "ec-p256")
+            if isinstance(settings.publishing, Directory):
+                place = directory_publisher(settings.publishing.directory, ISSUER, settings.publishing.max_age)
+                await publish_ring(settings, None, place)
         return settings
 
     def environment(self, role: str | None = None) -> dict[str, str]:
@@ -187,10 +190,12 @@ async def agent_on(host: Host, command: Sequence[str] = (), **environ: str) -> A
 
 
 @asynccontextmanager
-async def sandboxed(home: Path, roles: Sequence[str] = ("backup",), **how: Any) -> AsyncIterator[tuple[Host, Sandbox]]:
-    """A furnished host and the AWS that trusts its issuer."""
+async def sandboxed(
+    home: Path, roles: Sequence[str] = ("backup",), *, site: Path | str | None = None, **how: Any
+) -> AsyncIterator[tuple[Host, Sandbox]]:
+    """A furnished host and the AWS that trusts its issuer; `site` if that is not a directory in `home`."""
     world = World(account_id="123456789012", bucket=BUCKET, objects={"hello.txt": b"hello"})
-    async with Sandbox(world, sites={ISSUER: home / "site"}, public=True) as sandbox:
+    async with Sandbox(world, sites={ISSUER: site or home / "site"}, public=True) as sandbox:
         assert sandbox.ca_file is not None
         assert sandbox.proxy_url is not None
         host = Host(home, sandbox.endpoint_url, roles, (sandbox.proxy_url, sandbox.ca_file), **how)
