@@ -9,10 +9,7 @@ import asyncio
 import errno
 import os
 import re
-import secrets
-import shlex
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -134,33 +131,6 @@ def generate(kind: Kind, *, passphrase: Secret | None = None) -> bytes:
     if passphrase is not None:
         encryption = BestAvailableEncryption(passphrase.reveal().encode())
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-
-
-def write_new(path: Path, pem: bytes) -> None:
-    """Write a key where there is nothing yet, for its owner's eyes only; whole or not at all, and on the disk.
-
-    Raises ConfigurationError if `path` exists, KeyUnavailable if it cannot be written.
-    """
-    # Written under another name first and then linked, not renamed: link(2) never replaces what is there.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        try:
-            _write_private(draft, pem)
-            os.link(draft, path)
-        finally:
-            with suppress(FileNotFoundError):
-                draft.unlink()
-        _sync_directory(path.parent)
-    except FileExistsError as error:
-        raise ConfigurationError(
-            f"{path} exists already, and a key is never overwritten",
-            hint="choose another name, or move the old key away",
-        ) from error
-    except OSError as error:
-        hint = "the directory must be writable for this user and lie on a file system with links"
-        if error.errno == errno.ENOENT:
-            hint = f"make the directory: mkdir -p -m 700 {shlex.quote(str(path.parent))}"
-        raise KeyUnavailable(f"the private key {path} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def read_passphrase(path: Path, *, credentials_directory: Path | None = None, what: str = "passphrase") -> Secret:
@@ -309,19 +279,3 @@ def _damaged(origin: str) -> KeyUnavailable:
     return KeyUnavailable(
         f"the private key in {origin} is damaged or cut off", hint="copy the file again, or restore it from a backup"
     )
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

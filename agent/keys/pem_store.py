@@ -7,9 +7,10 @@ kid: KID.pem.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.errors import ConfigurationError, KeyUnavailable
+from agent.errors import ConfigurationError
 from agent.keys import Algorithm, Kind, PublicKey
-from agent.keys.pem import PemKey, generate, write_new
+from agent.keys.files import names_in, remove, write_new
+from agent.keys.pem import PemKey, generate
 from agent.secret import Secret
 from agent.threads import aside
 
@@ -82,37 +83,22 @@ class PemStore:
         """Take away the file of a key. Raises KeyUnavailable, and ConfigurationError for a file that is not ours."""
         if self._directory is None:
             raise ConfigurationError(f"the key file {name} is not ours to destroy", hint="remove it by hand")
-        try:
-            await aside(self.path(name).unlink, missing_ok=True)
-        except OSError as error:
-            raise KeyUnavailable(
-                f"the private key {self.path(name)} cannot be removed: {(error.strerror or str(error)).lower()}",
-                hint="remove it by hand: no token is signed with it any more",
-            ) from error
+        await aside(remove, self.path(name))
 
     async def close(self) -> None:
         """Nothing is open."""
 
     def path(self, name: str) -> Path:
-        """The file of a name."""
-        return Path(name) if self._directory is None else self._directory / Path(name).name
+        """The file of a name; where there is one file it is that one, by whatever name it went before it was moved."""
+        if self._directory is not None:
+            return self._directory / Path(name).name
+        assert self._file is not None
+        return self._file
 
     def listed(self) -> list[str]:
         """Do what `names` does for a directory, blocking."""
         assert self._directory is not None
-        try:
-            return sorted(
-                path.name
-                for path in self._directory.iterdir()
-                if path.suffix == ".pem" and not path.name.startswith(".")
-            )
-        except OSError as error:
-            raise KeyUnavailable(
-                f"the key directory {self._directory} cannot be read: {error.strerror}",
-                hint="run it as root or as the agent's user"
-                if isinstance(error, PermissionError)
-                else "make it with: rolecall init; or correct key.directory",
-            ) from error
+        return names_in(self._directory, ".pem")
 
 
 def _fitting(algorithm: Algorithm | None, kind: Kind) -> Algorithm | None:

@@ -9,7 +9,8 @@ import pytest
 
 from agent.cli import main
 from agent.jose import compact, signing_input
-from agent.keys.pem import PemKey, generate, write_new
+from agent.keys.files import write_new
+from agent.keys.pem import PemKey, generate
 
 CONFIGURATION = """
 [issuer]

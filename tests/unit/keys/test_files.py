@@ -8,6 +8,8 @@ import pytest
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys.files import names_in, read_small, remove, write_new
 
+NOBODY = 65534
+
 
 def test_a_new_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
@@ -42,6 +44,15 @@ def test_of_many_who_write_the_same_file_one_wins(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(attempt, range(40))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_what_root_writes_belongs_to_whom_the_directory_does(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, 0)
+    write_new(tmp_path / "key", b"key")
+
+    found = (tmp_path / "key").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 0, 0o600)
 
 
 def test_a_directory_that_is_missing_is_named_with_what_makes_it(tmp_path: Path) -> None:
@@ -81,8 +92,21 @@ def test_files_are_named_in_order_and_by_their_ending(tmp_path: Path) -> None:
         (tmp_path / name).touch()
 
     assert names_in(tmp_path, ".tss") == ["a.tss", "b.tss"]
-    with pytest.raises(KeyUnavailable, match="cannot be read: No such file or directory"):
+    with pytest.raises(KeyUnavailable, match="cannot be read: No such file or directory") as caught:
         names_in(tmp_path / "missing", ".tss")
+    assert caught.value.hint.endswith(f"mkdir -p -m 700 {tmp_path}/missing")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, and may read everything itself")
+def test_who_may_not_look_into_a_directory_is_told_who_may(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(KeyUnavailable, match="cannot be read: Permission denied") as caught:
+            names_in(tmp_path, ".pem")
+    finally:
+        os.seteuid(0)
+    assert caught.value.hint == "run this as the user that the agent runs as, or as root"
 
 
 def test_what_is_removed_is_gone_and_may_be_gone_before(tmp_path: Path) -> None:

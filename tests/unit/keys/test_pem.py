@@ -2,11 +2,9 @@ import os
 import re
 import shutil
 import socket
-import stat
 import subprocess
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import Algorithm, Kind
-from agent.keys.pem import PemKey, generate, read_passphrase, write_new
+from agent.keys.files import write_new
+from agent.keys.pem import PemKey, generate, read_passphrase
 from agent.secret import Secret
 from tests.fakes.key_files import CERTIFICATE, ENCRYPTED, PASSPHRASE, REFUSALS, Refusal, as_pem, private, traditional
 from tests.fakes.memory_key import KINDS, pem
@@ -270,58 +269,6 @@ def test_a_key_can_be_made_encrypted() -> None:
     assert PemKey.parse(made, origin="a test", passphrase=PASSPHRASE)
     with pytest.raises(ConfigurationError, match="is encrypted"):
         PemKey.parse(made, origin="a test")
-
-
-def test_a_new_key_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        write_new(tmp_path / "key.pem", pem("ec-p256"))
-    finally:
-        os.umask(before)
-
-    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["key.pem"]
-
-
-def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
-    write_new(tmp_path / "key.pem", pem("ec-p256"))
-
-    with pytest.raises(ConfigurationError, match="exists already, and a key is never overwritten"):
-        write_new(tmp_path / "key.pem", pem("ec-p384"))
-
-    assert (tmp_path / "key.pem").read_bytes() == pem("ec-p256")
-    assert [path.name for path in tmp_path.iterdir()] == ["key.pem"]
-
-
-def test_not_even_a_dangling_link_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").symlink_to("nowhere")
-
-    with pytest.raises(ConfigurationError, match="exists already"):
-        write_new(tmp_path / "key.pem", pem("ec-p256"))
-
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_of_many_who_make_the_same_key_one_wins(tmp_path: Path) -> None:
-    def attempt(_: int) -> bool:
-        try:
-            write_new(tmp_path / "key.pem", generate("ec-p256"))
-        except ConfigurationError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(attempt, range(40))) == 1
-    assert PemKey.read(tmp_path / "key.pem")
-
-
-def test_a_key_that_cannot_be_written_has_its_sentence(tmp_path: Path) -> None:
-    with pytest.raises(KeyUnavailable) as caught:
-        write_new(tmp_path / "missing" / "key.pem", pem("ec-p256"))
-
-    assert caught.value.what == (
-        f"the private key {tmp_path}/missing/key.pem cannot be written: No such file or directory"
-    )
 
 
 # Passphrases
