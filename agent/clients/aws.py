@@ -12,8 +12,7 @@ from botocore import UNSIGNED
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import disable_signing
 
-from agent import __version__
-from agent.clients.sealed import OneHop, Sealed, check_ca_bundle, check_proxy, muffle
+from agent.clients.sealed import Sealed, check_ca_bundle, check_proxy, muffle, sealed_config
 from agent.errors import ConfigurationError
 
 
@@ -76,20 +75,14 @@ async def _opened(endpoint: StsEndpoint, stack: AsyncExitStack) -> Any:
 
 
 def _config(endpoint: StsEndpoint) -> AioConfig:
-    return AioConfig(
+    return sealed_config(
+        proxy=endpoint.proxy,
+        connect_timeout=endpoint.connect_timeout,
+        read_timeout=endpoint.read_timeout,
         signature_version=UNSIGNED,
-        user_agent=f"rolecall/{__version__}",
-        # not None: then the environment would be asked
-        proxies={"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {},
         use_fips_endpoint=endpoint.fips,
         use_dualstack_endpoint=endpoint.dualstack,
-        connect_timeout=endpoint.connect_timeout.total_seconds(),
-        read_timeout=endpoint.read_timeout.total_seconds(),
-        # The daemon has its own idea of when to try again; STS judges parameters itself, without quoting a token.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        parameter_validation=False,
         max_pool_connections=64,  # the sessions see to it that there are not too many calls at once
-        http_session_cls=OneHop,
     )
 
 

@@ -37,9 +37,8 @@ from botocore.exceptions import (
     UnknownCredentialError,
 )
 
-from agent import __version__
 from agent.clients.profiles import Profiles, ProfileSession, sign_ins
-from agent.clients.sealed import OneHop
+from agent.clients.sealed import USER_AGENT, OneHop
 from agent.credentials import Credentials
 from agent.errors import AgentError, ConfigurationError, CredentialsRefused, CredentialsUnavailable
 
@@ -48,8 +47,6 @@ Held = Callable[[], Awaitable[Credentials]]
 
 #: The instance metadata service of EC2 (EC2 User Guide, "Use the Instance Metadata Service").
 METADATA_URL: Final = "http://169.254.169.254"
-#: How we show ourselves.
-USER_AGENT: Final = f"rolecall/{__version__}"
 #: For how long a metadata service may be silent, in seconds: it is on this machine, or one hop away.
 _PATIENCE: Final = 2
 #: What logs the failures to get credentials with all that was said, a process's secrets included; we say it ourselves.

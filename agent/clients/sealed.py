@@ -8,19 +8,25 @@ be used nor do harm.
 import logging
 import ssl
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiobotocore.client import AioBaseClient
+from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 
+from agent import __version__
 from agent.errors import ConfigurationError
+
+#: How AWS's logs name us.
+USER_AGENT: Final = f"rolecall/{__version__}"
 
 #: The longest answer that is read, in bytes: STS's and KMS's come to a few kB. What answers instead may go on for ever.
 _LONGEST_ANSWER = 1 << 20
@@ -126,6 +132,26 @@ class _Short:
             if len(body) > _LONGEST_ANSWER:
                 raise aiohttp.ClientError(f"more than {_LONGEST_ANSWER} bytes")
         return bytes(body)
+
+
+def sealed_config(*, proxy: str | None, connect_timeout: timedelta, read_timeout: timedelta, **about: Any) -> AioConfig:
+    """How a client of ours behaves: it says who it is, asks once, and takes no proxy but that which is given to it.
+
+    `about` is what else one service wants, in the words of AioConfig.
+    """
+    return AioConfig(
+        user_agent=USER_AGENT,
+        # not None: then the environment would be asked
+        proxies={"http": proxy, "https": proxy} if proxy else {},
+        connect_timeout=connect_timeout.total_seconds(),
+        read_timeout=read_timeout.total_seconds(),
+        # Whoever calls has an idea of its own of when to try again; the services judge parameters themselves, without
+        # quoting them.
+        retries={"mode": "standard", "total_max_attempts": 1},
+        parameter_validation=False,
+        http_session_cls=OneHop,
+        **about,
+    )
 
 
 def muffle() -> None:

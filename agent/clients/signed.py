@@ -14,8 +14,8 @@ from botocore.handlers import (
     remove_bucket_from_url_paths_from_model,
 )
 
-from agent.clients.named import METADATA_URL, USER_AGENT, Held, OfRole, OfSource, Surroundings
-from agent.clients.sealed import OneHop, Sealed, check_ca_bundle, check_proxy, muffle
+from agent.clients.named import METADATA_URL, Held, OfRole, OfSource, Surroundings
+from agent.clients.sealed import Sealed, check_ca_bundle, check_proxy, muffle, sealed_config
 from agent.errors import ConfigurationError
 
 
@@ -115,16 +115,8 @@ async def _opened(
 
 
 def _config(endpoint: SignedEndpoint) -> AioConfig:
-    return AioConfig(
-        user_agent=USER_AGENT,
-        # not None: then the environment would be asked
-        proxies={"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {},
-        connect_timeout=endpoint.connect_timeout.total_seconds(),
-        read_timeout=endpoint.read_timeout.total_seconds(),
-        # Whoever calls has an idea of its own of when to try again.
-        retries={"mode": "standard", "total_max_attempts": 1},
-        parameter_validation=False,
-        http_session_cls=OneHop,
+    return sealed_config(
+        proxy=endpoint.proxy, connect_timeout=endpoint.connect_timeout, read_timeout=endpoint.read_timeout
     )
 
 

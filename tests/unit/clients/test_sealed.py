@@ -1,11 +1,15 @@
 """What keeps a client from all that lies around; test_aws.py and test_signed.py show it of whole clients."""
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiobotocore.config import AioConfig
+from botocore.exceptions import ClientError
 
-from agent.clients.sealed import OneHop, OwnData, Sealed, check_ca_bundle, check_proxy
+from agent import __version__
+from agent.clients.sealed import OneHop, OwnData, Sealed, check_ca_bundle, check_proxy, sealed_config
 from agent.errors import ConfigurationError
 from tests.fakes.sts_server import Reply, StsServer, http
 
@@ -44,6 +48,35 @@ async def test_a_client_of_it_has_the_endpoint_of_its_region(poisoned: Path) -> 
     )
     async with opening as client:
         assert client.meta.endpoint_url == "https://kms.eu-central-1.amazonaws.com"
+
+
+async def test_a_client_asks_once_says_who_it_is_and_takes_only_the_proxy_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with StsServer([http("", 500)]) as server, StsServer([http("", 500)]) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        for given, reached in ((None, server), (proxy.url, proxy)):
+            config = sealed_config(proxy=given, connect_timeout=timedelta(seconds=5), read_timeout=timedelta(seconds=5))
+            opening = Sealed("kms").create_client(
+                *("kms", "eu-central-1"),
+                endpoint_url=server.url,
+                config=config,
+                aws_access_key_id="a",
+                aws_secret_access_key="b",
+            )
+            async with opening as client:
+                with pytest.raises(ClientError):
+                    await client.get_public_key()  # without the parameter that it wants, which KMS would say
+            assert len(server.requests) == 1
+            assert f"rolecall/{__version__}" in str(reached.requests[0])
+        assert len(proxy.requests) == 1
+
+
+def test_how_long_a_client_waits_and_what_else_it_wants_is_for_whoever_opens_it() -> None:
+    config: Any = sealed_config(
+        proxy=None, connect_timeout=timedelta(seconds=2), read_timeout=timedelta(seconds=3), use_fips_endpoint=True
+    )
+    assert (config.connect_timeout, config.read_timeout, config.use_fips_endpoint) == (2, 3, True)
 
 
 async def test_no_redirect_is_followed() -> None:
