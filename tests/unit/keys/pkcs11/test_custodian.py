@@ -1,10 +1,9 @@
 import asyncio
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,34 +16,13 @@ from agent.keys.pkcs11.custodian import Pkcs11Key
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.key_files import private
 from tests.fakes.memory_key import KINDS, pem
-from tests.fakes.softhsm import LACKING, PIN, Moods, SoftHsm, compiled, moody, opened, softhsm, softhsm_keys
+from tests.fakes.softhsm import LACKING, PIN, Moods, SoftHsm, opened, softhsm_keys
 
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {LACKING}")
 
 NAME = "pkcs11:object=rolecall;id=%01"
 RSA: tuple[Algorithm, ...] = ("RS256", "RS384", "RS512")
 CKM_SHA256_RSA_PKCS, CKM_SHA384_RSA_PKCS, CKM_SHA512_RSA_PKCS = 0x40, 0x41, 0x42
-
-
-@pytest.fixture
-def hsm(tmp_path: Path) -> Iterator[SoftHsm]:
-    """One token, empty."""
-    with softhsm(tmp_path) as hsm:
-        hsm.token()
-        yield hsm
-
-
-@pytest.fixture(scope="module")
-def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("cc") is None:
-        pytest.skip("needs cc")
-    return compiled(tmp_path_factory.mktemp("module"))
-
-
-@pytest.fixture
-def moods(hsm: SoftHsm, module: Path) -> Iterator[Moods]:
-    with moody(module, hsm.where) as moods:
-        yield moods
 
 
 def good(kind: Kind, public: PublicKey, signature: bytes) -> bool:

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn, cast
 
 import pkcs11
@@ -18,19 +16,11 @@ from agent.secret import Secret
 from tests.fakes.clock import START
 from tests.fakes.key_files import private, rsa_key
 from tests.fakes.memory_key import pem
-from tests.fakes.softhsm import LACKING, SoftHsm, opened, softhsm
+from tests.fakes.softhsm import LACKING, SoftHsm, opened
 
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {LACKING}")
 
 FITTING = "use RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521: rolecall keys new"
-
-
-@pytest.fixture
-def hsm(tmp_path: Path) -> Iterator[SoftHsm]:
-    """One token, empty."""
-    with softhsm(tmp_path) as hsm:
-        hsm.token()
-        yield hsm
 
 
 def certificate(hsm: SoftHsm, kind: Kind, identity: str) -> None:

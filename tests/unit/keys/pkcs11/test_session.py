@@ -1,6 +1,4 @@
-import shutil
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ from agent.errors import ConfigurationError, KeyUnavailable
 from agent.keys import SigningKey
 from agent.secret import Secret
 from tests.fakes.memory_key import pem
-from tests.fakes.softhsm import LACKING, MODULE, PIN, Moods, SoftHsm, compiled, moody, opened, softhsm
+from tests.fakes.softhsm import LACKING, MODULE, PIN, Moods, SoftHsm, opened, softhsm
 
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {LACKING}")
 
@@ -19,25 +17,10 @@ FINAL_TRY, LOCKED, TO_BE_CHANGED = 0x20000, 0x40000, 0x80000
 
 
 @pytest.fixture
-def hsm(tmp_path: Path) -> Iterator[SoftHsm]:
+def hsm(hsm: SoftHsm) -> SoftHsm:
     """One token with one key."""
-    with softhsm(tmp_path) as hsm:
-        hsm.token()
-        hsm.put(pem("ec-p256"), "rolecall")
-        yield hsm
-
-
-@pytest.fixture(scope="module")
-def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("cc") is None:
-        pytest.skip("needs cc")
-    return compiled(tmp_path_factory.mktemp("module"))
-
-
-@pytest.fixture
-def moods(hsm: SoftHsm, module: Path) -> Iterator[Moods]:
-    with moody(module, hsm.where) as moods:
-        yield moods
+    hsm.put(pem("ec-p256"), "rolecall")
+    return hsm
 
 
 class PinFile:

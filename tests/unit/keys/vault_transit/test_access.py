@@ -1,7 +1,7 @@
 """With which token does the custodian ask, and when does it get another? Against what no real server does on demand."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -20,17 +20,10 @@ from tests.fakes.vault import (
     FakeVault,
     Told,
     custodian,
-    fake_vault,
     holding,
     refused,
     unavailable,
 )
-
-
-@pytest.fixture
-def vault() -> Iterator[FakeVault]:
-    with fake_vault() as fake:
-        yield fake
 
 
 @pytest.mark.parametrize("content", ["", "\n", "two words", "hvs.canary\nhvs.canary", "hvs.canary-ä"])

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,17 +26,10 @@ from tests.fakes.vault import (
     FakeVault,
     Told,
     custodian,
-    fake_vault,
     opened,
     refused,
     unavailable,
 )
-
-
-@pytest.fixture
-def vault() -> Iterator[FakeVault]:
-    with fake_vault() as fake:
-        yield fake
 
 
 @pytest.mark.parametrize("kind", ["rsa-2048", "ec-p256"])

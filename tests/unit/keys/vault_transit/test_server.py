@@ -23,12 +23,6 @@ from tests.fakes.vault import LOOK_UP, READ, SIGN, TOKEN, Asked, FakeVault, Told
 HEALTH = "GET sys/health"
 
 
-@pytest.fixture
-def vault() -> Iterator[FakeVault]:
-    with fake_vault() as fake:
-        yield fake
-
-
 def server(vault: FakeVault, namespace: str | None = None) -> Server:
     return Server(Place(vault.address, namespace), 15, SystemClock())
 
