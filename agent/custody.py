@@ -52,8 +52,10 @@ class Custody:
             except AgentError as error:  # also a setting of the one that does not fit a key of the other
                 trouble = trouble or error
             else:
-                if key.public.kid == member.public.kid:
+                if key.public == member.public:
                     return key
+                if key.public.kid == member.public.kid:
+                    trouble = trouble or _another_algorithm(key.public, member.public)
         if trouble is not None:
             raise trouble
         raise KeyUnavailable(
@@ -114,6 +116,14 @@ class Custody:
     def custodians(self) -> tuple[Custodian, ...]:
         """One, or two while the keys move."""
         return (self.current,) if self.following is None else (self.current, self.following)
+
+
+def _another_algorithm(here: PublicKey, shown: PublicKey) -> ConfigurationError:
+    return ConfigurationError(
+        f"the key {shown.kid} is published as one that signs with {shown.algorithm}, and is to sign with "
+        f"{here.algorithm} by its setting",
+        hint="put key.algorithm back; for another algorithm take another key, from a [key.next] that has it",
+    )
 
 
 async def _is(custodian: Custodian, name: str, kid: str) -> bool:

@@ -8,8 +8,8 @@ a whole ring, from which the next start goes on.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final, NoReturn
@@ -18,7 +18,6 @@ from agent.clock import Clock
 from agent.custody import Custody
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.events import (
-    ClockWentBack,
     IssuerCrowded,
     IssuerSeen,
     KeyAnnounced,
@@ -31,20 +30,21 @@ from agent.events import (
     SitePublished,
 )
 from agent.keys import Custodian, PublicKey, SigningKey, kind_of
+from agent.ledger import Ledger
 from agent.publishing import Jwk, Publisher, Sight, Sighting
 from agent.publishing.discovery import MANY_KEYS, crowding, published
 from agent.ring import LONGEST_BLINK, Order, Ring, Rules
-from agent.ring_file import Moment, RingFile, Saved
+from agent.ring_file import Moment
 
 #: How often it is seen whether somebody else has changed the ring, or a time is up. Seconds.
 PACE: Final = 5.0
 #: How long to wait after a step that failed: where somebody may wait for us, and where nobody does.
 _SOON: Final = timedelta(seconds=15)
 _LATER: Final = timedelta(minutes=5)
-#: How often the issuer is looked at while no key waits for it, and what has been counted is written down.
+#: How often the issuer is looked at while no key waits for it.
 _IDLE: Final = timedelta(hours=1)
-#: A wall clock that is behind what was written by more than this has been set back; less is drift.
-_BACK: Final = timedelta(minutes=5)
+#: How often what has been counted is written down while nothing else is: so much is lost with each sudden end.
+_KEPT: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +71,17 @@ class Rotation:
         site: Site,
         rules: Rules,
         *,
-        file: RingFile | None,
+        ledger: Ledger,
         clock: Clock,
-        boot: str,
         report: Report,
     ) -> None:
-        """Open nothing yet.
-
-        `file` None keeps the ring in memory alone, for a host whose key never changes. `boot` tells one run of the
-        machine, and so of its steady clock, from another.
-        """
+        """Open nothing yet; the ring is that of `ledger`."""
         self._custody = custody
         self._site = site
         self._rules = rules
-        self._file = file
+        self._ledger = ledger
         self._clock = clock
-        self._boot = boot
         self._report = report
-        self._saved: Saved | None = None
-        self._version: object = None
         self._signer: SigningKey | None = None
         self._absence = KeyUnavailable("the signing key has not been opened yet", hint="wait a moment")
         self._placed: tuple[object, ...] | None = None
@@ -112,7 +104,7 @@ class Rotation:
     @property
     def ring(self) -> Ring | None:
         """The ring as it stands, with the time that has passed; None until there is one."""
-        return None if self._saved is None else self._caught_up(self._saved).ring
+        return self._ledger.ring if self._ledger.known else None
 
     @property
     def custodians(self) -> Sequence[Custodian]:
@@ -132,7 +124,7 @@ class Rotation:
     @property
     def looked_at(self) -> Moment | None:
         """When the issuer was last read; None if it never was."""
-        return None if self._saved is None else self._saved.looked
+        return self._ledger.looked_at
 
     # --- the daemon's part
 
@@ -149,9 +141,12 @@ class Rotation:
 
     async def load(self) -> None:
         """Have the ring as it was written last; found it if there is none. Raises as `start` does."""
-        await self._load()
-        if self._saved is None:
-            await self._found()
+        if await self._ledger.load():
+            self._pauses.clear()
+        if not self._ledger.known:
+            key, held = await self._custody.first()
+            self._ledger.found(Ring.founded(key.public, held, self._clock.now()))
+            self._have(key)
 
     async def keep_turning(self) -> NoReturn:
         """Take every step when its time has come, for ever. What fails is reported and tried again."""
@@ -162,7 +157,7 @@ class Rotation:
     async def turn(self) -> None:
         """Take the steps whose time has come."""
         await self._tried("key", self._have_key, _SOON)
-        if self._saved is None:
+        if not self._ledger.known:
             return
         await self._tried("successor", self._announce_if_due, _LATER)
         await self._tried("promotion", self._promote_if_ripe, _SOON)
@@ -180,29 +175,21 @@ class Rotation:
 
     async def order(self, what: Order) -> None:
         """Have another key, on the next turn; for an emergency, one that signs at once. Raises KeyUnavailable."""
-        self._needs_a_file()
+        self._ledger.file()
         await self._change(lambda ring: ring.order(what))
 
     async def take_back(self, kid: str) -> None:
         """Let go of a key that is announced, or retired for long enough. Raises ConfigurationError, KeyUnavailable."""
-        self._needs_a_file()
+        self._ledger.file()
         await self._change(lambda ring: ring.take_back(kid))
         self._report(KeyForgotten(kid, "taken back"))
-
-    def _needs_a_file(self) -> RingFile:
-        if self._file is None:
-            raise ConfigurationError(
-                "there is nowhere to keep the ring of keys, and without it no key can follow another",
-                hint='name a directory of the agent\'s own: [rotation] with state = "/var/lib/rolecall"',
-            )
-        return self._file
 
     # --- steps
 
     async def _have_key(self) -> None:
         """Have the ring as it was written last, or found it; and the key that signs at hand, or none."""
         await self.load()
-        member = self._ring().signing
+        member = self._ledger.ring.signing
         if self._signer is not None and self._signer.public.kid == member.public.kid:
             return
         if self._signer is not None:  # somebody else has let another key sign, and may well know why
@@ -210,37 +197,20 @@ class Rotation:
             self._absence = KeyUnavailable(f"the key {member.public.kid}, which signs now, is just being opened")
         self._have(await self._custody.open(member))
 
-    async def _found(self) -> None:
-        key, held = await self._custody.first()
-        self._saved = Saved(Ring.founded(key.public, held, self._clock.now()), self._moment(), None)
-        self._have(key)
-
-    async def _load(self) -> None:
-        if self._file is None:
-            return
-        version = await asyncio.to_thread(self._file.version)
-        if version is None or version == self._version:
-            return
-        saved = await asyncio.to_thread(self._file.read)
-        if saved is not None:
-            self._notice_clock(saved)
-            self._saved, self._version = saved, version
-            self._pauses.clear()
-
     def _have(self, key: SigningKey) -> None:
         self._signer = key
         self._report(KeyReady(key.public.kid, key.public.algorithm))
 
     async def _announce_if_due(self) -> None:
-        if self._ring().announced is None and (self._ring().due(self._rules) or not await self._is_moved()):
+        if self._ledger.ring.announced is None and (self._ledger.ring.due(self._rules) or not await self._is_moved()):
             await self._announce()
-        if self._ring().ordered == "emergency":
+        if self._ledger.ring.ordered == "emergency":
             await self._replace_at_once()
 
     async def _announce(self) -> None:
-        file = self._needs_a_file()
+        file = self._ledger.file()
         await self._change(lambda ring: ring)  # no key is made that could not be written down
-        key, held = await self._custody.make(self._rules.kind or kind_of(self._ring().signing.public))
+        key, held = await self._custody.make(self._rules.kind or kind_of(self._ledger.ring.signing.public))
         try:
             await self._change(lambda ring: ring.announce(key.public, held, self._clock.now()))
         except AgentError:
@@ -253,14 +223,14 @@ class Rotation:
 
     async def _is_moved(self) -> bool:
         """Whether the key that signs is where keys are to be; once it is, it stays there."""
-        member = self._ring().signing
+        member = self._ledger.ring.signing
         if self._moved != member.public.kid and await self._custody.moved(member):
             self._moved = member.public.kid
         return self._moved == member.public.kid
 
     async def _replace_at_once(self) -> None:
         """Obey: the key that signs is stolen, and the operator was told what this breaks."""
-        announced, stolen = self._ring().announced, self._ring().signing.public.kid
+        announced, stolen = self._ledger.ring.announced, self._ledger.ring.signing.public.kid
         assert announced is not None
         key = await self._custody.open(announced)
         await self._change(lambda ring: ring.replace_at_once(key.public.kid, self._clock.now()))
@@ -270,8 +240,8 @@ class Rotation:
         self._pauses.clear()
 
     async def _promote_if_ripe(self) -> None:
-        ripe, before = self._ring().ripe(self._rules), self._ring().signing.public.kid
-        since = self._moment().after(self.looked_at)
+        ripe, before = self._ledger.ring.ripe(self._rules), self._ledger.ring.signing.public.kid
+        since = self._ledger.moment().after(self.looked_at)
         if ripe is None or since is None or since > LONGEST_BLINK:  # look again first
             return
         key = await self._custody.open(ripe)  # that it can sign is seen before it has to
@@ -280,7 +250,7 @@ class Rotation:
         self._report(KeyPromoted(ripe.public.kid, before))
 
     async def _forget_if_over(self) -> None:
-        over = [member.public.kid for member in self._ring().retired if member.counted >= self._rules.keep]
+        over = [member.public.kid for member in self._ledger.ring.retired if member.counted >= self._rules.keep]
         if not over:
             return
         await self._change(lambda ring: ring.forget(self._rules))
@@ -289,7 +259,7 @@ class Rotation:
         self._pauses.clear()
 
     async def _publish_if_changed(self) -> None:
-        ring = self._ring()
+        ring = self._ledger.ring
         wanted = _wanted(ring)
         if self._site.publisher is None or wanted == self._placed:
             return
@@ -301,9 +271,9 @@ class Rotation:
         """Look at the issuer as the world sees it, and again after a while."""
         if self._site.sight is None:
             return
-        began = self._moment()
+        began = self._ledger.moment()
         sighting = await self._site.sight.look()
-        ring = self._ring()
+        ring = self._ledger.ring
         self._pause("issuer", self._site.check if ring.announced is not None else max(self._site.check, _IDLE))
         seen = frozenset(key.kid for key in ring.shown if _is_shown(key, sighting))
         self._published = {key.kid: key.kid in seen for key in ring.shown}
@@ -312,23 +282,22 @@ class Rotation:
             if count >= MANY_KEYS:
                 self._report(IssuerCrowded(kind, count))
         self._missed |= {key.kid for key in ring.shown} - seen
-        undone = self._site.publisher is not None and self._placed != _wanted(
-            ring
-        )  # not gone, though nobody may see it
+        # What we have not taken away ourselves is not gone, though this look may not show it.
+        undone = self._site.publisher is not None and self._placed != _wanted(ring)
         still = {kid for kid in ring.withdrawn if undone or kid in sighting.keys}
         if len(seen) < len(ring.shown) or still:  # what we have published is not there, or not any more
             self._placed = None
-        await self._rewrite(lambda saved: self._looked(saved, seen | still, began))
-        self._missed = frozenset()
 
-    def _looked(self, saved: Saved, seen: frozenset[str], began: Moment) -> Saved:
-        """Count from the end of the look before to the beginning of this one: no longer than the world has seen it."""
-        ring = saved.ring.looked(seen - self._missed, began.after(saved.looked)).looked(seen, timedelta(0))
-        return replace(saved, ring=ring, looked=saved.at)
+        def looked(now: Ring, since: timedelta | None) -> Ring:
+            return now.looked(seen - self._missed | still, since).looked(seen | still, timedelta(0))
+
+        self._pause("state", _KEPT)
+        await self._ledger.look(began, looked)
+        self._missed = frozenset()
 
     async def _destroy(self) -> None:
         """Destroy the private halves of forgotten keys."""
-        for key in self._ring().forgotten:
+        for key in self._ledger.ring.forgotten:
             if key.held is not None:
                 with suppress(ConfigurationError):  # not ours to destroy, after all
                     await self._custody.destroy(key.kid, key.held)
@@ -336,40 +305,13 @@ class Rotation:
 
     async def _write(self) -> None:
         """Write down from time to time what has been counted."""
-        if self._file is not None:
+        if self._ledger.is_kept:
             await self._change(lambda ring: ring)
-
-    # --- changing the ring
 
     async def _change(self, step: Callable[[Ring], Ring]) -> None:
         """Take a step from the ring as it stands, and have it written before anybody acts on it."""
-        await self._rewrite(lambda saved: replace(saved, ring=step(saved.ring)))
-
-    async def _rewrite(self, change: Callable[[Saved], Saved]) -> None:
-        self._pause("state", _IDLE)
-        await asyncio.to_thread(self._rewritten, change)
-
-    def _rewritten(self, change: Callable[[Saved], Saved]) -> None:
-        assert self._saved is not None
-        with nullcontext() if self._file is None else self._file.turn():
-            there = None if self._file is None else self._file.read()
-            saved = change(self._caught_up(there or self._saved))
-            if self._file is not None:
-                self._file.write(saved)
-                self._version = self._file.version()
-            self._saved = saved
-
-    def _ring(self) -> Ring:
-        assert self._saved is not None
-        return self._caught_up(self._saved).ring
-
-    def _caught_up(self, saved: Saved) -> Saved:
-        """The ring now: with the time that has passed since it was written, as far as one clock has counted it."""
-        now = self._moment()
-        return replace(saved, ring=saved.ring.passed(now.after(saved.at) or timedelta(0)), at=now)
-
-    def _moment(self) -> Moment:
-        return Moment(self._clock.now(), self._boot, self._clock.steady())
+        self._pause("state", _KEPT)
+        await self._ledger.change(step)
 
     def _pause(self, step: str, span: timedelta) -> None:
         self._pauses[step] = self._clock.steady() + span.total_seconds()
@@ -393,12 +335,6 @@ class Rotation:
         else:
             if self._troubles.pop(step, None) is not None:
                 self._report(RotationWell(step))
-
-    def _notice_clock(self, saved: Saved) -> None:
-        """A clock that was set back is no reason to wait or to hurry, but somebody should know."""
-        behind = saved.at.wall - self._clock.now()
-        if behind > _BACK:
-            self._report(ClockWentBack(behind))
 
 
 def _is_shown(key: PublicKey, sighting: Sighting) -> bool:

@@ -11,6 +11,7 @@ from agent.clock import Clock, SystemClock
 from agent.errors import KeyUnavailable
 from agent.events import Report
 from agent.keys import SigningKey
+from agent.ledger import Ledger
 from agent.publishing import Publisher
 from agent.publishing.discovery import published
 from agent.publishing.world import PublicSite
@@ -39,9 +40,8 @@ def rotation(
         custody(settings, credentials_directory, clock),
         Site(publisher, None if publisher is None else public_site(settings, clock), check),
         Rules() if words is None else rules(settings),
-        file=ring_file(settings),
+        ledger=Ledger(ring_file(settings), clock=clock, boot=boot(), report=report),
         clock=clock,
-        boot=boot(),
         report=report,
     )
 

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.custody import Custody
 from agent.errors import KeyUnavailable
 from agent.keys.pem_store import PemStore
+from agent.ledger import Ledger
 from agent.publishing import Sighting
 from agent.publishing.directory import DirectoryPublisher
 from agent.publishing.discovery import JWKS_PATH, kid_of, read_key_set
@@ -98,9 +99,8 @@ class Host:
             Custody(PemStore(directory=self.home / "keys")),
             Site(publisher, self, timedelta(minutes=30)),
             RULES,
-            file=RingFile(self.home / "state"),
+            ledger=Ledger(RingFile(self.home / "state"), clock=self.clock, boot="boot-1", report=lambda _: None),
             clock=self.clock,
-            boot="boot-1",
             report=lambda _: None,
         )
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as some
 from agent.custody import Custody
 from agent.errors import AgentError, ConfigurationError, IssuerUnreadable, KeyUnavailable, PublishingFailed
 from agent.keys import Kind, SigningKey
+from agent.ledger import Ledger
 from agent.publishing import Jwk, Placed, Sighting
 from agent.ring import LEAST_ANNOUNCED, LEAST_KEPT, Order, Ring, Rules
 from agent.ring_file import RingFile, Saved
@@ -267,9 +268,8 @@ class World:
             Custody(self.device, self.next if self.moving else None),
             Site(self.web, self.web, check=10 * MINUTE),
             self.rules,
-            file=Disk(self.home, self),
+            ledger=Ledger(Disk(self.home, self), clock=self.hands, boot=f"boot-{self.boot}", report=lambda _: None),
             clock=self.hands,
-            boot=f"boot-{self.boot}",
             report=lambda _: None,
         )
 

@@ -216,3 +216,13 @@ async def test_closing_closes_both() -> None:
     pem, hsm = MemoryCustodian("pem"), MemoryCustodian("hsm")
     await Custody(pem, hsm).close()
     assert pem.called == hsm.called == ["close"]
+
+
+async def test_a_key_that_is_published_for_one_algorithm_never_signs_with_another() -> None:
+    custodian = MemoryCustodian.with_key()
+    name = custodian.named[0]
+    public = custodian.keys[name].public
+    shown = PublicKey(public.kid, "ES384", public.jwk)
+    member = Member(shown, Held("memory", name, ours=True), "signing", datetime(2026, 11, 20, tzinfo=UTC))
+    with pytest.raises(ConfigurationError, match="signs with ES384, and is to sign with ES256"):
+        await Custody(custodian).open(member)

@@ -236,7 +236,7 @@ def test_without_an_emergency_no_key_takes_over_at_once(ordered: Order | None) -
         announced(ordered).replace_at_once(SECOND.kid, LATER)
 
 
-@pytest.mark.parametrize("kid", [FIRST.kid, THIRD.kid])
+@pytest.mark.parametrize("kid", [FIRST.kid, THIRD.kid], ids=["first", "third"])
 def test_in_an_emergency_only_the_key_that_was_meant_takes_over(kid: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot take over at once"):
         announced("emergency").replace_at_once(kid, LATER)

@@ -20,6 +20,7 @@ from agent.events import (
     RotationStuck,
     RotationWell,
 )
+from agent.ledger import Ledger
 from agent.publishing.discovery import published
 from agent.ring import Rules
 from agent.ring_file import RingFile
@@ -77,9 +78,8 @@ def a_walk(
         Custody(keys, following),
         Site(site, site),
         rules or Rules(),
-        file=None if memory else RingFile(home),
+        ledger=Ledger(None if memory else RingFile(home), clock=clock, boot=boot, report=events.append),
         clock=clock,
-        boot=boot,
         report=events.append,
     )
     return Walk(rotation, clock, keys, site, events)

@@ -9,6 +9,7 @@ from agent.custody import Custody
 from agent.errors import KeyUnavailable, PublishingFailed
 from agent.events import Event, RotationStuck
 from agent.keys import SigningKey
+from agent.ledger import Ledger
 from agent.publishing import Sighting
 from agent.ring import Ring, Rules
 from agent.ring_file import RingFile, Saved
@@ -78,9 +79,8 @@ class Host:
             Custody(self.keys),
             Site(self.site, self.site),
             Rules(every=None),
-            file=self.disk,
+            ledger=Ledger(self.disk, clock=self.clock, boot="boot-1", report=self.events.append),
             clock=self.clock,
-            boot="boot-1",
             report=self.events.append,
         )
 
