@@ -47,7 +47,7 @@ class Exchanges:
 
     async def probe(self) -> Probe:
         """Hear whether STS is there, and what time it is; once more if it stumbles. Raises as STS does."""
-        first = next(iter(self._settings.roles.values()))
+        first = next(iter(self._settings.roles.values()))  # there is one in every configuration
         role = Role(first.arn, "rolecall-doctor", SHORTEST)
         probe = await self._probed(role)
         if probe.passes:
@@ -63,8 +63,10 @@ class Exchanges:
         if bare in _OF_WHAT_IT_WAS_SHOWN or (bare == "IDPCommunicationError"):
             return Probe(answer.code, ahead)
         said = apology(answer, role, None)
-        what = f"STS refuses whoever asks: {answer.code}: {answer.message or f'HTTP {answer.status}'}"
-        return Probe(answer.code, ahead, what, said.hint.replace("roles.NAME", "a role"), row.turn is Turn.SOON)
+        passes = row.turn is Turn.SOON
+        state = "is in trouble" if passes else "refuses whoever asks"
+        what = f"STS {state}: {answer.code}: {answer.message or f'HTTP {answer.status}'}"
+        return Probe(answer.code, ahead, what, said.hint.replace("roles.NAME", "a role"), passes)
 
     async def __call__(self, wanted: Wanted, *, powerless: bool = False) -> Outcome:
         """Try a role; an `Exchange`."""

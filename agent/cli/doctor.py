@@ -98,8 +98,8 @@ def show(diagnosis: Diagnosis, *, as_json: bool) -> None:
     for finding in diagnosis.findings:
         mark, style = _MARKS[finding.severity]
         sure = "" if finding.sure == "certain" else f" ({finding.sure})"
-        print(f"{paint(mark, style)} {paint(finding.link, 'bold')}: {finding.what}{sure}")
-        print(f"    {finding.hint}")
+        print(f"{paint(mark, style)} {paint(finding.link, 'bold')}: {_plain(finding.what)}{sure}")
+        print(f"    {_plain(finding.hint)}")
     for one in diagnosis.tried:
         if one.good and not one.is_broken:
             print(f"{paint('✓', 'green')} {one.link}: {one.good}")
@@ -107,6 +107,11 @@ def show(diagnosis: Diagnosis, *, as_json: bool) -> None:
             print(f"{paint('-', 'dim')} {one.link}: not tried, because {one.not_tried}")
     style = "red" if diagnosis.is_broken else "green"
     print(paint(diagnosis.verdict[:1].upper() + diagnosis.verdict[1:] + ".", style))
+
+
+def _plain(text: str) -> str:
+    """Without what would steer a terminal: variables and files of others are quoted here."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _described(finding: Finding) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from agent.doctor import Finding, Link, Tried
 from agent.doctor.diagnosis import broken
+from agent.doctor.pace import each
 from agent.errors import AgentError
 
 #: What the agent has trouble with lies there, if one of these is broken.
@@ -77,15 +78,13 @@ async def examined(
     other = _another(status, expected)
     if other is not None:  # whatever else it says is not of this configuration
         return Tried("endpoint", findings=(other,))
-    findings = [*_of_status(status, expected)]
-    good: list[str] = []
     roles = {str(role["role"]): role for role in status["roles"]}
-    for name, arn in expected.roles.items():
-        found, is_served = await _of_role(agent, roles[name], arn, (expected, who_am_i, before))
-        findings += found
-        good += [name] if is_served else []
+    how = (expected, who_am_i, before)
+    results = await each(lambda name: _of_role(agent, roles[name], expected.roles[name], how), [*expected.roles])
+    findings = [*_of_status(status, expected), *(one for found, _ in results for one in found)]
+    good = [name for name, (_, is_served) in zip(expected.roles, results, strict=True) if is_served]
     upstream = broken(before, *UPSTREAM)
-    said = f"the agent serves {', '.join(good)}" if good else ""
+    said = f"the agent serves {_few(good)}" if good else ""
     known = "" if not good or broken(before, "sts", "clock") else ", and AWS knows what it serves"
     why = f"what else it says follows from the link {upstream}" if upstream else ""
     return Tried("endpoint", said + known, tuple(_once(findings)), why)

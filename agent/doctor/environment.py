@@ -162,7 +162,7 @@ def _other_uri(around: _Around) -> Iterator[Finding]:
             "environment", "error", f"{FULL_URI} begins with {parts.scheme}://, and the agent speaks http", hint
         )
     elif port != endpoint.port or host not in {endpoint.host, "localhost"}:
-        said = f"{FULL_URI} leads to {parts.netloc}, and the agent is at {endpoint.address}"
+        said = f"{FULL_URI} leads to {host}:{port}, and the agent is at {endpoint.address}"
         yield Finding("environment", "error", said, hint)
     elif not parts.path.startswith("/v1/credentials") or (role and role not in endpoint.roles):
         said = f"{FULL_URI} asks for {parts.path}, and the roles are {', '.join(endpoint.roles)}"

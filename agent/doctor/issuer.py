@@ -20,7 +20,22 @@ def examined(inspection: Inspection, expected: Mapping[str, Jwk], announced: Col
     kids = [*expected, *announced]
     errors = [_finding(one, "error", inspection, kids) for one in _each_cause_once(verdicts, "bad")]
     doubts = [_finding(one, "warning", inspection, kids) for one in _each_cause_once(verdicts, "doubt")]
-    return Tried("issuer", f"{inspection.issuer} shows what AWS needs" if not errors else "", (*errors, *doubts))
+    notes = [*_private(inspection)]
+    return Tried(
+        "issuer", f"{inspection.issuer} shows what AWS needs" if not errors else "", (*errors, *doubts, *notes)
+    )
+
+
+def _private(inspection: Inspection) -> Iterator[Finding]:
+    """What AWS must have been told where no public authority vouches for the site."""
+    tls = inspection.discovery.tls
+    if tls is not None and tls.verified and tls.private and tls.chain:
+        yield Finding(
+            "issuer",
+            "note",
+            f"the certificate of {inspection.discovery.host} is from a private CA, which AWS knows by its thumbprint",
+            f"see that the provider in IAM has the thumbprint {tls.chain[-1].thumbprint}",
+        )
 
 
 def _each_cause_once(verdicts: Sequence[Verdict], level: str) -> Iterator[Verdict]:

@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol
 
 from agent.doctor import Finding, Link, Tried
 from agent.doctor.diagnosis import broken
+from agent.doctor.pace import each
 
 #: The shortest session that STS gives, and the longest that every role allows (AWS STS, DurationSeconds).
 SHORTEST: Final = timedelta(minutes=15)
@@ -15,6 +16,11 @@ ALWAYS_ALLOWED: Final = timedelta(hours=1)
 #: What tells our sessions in CloudTrail from those of the agent; a session name has 64 characters at most.
 MARK: Final = "-doctor"
 _LONGEST_NAME: Final = 64
+
+_LET_IN: Final = (
+    "see that no firewall, bot rule or country block keeps AWS from the issuer's site, and that it answers within 5 s "
+    "everywhere; what was published or mended just now, AWS may read only some minutes later"
+)
 
 #: What a refusal is laid to.
 Cause = Literal["key set", "thumbprint", "token time", "sts", "trust", "other"]
@@ -56,6 +62,7 @@ class Outcome:
     cause: Cause = "other"
     what: str = ""
     hint: str = ""
+    about: str = ""
 
 
 class Exchange(Protocol):
@@ -95,8 +102,9 @@ def cause_of(code: str, message: str) -> Cause:
 
 
 async def examined(wanted: Sequence[Wanted], exchange: Exchange, before: Sequence[Tried]) -> Tried:
-    """The link of all roles, one after the other."""
-    outcomes = [(role, await _tried(role, exchange)) for role in wanted]
+    """The link of all roles."""
+    tried = await each(lambda role: _tried(role, exchange), wanted)
+    outcomes = [*zip(wanted, tried, strict=True)]
     given = [role.name for role, outcome in outcomes if outcome.granted]
     findings: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
     folded = []
@@ -139,6 +147,7 @@ async def _why_denied(role: Wanted, denied: Outcome, exchange: Exchange) -> Outc
             what=f"the trust policy of {role.arn} takes only tokens that name the role (sts:RoleAuthorizedByIdp), and "
             "identity.pin_roles is off",
             hint="set identity.pin_roles = true, or take sts:RoleAuthorizedByIdp out of the trust policy",
+            about="identity.pin_roles",
         )
     return denied
 
@@ -146,7 +155,8 @@ async def _why_denied(role: Wanted, denied: Outcome, exchange: Exchange) -> Outc
 def _findings(role: Wanted, outcome: Outcome, given: Sequence[str]) -> Iterator[Finding]:
     match outcome.cause:
         case "key set":
-            yield Finding("issuer", "error", outcome.what, outcome.hint, "likely")
+            what = f"AWS cannot use the issuer's keys, though from here they are as they should be: {outcome.what}"
+            yield Finding("issuer", "error", what, _LET_IN, "likely")
         case "thumbprint":
             yield Finding("issuer", "error", outcome.what, outcome.hint)
         case "sts":
@@ -156,7 +166,7 @@ def _findings(role: Wanted, outcome: Outcome, given: Sequence[str]) -> Iterator[
         case "trust":
             yield Finding("roles", "error", outcome.what, _trust_hint(role, outcome, given), "likely")
         case _:
-            yield Finding("roles", "error", outcome.what, outcome.hint)
+            yield Finding("roles", "error", outcome.what, outcome.hint, about=outcome.about)
 
 
 def _trust_hint(role: Wanted, outcome: Outcome, given: Sequence[str]) -> str:

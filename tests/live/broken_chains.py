@@ -228,14 +228,14 @@ CASES = [
         lambda c: c.fault(kind="verification_key"),
         "issuer",
         "verification key",
-        "firewall",
+        "bot rule",
     ),
     Case(
         "AWS cannot reach the issuer",
         lambda c: c.fault(kind="idp_communication"),
         "issuer",
         "IDPCommunicationError",
-        "open to the world",
+        "country block",
     ),
     # --- the roles
     Case(

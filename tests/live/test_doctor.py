@@ -1,5 +1,6 @@
 """The doctor against a real chain: every way to break it is named first, and a chain that works is left in peace."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
@@ -160,6 +161,31 @@ async def test_somebody_else_who_listens_there_is_found_out(chain: Chain) -> Non
     first = diagnosis.findings[0]
     assert (first.link, first.severity) == ("endpoint", "error"), told(diagnosis)
     assert "is not the agent" in first.what
+
+
+async def test_the_command_prints_the_worst_first_and_ends_with_a_verdict(chain: Chain) -> None:
+    async with living(chain.settings):
+        status, out, err = await chain.host.rolecall("doctor", "-c", str(chain.host.config))
+        assert (status, err) == (0, ""), out
+        assert out.splitlines()[-1] == "Everything is in order."
+        chain.provider(client_ids=("other",))
+        status, out, err = await chain.host.rolecall("doctor", "-c", str(chain.host.config))
+        assert (status, err) == (1, "")
+        assert out.startswith("✗ roles: STS gave no credentials for arn:aws:iam::123456789012:role/backup")
+        assert "\n    make identity.audience one of the client IDs" in out
+        assert out.splitlines()[-1] == "The chain is broken at its link roles: mend that first."
+        assert "\x1b" not in out
+
+
+async def test_the_command_says_all_of_it_as_json(chain: Chain) -> None:
+    chain.site("html")
+    status, out, _ = await chain.host.rolecall("doctor", "--json", "-c", str(chain.host.config))
+    told = json.loads(out)
+    assert (status, told["good"]) == (1, False)
+    first = told["findings"][0]
+    assert (first["link"], first["severity"], first["sure"]) == ("issuer", "error", "certain")
+    assert [link["link"] for link in told["links"]] == list(LINKS)
+    assert {link["link"]: link["state"] for link in told["links"]}["issuer"] == "broken"
 
 
 async def test_a_token_of_somebody_else_is_tried_just_so(chain: Chain) -> None:
