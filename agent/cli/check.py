@@ -12,15 +12,16 @@ from pathlib import Path
 
 from agent.assembly.rehearsal import Refusal, rehearse
 from agent.cli.configuration import settings_of
+from agent.cli.named_files import Named, named
+from agent.cli.summary import summary
 from agent.cli.terminal import paint, say, show_json
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import PublicKey
-from agent.settings import S3, Directory, Https, Publishing, Role, Settings
+from agent.settings import Settings
 from agent.settings.doubts import warnings
 from agent.settings.keys import paths_of
 from agent.settings.mistakes import shown
-from agent.settings.spelling import UNIT_CREDENTIALS, spell_duration
-from agent.settings.tokens import FromFile, SelfSigned
+from agent.settings.spelling import UNIT_CREDENTIALS
 
 HELP = "say everything that is wrong with the configuration"
 EXAMPLE = "rolecall check -c /etc/rolecall/rolecall.toml"
@@ -45,9 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
         key, refusals = _rehearsed(settings)
         told = {refusal.path for refusal in refusals}
         if settings.key is not None and key is None and not refusals:
-            doubts.append("key: systemd hands it to the unit alone, so it was not tried: see journalctl -u rolecall")
+            what = " and ".join("it" if word == "file" else f"key.{word}" for word in _of_the_unit(settings))
+            doubts.append(
+                f"key: systemd hands {what} to the unit alone, so it was not tried: see journalctl -u rolecall"
+            )
         doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
-        doubts += [doubt for word, doubt in files(settings, _credentials()) if word.split(".")[0] not in told]
+        doubts += [doubt for word, doubt in files(settings, _credentials()) if word.rpartition(".")[0] not in told]
         if ends := [refusal for refusal in refusals if not _forbidden(refusal)]:
             raise _end(ends)
     except AgentError as error:
@@ -79,11 +83,14 @@ def _credentials() -> Path | None:
 
 def _rehearsed(settings: Settings) -> tuple[PublicKey | None, Sequence[Refusal]]:
     # Outside the unit there is no trying of what systemd gives to the unit alone.
-    try_key = _credentials() is not None or not any(
-        path.is_relative_to(UNIT_CREDENTIALS) for _, path in paths_of(settings.key)
-    )
+    try_key = _credentials() is not None or not _of_the_unit(settings)
     rehearsal = asyncio.run(rehearse(settings, _credentials(), try_key=try_key))
     return rehearsal.key, rehearsal.refusals
+
+
+def _of_the_unit(settings: Settings) -> list[str]:
+    """The words of [key] that name what only the unit is given."""
+    return [word for word, path in paths_of(settings.key) if path.is_relative_to(UNIT_CREDENTIALS)]
 
 
 def _forbidden(refusal: Refusal) -> bool:
@@ -104,84 +111,24 @@ def _end(refusals: Sequence[Refusal]) -> AgentError:
     return kind(what, hint="; ".join(hints))
 
 
-def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
-    """Say in a few lines what this configuration asks for, and which key it has if that could be tried."""
-    match settings.identity:
-        case SelfSigned(subject=subject, audience=audience):
-            issuer = settings.issuer.url if settings.issuer else ""
-            yield f"identity     {subject} of {issuer}, for {audience}"
-        case FromFile():
-            yield "identity     a token from a file"
-    if key is not None:
-        yield f"key          {key.kid}, {key.algorithm}"
-    elif settings.key is not None:
-        yield "key          not tried"
-    where = settings.sts.endpoint_url or f"of {settings.sts.region}"
-    yield f"STS          {where}"
-    for name, role in settings.roles.items():
-        yield f"role         {name}: {_described(role)}"
-    for grant in settings.grants:
-        who = (
-            "anyone" if grant.anyone else f"who shows a token of {' or '.join(shown(str(p)) for p in grant.token_file)}"
-        )
-        yield f"grant        {', '.join(grant.roles)}: {who}"
-    if settings.publishing:
-        yield f"publishing   to {_place(settings.publishing)}"
-    yield f"credentials  http://{settings.listen.credentials}"
-    yield f"admin        http://{settings.listen.admin}"
-
-
-def _place(place: Publishing) -> str:
-    match place:
-        case Directory():
-            return str(place.directory)
-        case S3():
-            return f"s3://{place.bucket}/{place.prefix}"
-        case Https():
-            return f"our own listener, https://{place.listen}"
-
-
-def _described(role: Role) -> str:
-    return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"
-
-
 def files(settings: Settings, credentials: Path | None) -> Iterator[tuple[str, str]]:
-    """Look at every file and directory that is named but the key, as the user who runs this.
+    """Look at every file and directory that is named, as the user who runs this.
 
     Yields a setting and a sentence for each doubt. `credentials` is systemd's directory for them, None outside the
     unit: then the unit's are not looked at.
     """
-    secrets, plain, directories = _named(settings)
-    for word, path in secrets:
-        if credentials or not path.is_relative_to(UNIT_CREDENTIALS):
-            yield from ((word, doubt) for doubt in _file(word, path, stat.S_IRWXO))
-    for word, path in plain:
-        yield from ((word, doubt) for doubt in _file(word, path, stat.S_IWOTH))
-    for word, path in directories:
-        yield from ((word, doubt) for doubt in _directory(word, path))
+    for one in named(settings):
+        if one.secret and credentials is None and one.path.is_relative_to(UNIT_CREDENTIALS):
+            continue
+        # Where systemd puts credentials, the group bits are the mask of an access list, and no group's.
+        from_systemd = one.secret and one.path.parent == credentials
+        closed_to = one.closed_to & stat.S_IRWXO if from_systemd else one.closed_to
+        doubts = _directory(one) if one.directory else _file(one, closed_to)
+        yield from ((one.word, doubt) for doubt in doubts)
 
 
-def _named(settings: Settings) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]], list[tuple[str, Path]]]:
-    """List the files with secrets in them, which others must not read; other files; and directories."""
-    secrets = [("identity.file", settings.identity.file)] if isinstance(settings.identity, FromFile) else []
-    for number, grant in enumerate(settings.grants, start=1):
-        secrets += [(f"grants#{number}.token_file", path) for path in grant.token_file]
-    plain = [(str(settings.path), settings.path)]
-    plain += [("sts.ca_bundle", settings.sts.ca_bundle)] if settings.sts.ca_bundle else []
-    place = settings.publishing
-    directories = [("publishing.directory", place.directory)] if isinstance(place, Directory) else []
-    if place is not None and place.certificates is not None:
-        directories.append(("publishing.certificates", place.certificates))
-    if isinstance(place, Https):
-        plain.append(("publishing.certificate", place.certificate))
-        secrets.append(("publishing.private_key", place.private_key))
-    if settings.rotation is not None and settings.rotation.state is not None:
-        directories.append(("rotation.state", settings.rotation.state))
-    return secrets, plain, directories
-
-
-def _file(word: str, path: Path, closed_to: int) -> Iterator[str]:
-    name = shown(str(path))
+def _file(named: Named, closed_to: int) -> Iterator[str]:
+    word, path, name = named.word, named.path, shown(str(named.path))
     try:
         facts = path.stat()
     except FileNotFoundError:
@@ -202,11 +149,15 @@ def _file(word: str, path: Path, closed_to: int) -> Iterator[str]:
         yield f"{word}: {name} is open to others (mode {mode:04o}); close it with: chmod {mode & ~closed_to:04o}"
 
 
-def _directory(word: str, path: Path) -> Iterator[str]:
-    name = shown(str(path))
+def _directory(named: Named) -> Iterator[str]:
+    word, path, name = named.word, named.path, shown(str(named.path))
     try:
         if not stat.S_ISDIR(path.stat().st_mode):
             yield f"{word}: {name} is not a directory"
+        elif named.written and not os.access(path, os.W_OK | os.X_OK):
+            yield f"{word}: {name} cannot be written to by this user; the agent's user must be able to"
+        elif not os.access(path, os.R_OK | os.X_OK):
+            yield f"{word}: {name} cannot be read by this user; the agent's user must be able to"
     except FileNotFoundError:
         yield f"{word}: {name} does not exist"
     except OSError as error:

@@ -81,6 +81,8 @@ def test_a_good_configuration_is_called_good_and_told_in_short(check: Check, pla
         f"configuration is good: {place}/rolecall.toml",
         "  identity     host:web-1 of https://oidc.example.com, for sts.amazonaws.com",
         f"  key          {KID}, ES256",
+        f"  custodian    pem, in {place}/key.pem",
+        "  rotation     none: one key signs for good",
         "  STS          of eu-central-1",
         "  role         backup: arn:aws:iam::123456789012:role/backup for 1h, as nightly",
         f'  grant        backup: who shows a token of "{place}/token"',
@@ -166,7 +168,7 @@ def test_a_directory_without_a_key_is_no_place_for_one(check: Check, place: Path
     (place / "keys" / "key.pem").unlink()
     code, out, err = check(text)
     assert (code, out) == (1, "")  # as for a file that is missing: it may be mounted later
-    assert err == f"error: key: there is no key in {place}/keys\nhint: make one: rolecall keys new\n"
+    assert err == "error: key: [key] names no key that is there\nhint: make one: rolecall keys new\n"
 
 
 def test_a_key_in_a_directory_that_others_can_read_is_refused(check: Check, place: Path) -> None:
@@ -261,11 +263,14 @@ def test_files_that_this_user_cannot_read_are_doubts() -> None:
         config = furnished(home) / "rolecall.toml"
         config.write_text(GOOD.replace("{directory}", str(home)), encoding="utf-8")
         (home / "key.pem").chmod(0o200)
+        (home / "site").chmod(0o555)
         words = [sys.executable, "-c", AS_NOBODY, str(config)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = f"warning: key: the private key file {home}/key.pem cannot be read: Permission denied; so it was not tried: "
     assert f"{told}run this as the agent's user" in done.stderr.splitlines()
+    unwritable = f'warning: publishing.directory: "{home}/site" cannot be written to by this user'
+    assert f"{unwritable}; the agent's user must be able to" in done.stderr.splitlines()
     assert "  key          not tried\n" in done.stdout
 
 
@@ -274,6 +279,65 @@ def test_outside_the_unit_its_credentials_are_taken_on_trust(check: Check) -> No
     told = "warning: key: systemd hands it to the unit alone, so it was not tried: see journalctl -u rolecall\n"
     assert (code, err) == (0, told)
     assert "  key          not tried\n" in out
+
+
+def test_outside_the_unit_a_token_whose_pin_it_has_is_taken_on_trust(check: Check) -> None:
+    words = (
+        'custodian = "pkcs11"\nmodule = "ca.pem"\nlabel = "rolecall"\npin_file = "credential:pin"\nmake_keys = false'
+    )
+    code, out, err = check(GOOD.replace('custodian = "pem"\nfile = "{directory}/key.pem"', words))
+    told = (
+        "warning: key: systemd hands key.pin_file to the unit alone, so it was not tried: see journalctl -u rolecall\n"
+    )
+    assert (code, err) == (0, told)
+    assert "  key          not tried\n  custodian    pkcs11, the label " in out
+
+
+NEXT = """
+[key.next]
+custodian = "vault_transit"
+address = "https://vault.example.com:8200"
+key = "rolecall"
+role_id_file = "{directory}/role-id"
+secret_id_file = "{directory}/secret-id"
+ca_bundle = "ca.pem"
+[rotation]
+state = "{directory}/state"
+"""
+
+
+def test_the_files_of_a_place_to_move_to_are_looked_at(check: Check, place: Path) -> None:
+    (place / "role-id").touch(mode=0o640)
+    (place / "role-id").chmod(0o640)
+    code, out, err = check(GOOD + NEXT)
+    assert code == 0
+    assert [line for line in err.splitlines() if not line.startswith("warning: key.next: the keys are moving")] == [
+        f'warning: key.next.role_id_file: "{place}/role-id" is open to others (mode 0640); close it with: chmod 0600',
+        f'warning: key.next.secret_id_file: "{place}/secret-id" does not exist',
+        f'warning: rotation.state: "{place}/state" does not exist',
+    ]
+    assert "  moving to    vault_transit, transit/keys/rolecall of https://vault.example.com:8200\n" in out
+
+
+def test_what_is_wrong_with_this_key_hides_nothing_about_the_next(check: Check, place: Path) -> None:
+    (place / "key.pem").unlink()
+    code, _, err = check(GOOD + NEXT)
+    assert code == 1
+    assert f'warning: key.next.secret_id_file: "{place}/secret-id" does not exist' in err.splitlines()
+    assert "key.file" not in err
+
+
+def test_the_key_of_our_own_site_is_to_be_closed_and_its_certificate_there(check: Check, place: Path) -> None:
+    (place / "tls.key").touch()
+    (place / "tls.key").chmod(0o640)
+    words = 'to = "https"\ncertificate = "chain.pem"\nprivate_key = "{directory}/tls.key"\ncertificates = "x5c"'
+    _, out, err = check(GOOD.replace('to = "directory"\ndirectory = "site"', words))
+    assert [line for line in err.splitlines() if str(place) in line] == [
+        f'warning: publishing.certificate: "{place}/chain.pem" does not exist',
+        f'warning: publishing.private_key: "{place}/tls.key" is open to others (mode 0640); close it with: chmod 0600',
+        f'warning: publishing.certificates: "{place}/x5c" does not exist',
+    ]
+    assert "  publishing   by ourselves, on https://0.0.0.0:443, with the certificates in " in out
 
 
 def test_inside_the_unit_its_credentials_are_tried(check: Check, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +356,8 @@ def test_other_kinds_of_configuration_are_told_in_short_as_well(check: Check, pl
     )
     code, out, err = check(text)
     assert code == 0
-    assert f"  identity     a token from a file\n  key          {KID}, ES256\n" in out
+    assert f"  identity     a token from a file\n  key          {KID}, ES256\n  custodian    pem, in " in out
+    assert "  rotation" not in out
     assert "  STS          https://sts.example.com\n" in out
     assert "grant        backup: anyone\n" in out
     assert err == "warning: grants#1.anyone: every process that can connect to 127.0.0.1:9170 gets backup\n"

@@ -1,0 +1,80 @@
+"""Which files and directories does a configuration name, and what does the agent need of each?"""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.settings import Directory, Https, Settings
+from agent.settings.keys import Key, paths_of
+from agent.settings.tokens import FromFile
+
+_TO_NOBODY: Final = stat.S_IRWXG | stat.S_IRWXO
+#: Of the words of [key], those of files that anybody may read.
+_PLAIN: Final = frozenset({"module", "ca_bundle"})
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file, or a directory, that a setting names.
+
+    Attributes:
+        word: the path of the setting.
+        closed_to: the rights that nobody but the owner may have to a file.
+        secret: whether a secret is in it.
+        directory: whether it is to be a directory.
+        written: whether the agent writes there.
+    """
+
+    word: str
+    path: Path
+    closed_to: int = stat.S_IWOTH
+    secret: bool = False
+    directory: bool = False
+    written: bool = False
+
+
+def named(settings: Settings) -> Iterator[Named]:
+    """Everything that is named."""
+    yield Named(str(settings.path), settings.path)
+    if isinstance(settings.identity, FromFile):
+        yield Named("identity.file", settings.identity.file, stat.S_IRWXO, secret=True)
+    for number, grant in enumerate(settings.grants, start=1):
+        yield from (Named(f"grants#{number}.token_file", path, stat.S_IRWXO, secret=True) for path in grant.token_file)
+    if settings.issuer is not None and settings.issuer.ca_bundle is not None:
+        yield Named("issuer.ca_bundle", settings.issuer.ca_bundle)
+    if settings.sts.ca_bundle is not None:
+        yield Named("sts.ca_bundle", settings.sts.ca_bundle)
+    for table, key in (("key", settings.key), ("key.next", settings.next_key)):
+        yield from _of_key(table, key, settings)
+    yield from _of_publishing(settings)
+    ring = settings.rotation.state if settings.rotation else None
+    if ring is not None and ring not in {path for _, path in paths_of(settings.key)}:
+        yield Named("rotation.state", ring, directory=True, written=True)
+
+
+def _of_key(table: str, key: Key | None, settings: Settings) -> Iterator[Named]:
+    for word, path in paths_of(key):
+        where = f"{table}.{word}"
+        if word == "directory":
+            yield Named(where, path, directory=True, written=settings.rotation is not None)
+        elif word in _PLAIN:
+            yield Named(where, path)
+        else:
+            yield Named(where, path, _TO_NOBODY, secret=True)
+
+
+def _of_publishing(settings: Settings) -> Iterator[Named]:
+    place = settings.publishing
+    if place is None:
+        return
+    if isinstance(place, Directory):
+        yield Named("publishing.directory", place.directory, directory=True, written=True)
+    elif isinstance(place, Https):
+        yield Named("publishing.certificate", place.certificate)
+        yield Named("publishing.private_key", place.private_key, _TO_NOBODY, secret=True)
+    elif place.ca_bundle is not None:
+        yield Named("publishing.ca_bundle", place.ca_bundle)
+    if place.certificates is not None:
+        yield Named("publishing.certificates", place.certificates, directory=True)

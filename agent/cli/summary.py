@@ -1,0 +1,93 @@
+"""What does a configuration ask for, in a few lines?"""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from agent.keys import PublicKey
+from agent.settings import S3, Directory, Https, Publishing, Role, Rotation, Settings
+from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
+from agent.settings.mistakes import shown
+from agent.settings.spelling import spell_duration
+from agent.settings.tokens import FromFile, SelfSigned
+
+
+def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
+    """Say what this configuration asks for, and which key it has if that could be tried."""
+    match settings.identity:
+        case SelfSigned(subject=subject, audience=audience):
+            issuer = settings.issuer.url if settings.issuer else ""
+            yield f"identity     {subject} of {issuer}, for {audience}"
+        case FromFile():
+            yield "identity     a token from a file"
+    if settings.key is not None:
+        yield f"key          {'not tried' if key is None else f'{key.kid}, {key.algorithm}'}"
+        yield f"custodian    {custodian(settings.key)}"
+    if settings.next_key is not None:
+        yield f"moving to    {custodian(settings.next_key)}"
+    if settings.key is not None and isinstance(settings.identity, SelfSigned):
+        yield f"rotation     {rotation(settings.rotation)}"
+    where = settings.sts.endpoint_url or f"of {settings.sts.region}"
+    yield f"STS          {where}"
+    for name, role in settings.roles.items():
+        yield f"role         {name}: {_described(role)}"
+    for grant in settings.grants:
+        who = (
+            "anyone" if grant.anyone else f"who shows a token of {' or '.join(shown(str(p)) for p in grant.token_file)}"
+        )
+        yield f"grant        {', '.join(grant.roles)}: {who}"
+    if settings.publishing:
+        yield f"publishing   {place(settings.publishing)}"
+    yield f"credentials  http://{settings.listen.credentials}"
+    yield f"admin        http://{settings.listen.admin}"
+
+
+def custodian(key: Key) -> str:
+    """Who holds the key, and where."""
+    match key:
+        case Pem():
+            return f"pem, in {_files(key)}" + (", with a passphrase" if key.passphrase_file else "")
+        case Pkcs11():
+            label = f'the label "{key.label}"' + (f' in the token "{key.token}"' if key.token else "")
+            return f"pkcs11, {key.uri or label}, by {key.module}"
+        case Tpm2():
+            return f"tpm2, {f'at {key.handle}' if key.handle else f'in {_files(key)}'}, by {key.tcti}"
+        case AwsKms():
+            return f"aws_kms, {key.key_id} of {key.endpoint_url or key.region}, with credentials of {key.credentials}"
+        case VaultTransit():
+            namespace = f" in the namespace {key.namespace}" if key.namespace else ""
+            return f"vault_transit, {key.mount}/keys/{key.key} of {key.address}{namespace}"
+        case _:
+            assert_never(key)
+
+
+def _files(key: Pem | Tpm2) -> str:
+    return str(key.directory or key.file)
+
+
+def rotation(rules: Rotation | None) -> str:
+    """When one key follows another."""
+    if rules is None:
+        return "none: one key signs for good"
+    announce, keep = spell_duration(rules.announce), spell_duration(rules.keep)
+    when = f"every {spell_duration(rules.every)}" if rules.automatic else "when told"
+    kind = f", as {rules.kind}" if rules.kind else ""
+    return f"{when}{kind}; a new key is shown for {announce} before it signs, an old one for {keep} after"
+
+
+def place(words: Publishing) -> str:
+    """Where the keys are published."""
+    match words:
+        case Directory():
+            where = f"to {words.directory}"
+        case S3():
+            prefix = f"/{words.prefix}" if words.prefix else ""
+            where = f"to s3://{words.bucket}{prefix}, with credentials of {words.credentials}"
+        case Https():
+            where = f"by ourselves, on https://{words.listen}"
+        case _:
+            assert_never(words)
+    return where + (f", with the certificates in {words.certificates}" if words.certificates else "")
+
+
+def _described(role: Role) -> str:
+    return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"

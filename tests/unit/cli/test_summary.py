@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from agent.cli.summary import custodian, place, rotation, summary
+from agent.settings import Settings, load
+
+GOOD = """
+[issuer]
+url = "https://oidc.example.com"
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+[[grants]]
+roles = ["backup"]
+anyone = true
+"""
+PKCS11 = 'custodian = "pkcs11"\nmodule = "/m.so"\npin_file = "/pin"\n'
+KMS = 'custodian = "aws_kms"\nkey_id = "alias/rolecall"\nregion = "eu-central-1"\ncredentials = "instance"'
+VAULT = 'custodian = "vault_transit"\naddress = "https://vault.example.com"\nkey = "rolecall"\ntoken_file = "/t"'
+KEYS = '[key]\ncustodian = "pem"\ndirectory = "/keys"'
+
+
+def read(where: Path, *sections: str) -> Settings:
+    path = where / "rolecall.toml"
+    path.write_text("\n".join([GOOD, *sections]), encoding="utf-8")
+    return load(path, environ={}, host="web-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('custodian = "pem"\ndirectory = "/keys"', "pem, in /keys"),
+        ('custodian = "pem"\nfile = "/k"\npassphrase_file = "/p"', "pem, in /k, with a passphrase"),
+        (f'{PKCS11}label = "rolecall"', 'pkcs11, the label "rolecall", by /m.so'),
+        (f'{PKCS11}label = "a"\ntoken = "hsm"', 'pkcs11, the label "a" in the token "hsm", by /m.so'),
+        (f'{PKCS11}uri = "pkcs11:id=%01"', "pkcs11, pkcs11:id=%01, by /m.so"),
+        ('custodian = "tpm2"\nhandle = "0x81000042"', "tpm2, at 0x81000042, by device:/dev/tpmrm0"),
+        ('custodian = "tpm2"\nfile = "/k.tss"\ntcti = "tabrmd"', "tpm2, in /k.tss, by tabrmd"),
+        (KMS, "aws_kms, alias/rolecall of eu-central-1, with credentials of instance"),
+        (f'{KMS}\nendpoint_url = "https://kms.example.com"',
+         "aws_kms, alias/rolecall of https://kms.example.com, with credentials of instance"),
+        (VAULT, "vault_transit, transit/keys/rolecall of https://vault.example.com"),
+        (f'{VAULT}\nnamespace = "platform"',
+         "vault_transit, transit/keys/rolecall of https://vault.example.com in the namespace platform"),
+    ],
+)  # fmt: skip
+def test_each_custodian_is_told_by_where_its_keys_are(words: str, told: str, tmp_path: Path) -> None:
+    key = read(tmp_path, f"[key]\n{words}").key
+    assert key is not None
+    assert custodian(key) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("", "every 90d; a new key is shown for 1d before it signs, an old one for 1d after"),
+        ('automatic = false\nkeep = "2d"',
+         "when told; a new key is shown for 1d before it signs, an old one for 2d after"),
+        ('every = "30d"\nkind = "ec-p256"\nannounce = "3h"',
+         "every 30d, as ec-p256; a new key is shown for 3h before it signs, an old one for 1d after"),
+    ],
+)  # fmt: skip
+def test_a_rotation_is_told_by_its_times(words: str, told: str, tmp_path: Path) -> None:
+    assert rotation(read(tmp_path, KEYS, f"[rotation]\n{words}").rotation) == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('to = "directory"\ndirectory = "/site"', "to /site"),
+        ('to = "directory"\ndirectory = "/site"\ncertificates = "/x5c"', "to /site, with the certificates in /x5c"),
+        ('to = "s3"\nbucket = "oidc"\nregion = "eu-central-1"\ncredentials = "role:backup"',
+         "to s3://oidc, with credentials of role:backup"),
+        ('to = "s3"\nbucket = "oidc"\nprefix = "site-a"\nregion = "eu-central-1"\ncredentials = "container"',
+         "to s3://oidc/site-a, with credentials of container"),
+        ('to = "https"\ncertificate = "/c"\nprivate_key = "/k"', "by ourselves, on https://0.0.0.0:443"),
+    ],
+)  # fmt: skip
+def test_each_place_is_told_by_where_it_is(words: str, told: str, tmp_path: Path) -> None:
+    words_of_place = read(tmp_path, KEYS, f"[publishing]\n{words}").publishing
+    assert words_of_place is not None
+    assert place(words_of_place) == told
+
+
+def test_a_move_is_told_beside_what_there_is(tmp_path: Path) -> None:
+    told = list(summary(read(tmp_path, KEYS, f"[key.next]\n{KMS}", '[rotation]\nstate = "/keys"'), None))
+    assert told[1:5] == [
+        "key          not tried",
+        "custodian    pem, in /keys",
+        "moving to    aws_kms, alias/rolecall of eu-central-1, with credentials of instance",
+        "rotation     when told; a new key is shown for 1d before it signs, an old one for 1d after",
+    ]
