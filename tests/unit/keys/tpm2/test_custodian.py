@@ -2,7 +2,7 @@ import asyncio
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,12 +26,6 @@ AUTH = "canary-auth-4f1c9d27"
 SIGNS = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign"
 RC_RETRY, RC_TESTING = 0x922, 0x90A
 SIGN, CREATE, TEST_PARMS = 0x15D, 0x153, 0x18A
-
-
-@pytest.fixture
-def tpm() -> Iterator[Swtpm]:
-    with running() as tpm:
-        yield tpm
 
 
 @pytest.fixture

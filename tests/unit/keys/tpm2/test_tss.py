@@ -1,12 +1,11 @@
 import asyncio
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from agent.errors import KeyUnavailable
 from agent.secret import Secret
-from tests.fakes.swtpm import MISSING, Bus, Swtpm, running
+from tests.fakes.swtpm import MISSING, Bus, Swtpm
 
 if MISSING and not os.environ.get("SKIP_NOTHING"):
     pytest.skip(f"needs {MISSING}", allow_module_level=True)
@@ -19,12 +18,6 @@ AUTH = Secret("canary-auth-4f1c9d27")
 DIGEST = bytes.fromhex("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")  # SHA-256 of b"hello"
 OWNER = 0x40000001
 CREATE_PRIMARY, GET_CAPABILITY = 0x131, 0x17A
-
-
-@pytest.fixture
-def tpm() -> Iterator[Swtpm]:
-    with running() as tpm:
-        yield tpm
 
 
 def give_root(tpm: Swtpm, algorithm: str) -> None:
