@@ -152,7 +152,10 @@ async def test_the_clock_is_said_to_be_slow_or_fast(offset: float | None, said: 
 
 
 async def test_a_key_is_shown_with_what_is_known_of_it() -> None:
-    assert f"<tr><td><code>{KID}</code></td><td>RS256</td><td>signing</td><td>yes</td><td>its successor is made</td></tr>" in render(await everything())
+    assert (
+        f"<tr><td><code>{KID}</code></td><td>RS256</td><td>signing</td><td>yes</td><td>its successor is made</td></tr>"
+        in render(await everything())
+    )
 
 
 async def test_an_agent_without_keys_of_its_own_says_so() -> None:

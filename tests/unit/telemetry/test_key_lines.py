@@ -28,7 +28,7 @@ def test_each_document_has_a_line_and_an_unchanged_one_is_not_worth_reading() ->
 
 
 @pytest.mark.parametrize(("shown", "level"), [(True, logging.DEBUG), (False, logging.WARNING)])
-def test_a_signing_key_that_the_world_does_not_see_is_a_warning(shown: bool, level: int) -> None:
+def test_a_signing_key_that_the_world_does_not_see_is_a_warning(*, shown: bool, level: int) -> None:
     line = only(IssuerSeen(shown, ("kid-1",), ("kid-1",) if shown else ()))
     assert line.level == level
     assert line.fields["missing"] == (None if shown else "kid-1")

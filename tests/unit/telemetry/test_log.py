@@ -31,8 +31,8 @@ from agent.events import (
 )
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log, configure, to_journal, write
-from tests.fakes.key_events import KEY_EVENTS
 from tests.fakes.clock import FakeClock
+from tests.fakes.key_events import KEY_EVENTS
 
 DOWN = CredentialsUnavailable("STS does not answer.", hint="Is the network up?")
 REFUSED = CredentialsRefused("STS refuses: AccessDenied.", hint="Compare the trust policy.")
