@@ -9,6 +9,7 @@ from typing import get_args
 from agent.assembly.keys import KeyFile, keys_in, make_first_key, make_key
 from agent.cli.configuration import settings_of
 from agent.cli.rotating import add_retire, add_rotate, retire, rotate, show, standing
+from agent.cli.sealing import add_seal, make_sealed_key
 from agent.cli.terminal import paint, say, show_json
 from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigurationError
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="rsa-2048",
         help="default: rsa-2048, since RS256 is the one algorithm that every relying party takes",
     )
+    add_seal(new)
     listing = verbs.add_parser("list", help="list the keys, where each stands and what is next for it")
     show = verbs.add_parser("show", help="show the public half of a key")
     show.add_argument(
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do one of the five; 1 if a listed key is no good."""
     match arguments.what:
         case "new":
-            return _new(arguments)
+            return make_sealed_key(arguments) if arguments.seal else _new(arguments)
         case "list":
             return _list_files(arguments) if arguments.directory else _list(arguments)
         case "show":
@@ -65,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _new(arguments: argparse.Namespace) -> int:
+    if arguments.name is not None:
+        raise ConfigurationError(
+            "--name is for a sealed key: other files are called by the key's id", hint="add --seal"
+        )
     if arguments.directory is None:
         settings, systemd = configured(arguments), credentials_directory()
         key = settings.key
@@ -72,7 +78,7 @@ def _new(arguments: argparse.Namespace) -> int:
         if isinstance(key, Pem) and key.file is not None and key.file.parent == systemd:
             raise ConfigurationError(
                 f"{key.file} is systemd's copy of the key, and no key is made there",
-                hint="make it elsewhere, with --directory, and move it to where LoadCredential= of the service looks",
+                hint="make it elsewhere, with --seal, or with --directory and a move to where LoadCredential= looks",
             )
         where, public = asyncio.run(make_first_key(key, arguments.kind, systemd, SystemClock()))
     else:

@@ -1,17 +1,48 @@
+import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.assembly.keys import configured_keys, key_file, keys_in, make_configured_key, make_key, read_key, signing_key
+from agent.assembly.keys import chores, custodian, custody, fresh_pem, keys_in, make_first_key, make_key, write_key
+from agent.clock import SystemClock
 from agent.errors import ConfigurationError, KeyUnavailable
-from agent.keys import PublicKey
-from agent.settings import Pem
+from agent.jose import compact, signing_input
+from agent.keys.files import write_new
+from agent.keys.pem import PemKey
+from agent.keys.pem_store import PemStore
+from agent.settings import Settings, load
+from tests.fakes.memory_key import pem
 
-
-def pem(**words: Any) -> Pem:
-    empty: dict[str, Any] = {"file": None, "directory": None, "passphrase_file": None, "algorithm": None}
-    return Pem.model_construct(**empty | words)
+CONFIGURATION = """
+[issuer]
+url = "https://oidc.example.com"
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+[[grants]]
+roles = ["backup"]
+anyone = true
+[key]
+"""
+PKCS11 = 'custodian = "pkcs11"\nmodule = "/usr/lib/hsm.so"\ntoken = "hsm"\nlabel = "rolecall"\npin_file = "/pin"'
+KMS = 'custodian = "aws_kms"\nkey_id = "alias/rolecall"\nregion = "eu-central-1"\ncredentials = "environment"'
+VAULT = 'custodian = "vault_transit"\naddress = "https://vault.example.com"\nkey = "rolecall"\n'
+EVERY = {
+    "pem": 'custodian = "pem"\ndirectory = "keys"',
+    "pem, a file": 'custodian = "pem"\nfile = "/etc/rolecall/key.pem"',
+    "pkcs11": PKCS11,
+    "pkcs11, a URI": PKCS11.replace('token = "hsm"\nlabel = "rolecall"', 'uri = "pkcs11:token=hsm;object=rolecall"'),
+    "tpm2": 'custodian = "tpm2"\ndirectory = "keys"\nauth_file = "/auth"\nowner_auth_file = "/owner"',
+    "tpm2, a file": 'custodian = "tpm2"\nfile = "key.tss"',
+    "tpm2, a handle": 'custodian = "tpm2"\nhandle = "0x81000042"',
+    "aws_kms": KMS,
+    "vault_transit": f'{VAULT}token_file = "/token"',
+    "vault_transit, AppRole": f'{VAULT}role_id_file = "/role"\nsecret_id_file = "/secret"',
+    "vault_transit, a JWT": f'{VAULT}jwt_file = "/jwt"\nrole = "rolecall"',
+}
+LIBRARIES = {"pkcs11": "pkcs11", "tpm2": "tpm2_pytss", "vault_transit": "aiohttp"}
 
 
 @pytest.fixture
@@ -21,74 +52,148 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def passphrase(tmp_path: Path) -> Path:
-    path = tmp_path / "passphrase"
+def configured(home: Path, key: str) -> Settings:
+    path = home / "rolecall.toml"
+    path.write_text(CONFIGURATION + key)
+    return load(path, environ={"CREDENTIALS_DIRECTORY": str(home / "credentials")}, host="web-1")
+
+
+def with_passphrase(home: Path) -> str:
+    path = home / "passphrase"
     path.touch(0o600)
     path.write_text("canary horse battery\n")
-    return path
+    return f'passphrase_file = "{path}"'
 
 
-async def test_the_one_key_of_a_directory_signs_and_is_called_by_its_kid(keys: Path) -> None:
-    path, public = make_key(keys, "ec-p256")
-    assert path == keys / f"{public.kid}.pem"
-    assert path.stat().st_mode & 0o777 == 0o600
-    (keys / ".hidden.pem").write_text("being written")
-    (keys / "notes.txt").write_text("not a key")
-    assert (await signing_key(pem(directory=keys), None)).public == public
+# --- which custodian
 
 
-def test_without_a_key_it_says_how_to_make_one(keys: Path) -> None:
-    with pytest.raises(KeyUnavailable, match="there is no key in") as caught:
-        key_file(pem(directory=keys))
-    assert "rolecall keys new" in caught.value.hint
+@pytest.mark.parametrize("words", EVERY.values(), ids=EVERY)
+async def test_each_custodian_is_made_and_nothing_opened_yet(words: str, tmp_path: Path) -> None:
+    settings = configured(tmp_path, words)
+    assert settings.key is not None
+    if (library := LIBRARIES.get(settings.key.custodian)) and find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    made = custodian(settings.key, None, SystemClock())
+    assert made.kind == settings.key.custodian
+    assert len(chores(made)) == (made.kind == "vault_transit")
+    await made.close()
 
 
-def test_of_two_keys_it_does_not_guess(keys: Path) -> None:
-    for _ in range(2):
-        make_key(keys, "ec-p256")
-    with pytest.raises(ConfigurationError, match=r"there are 2 keys in .* nothing says which"):
-        read_key(pem(directory=keys), None)
+@pytest.mark.parametrize(("kind", "library"), [("pkcs11", "pkcs11"), ("tpm2", "tpm2_pytss")])
+def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
+    kind: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(f"agent.keys.{kind}") or name == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)  # what an import finds where it is not installed
+    settings = configured(tmp_path, EVERY[kind])
+    assert settings.key is not None
+    with pytest.raises(ConfigurationError, match="is not installed") as caught:
+        custodian(settings.key, None, SystemClock())
+    assert f"rolecall[{kind}]" in caught.value.hint
 
 
-def test_a_directory_that_is_not_there_is_said_to_be_missing(keys: Path) -> None:
-    with pytest.raises(KeyUnavailable, match="cannot be read: No such file"):
-        key_file(pem(directory=keys / "nowhere"))
+async def test_while_keys_move_there_are_two(keys: Path, tmp_path: Path) -> None:
+    moving = f'{EVERY["pem"]}\n[key.next]\ncustodian = "pem"\nfile = "credential:signing-key"'
+    moving += f'\n[rotation]\nstate = "{keys}"'
+    assert custody(configured(tmp_path, EVERY["pem"]), None, SystemClock()).following is None
+    both = custody(configured(tmp_path, moving), tmp_path / "credentials", SystemClock())
+    assert both.following is not None
+    assert await both.following.names() == [str(tmp_path / "credentials/signing-key")]
 
 
-def test_a_key_is_made_where_the_configuration_says_and_never_twice(keys: Path) -> None:
-    path, public = make_configured_key(pem(directory=keys), "ec-p256", None)
-    assert read_key(pem(directory=keys), None).public == public
-    with pytest.raises(ConfigurationError, match=f"already: {path.name}"):
-        make_configured_key(pem(directory=keys), "ec-p256", None)
-    named = pem(file=keys / "named.pem")
-    path, public = make_configured_key(named, "ec-p256", None)
-    assert (path, read_key(named, None).public) == (keys / "named.pem", public)
-    before = path.read_bytes()
-    with pytest.raises((ConfigurationError, KeyUnavailable)):
-        make_configured_key(named, "ec-p256", None)
-    assert path.read_bytes() == before
+async def test_a_credential_of_systemd_may_have_bits_for_its_group_and_a_file_may_not(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for path in (credentials / "signing-key", tmp_path / "key.pem"):
+        write_new(path, pem("ec-p256"))
+        path.chmod(0o440)
+    settings = configured(tmp_path, 'custodian = "pem"\nfile = "credential:signing-key"')
+    key, _ = await custody(settings, credentials, SystemClock()).first()
+    message = signing_input({"alg": "ES256"}, {})
+    assert compact(message, await key.sign(message))
+    settings = configured(tmp_path, f'custodian = "pem"\nfile = "{tmp_path}/key.pem"')
+    with pytest.raises(KeyUnavailable, match="is open to others"):
+        await custody(settings, credentials, SystemClock()).first()
 
 
-def test_with_a_passphrase_the_key_is_encrypted_and_read_again(keys: Path, passphrase: Path) -> None:
-    settings = pem(directory=keys, passphrase_file=passphrase)
-    path, public = make_configured_key(settings, "ec-p256", None)
-    assert b"ENCRYPTED" in path.read_bytes()
-    assert read_key(settings, None).public == public
+# --- making keys
+
+
+async def first(settings: Settings) -> tuple[str, str]:
+    assert settings.key is not None
+    where, public = await make_first_key(settings.key, "ec-p256", None, SystemClock())
+    return where, public.kid
+
+
+async def test_a_key_is_made_in_the_directory_once(keys: Path, tmp_path: Path) -> None:
+    settings = configured(tmp_path, EVERY["pem"])
+    where, kid = await first(settings)
+    assert (where, PemKey.read(Path(where)).public.kid) == (str(keys / f"{kid}.pem"), kid)
+    with pytest.raises(ConfigurationError, match=f"there is a key in .*/keys already: {kid}.pem") as caught:
+        await first(settings)
+    assert "rolecall keys rotate" in caught.value.hint
+
+
+async def test_a_key_is_made_in_the_one_file_and_never_over_it(keys: Path, tmp_path: Path) -> None:
+    settings = configured(tmp_path, f'custodian = "pem"\nfile = "{keys}/named.pem"')
+    where, kid = await first(settings)
+    assert (where, PemKey.read(Path(where)).public.kid) == (f"{keys}/named.pem", kid)
+    before = Path(where).read_bytes()
+    with pytest.raises(ConfigurationError, match="a key is never overwritten"):
+        await first(settings)
+    assert Path(where).read_bytes() == before
+
+
+@pytest.mark.parametrize("where", ['directory = "keys"', 'file = "{home}/keys/key.pem"'])
+async def test_with_a_passphrase_the_key_is_encrypted_and_read_again(where: str, keys: Path, tmp_path: Path) -> None:
+    words = f'custodian = "pem"\n{where.format(home=tmp_path)}'
+    settings = configured(tmp_path, f"{words}\n{with_passphrase(tmp_path)}")
+    made, kid = await first(settings)
+    assert "ENCRYPTED" in Path(made).read_text()
+    assert Path(made).parent == keys
+    key, _ = await custody(settings, None, SystemClock()).first()
+    assert key.public.kid == kid
     with pytest.raises(ConfigurationError, match="no passphrase is configured"):
-        read_key(pem(directory=keys), None)
+        await custody(configured(tmp_path, words), None, SystemClock()).first()
+
+
+async def test_a_key_for_a_directory_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(KeyUnavailable, match="cannot be written: No such file") as caught:
+        await first(configured(tmp_path, EVERY["pem"]))
+    assert caught.value.hint == f"make the directory: mkdir -p -m 700 {tmp_path}/keys"
+
+
+async def test_where_keys_are_not_ours_to_make_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        await first(configured(tmp_path, f"{KMS}\nmake_keys = false".replace("environment", "profile:none-such")))
+
+
+def test_a_fresh_key_lies_nowhere_and_fits_its_public_half(tmp_path: Path) -> None:
+    text, public = fresh_pem("ec-p384")
+    assert PemKey.parse(text, origin="a test").public == public
+    assert public.algorithm == "ES384"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_looking_at_keys_finds_the_good_and_says_what_is_wrong_with_the_others(keys: Path) -> None:
-    _, public = make_key(keys, "ec-p256")
+    path, public = make_key(keys, "ec-p256")
+    named, other = write_key(keys / "named.pem", "ec-p256")
     (keys / "broken.pem").touch(0o600)
-    for found in (keys_in(keys), configured_keys(pem(directory=keys), None)):
-        by_name = {one.path.name: one.found for one in found}
-        assert by_name.pop(f"{public.kid}.pem") == public
-        assert isinstance(by_name["broken.pem"], KeyUnavailable | ConfigurationError)
+    assert path == keys / f"{public.kid}.pem"
+    found = {one.path: one.found for one in keys_in(keys)}
+    assert (found[path], found[named]) == (public, other)
+    assert isinstance(found[keys / "broken.pem"], KeyUnavailable)
 
 
-def test_looking_at_a_file_that_is_not_there_is_a_finding_not_a_failure(keys: Path) -> None:
-    (only,) = configured_keys(pem(file=keys / "missing.pem"), None)
-    assert not isinstance(only.found, PublicKey)
-    assert "missing.pem" in only.found.what
+async def test_a_passphrase_is_read_anew_for_each_key(keys: Path, tmp_path: Path) -> None:
+    settings = configured(tmp_path, f"{EVERY['pem']}\n{with_passphrase(tmp_path)}")
+    made, _ = await first(settings)
+    (tmp_path / "passphrase").write_text("another\n")
+    assert settings.key is not None
+    store = custodian(settings.key, None, SystemClock())
+    assert isinstance(store, PemStore)
+    with pytest.raises(KeyUnavailable, match="wrong passphrase"):
+        await store.open(Path(made).name)
+    assert store.path(Path(made).name).parent == keys

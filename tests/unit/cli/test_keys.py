@@ -7,7 +7,8 @@ import jwt
 import pytest
 
 from agent.cli import main
-from agent.keys.pem import PemKey, generate, write_new
+from agent.keys.files import write_new
+from agent.keys.pem import PemKey, generate
 from agent.publishing.discovery import JWKS_PATH
 from agent.secret import Secret
 
@@ -121,7 +122,7 @@ def test_a_list_names_every_key_and_says_what_is_wrong_with_others(
     (config.parent / "keys" / "open.pem").chmod(0o644)
     (config.parent / "keys" / "notes.txt").write_text("no key")
 
-    assert keys(config, "list", "--json") == 1
+    assert keys(config, "list", "--json", "--directory", str(config.parent / "keys")) == 1
 
     listed = json.loads(capsys.readouterr().out)
     assert listed[0] == {"kid": PemKey.read(good).public.kid, "algorithm": "ES384", "file": str(good)}
@@ -129,12 +130,14 @@ def test_a_list_names_every_key_and_says_what_is_wrong_with_others(
     assert len(listed) == 2
 
 
-def test_an_empty_directory_is_no_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert keys(config, "list") == 0
-
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "rolecall keys new" in captured.err
+def test_an_empty_directory_is_no_error_but_a_host_without_a_key_is_one(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, code in [(["--directory", str(config.parent / "keys")], 0), ([], 1)]:
+        assert keys(config, "list", *words) == code
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "rolecall keys new" in captured.err
 
 
 def test_a_key_for_a_directory_that_is_not_there_comes_with_the_command_that_makes_it(
@@ -164,7 +167,7 @@ def test_a_directory_that_is_not_there_is_named(config: Path, capsys: pytest.Cap
     (config.parent / "keys").rmdir()
 
     assert keys(config, "list") == 1
-    assert "the key directory" in capsys.readouterr().err
+    assert "the directory of keys" in capsys.readouterr().err
 
 
 def test_the_public_half_is_shown_as_it_is_published_and_as_pem(
@@ -198,14 +201,22 @@ def test_of_several_keys_one_is_shown_by_how_its_name_begins(config: Path, capsy
     directory = config.parent / "keys"
     for name in ("a", "b"):
         write_new(directory / f"{name}.pem", generate("ec-p256"))
-    kid = PemKey.read(directory / "b.pem").public.kid
+    kid, there = PemKey.read(directory / "b.pem").public.kid, ["--directory", str(directory)]
 
-    assert keys(config, "show", kid[:12]) == 0
+    assert keys(config, "show", kid[:12], *there) == 0
     assert json.loads(capsys.readouterr().out)["kid"] == kid
-    assert keys(config, "show") == 2
+    assert keys(config, "show", *there) == 2
     assert "there are 2 keys that this could mean" in capsys.readouterr().err
-    assert keys(config, "show", "none-such") == 2
+    assert keys(config, "show", "none-such", *there) == 2
     assert "there is no key whose name begins with none-such" in capsys.readouterr().err
+    assert keys(config, "show") == 2
+    assert "[key] names 2 keys, and nothing says which of them signs: a.pem, b.pem" in capsys.readouterr().err
+
+
+def test_a_name_is_for_a_sealed_key(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys(config, "new", "--name", "mine") == 2
+    assert "hint: add --seal" in capsys.readouterr().err
+    assert list((config.parent / "keys").iterdir()) == []
 
 
 def test_nothing_that_is_printed_is_private(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
