@@ -11,19 +11,17 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings, load
-from agent.settings.spelling import UNIT_CREDENTIALS
 
 SUBJECT: Final = "host:${HOST}"
 AUDIENCE: Final = "sts.amazonaws.com"
-#: What systemd/rolecall.service calls the private key.
-KEY_CREDENTIAL: Final = "signing-key"
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the operator was asked. `roles` are ARNs by name; `directory` is where everything goes, absolute.
 
-    With `service`, the private key is one file that systemd hands to the unit, and the agent has a user of its own.
+    `state` is where the agent itself writes, which is the same place unless it is said; with `service`, the agent is a
+    unit of systemd and has a user of its own.
     """
 
     issuer: str
@@ -33,21 +31,22 @@ class Answers:
     subject: str = SUBJECT
     audience: str = AUDIENCE
     service: bool = False
+    state: Path | None = None
 
     @property
-    def key_file(self) -> Path:
-        """The private key of a service: what LoadCredential= in systemd/rolecall.service names."""
-        return self.directory / "signing-key.pem"
+    def own(self) -> Path:
+        """What the agent may write to."""
+        return self.state or self.directory
 
     @property
     def keys(self) -> Path:
-        """Where private keys are, if there is no service."""
-        return self.directory / "keys"
+        """Where private keys are made, by us and later by the agent itself."""
+        return self.own / "keys"
 
     @property
     def site(self) -> Path:
         """What is to be served at the issuer's URL."""
-        return self.directory / "site"
+        return self.own / "site"
 
     def token_file(self, role: str) -> Path:
         """What a caller shows to get a role."""
@@ -56,19 +55,20 @@ class Answers:
 
 def text(answers: Answers) -> str:
     """The configuration, as TOML with comments."""
-    return "".join([_tables(answers), *(_role(answers, name, arn) for name, arn in answers.roles.items()), _REST])
+    roles = [_role(answers, name, arn) for name, arn in answers.roles.items()]
+    return "".join([_tables(answers), *roles, _rotation(answers), _REST])
 
 
 def checked(answers: Answers) -> Settings:
     """Read the configuration before it is written anywhere. Raises ConfigurationError with every mistake in it."""
-    if not str(answers.directory).isprintable():
-        raise ConfigurationError("the directory's name has characters that cannot be printed", hint="choose another")
+    for place in (answers.directory, answers.own):
+        if not str(place).isprintable():
+            raise ConfigurationError(f"{str(place)!r} has characters that cannot be printed", hint="choose another")
     with tempfile.TemporaryDirectory() as made:
         path = Path(made, "rolecall.toml")
         try:
             path.write_text(text(answers), "utf-8")
-            environ = {"CREDENTIALS_DIRECTORY": UNIT_CREDENTIALS} if answers.service else {}
-            return load(path, environ=environ, host=socket.gethostname())
+            return load(path, environ={}, host=socket.gethostname())
         except UnicodeEncodeError as error:
             raise ConfigurationError("what was given is not text", hint="see to the terminal's encoding") from error
         except ConfigurationError as error:
@@ -100,7 +100,11 @@ def _tables(answers: Answers) -> str:
 [issuer]
 url = {_quoted(answers.issuer)}
 
-{_key(answers)}
+# The private keys that sign our identity tokens: every *.pem in there. The agent makes the next ones itself.
+[key]
+custodian = "pem"
+directory = {_quoted(str(answers.keys))}
+
 # What the tokens say. The trust policies of the roles name this subject and this audience.
 [identity]
 source = "self_signed"
@@ -118,23 +122,6 @@ directory = {_quoted(str(answers.site))}
 """
 
 
-def _key(answers: Answers) -> str:
-    if answers.service:
-        return f"""\
-# The private key that signs our identity tokens. It stays root's: systemd reads {answers.key_file}
-# and hands it to the agent as a credential, see LoadCredential= in rolecall.service.
-[key]
-custodian = "pem"
-file = "credential:{KEY_CREDENTIAL}"
-"""
-    return f"""\
-# The private key that signs our identity tokens: the one *.pem in there.
-[key]
-custodian = "pem"
-directory = {_quoted(str(answers.keys))}
-"""
-
-
 def _role(answers: Answers, name: str, arn: str) -> str:
     return f"""\
 [roles.{_quoted(name)}]
@@ -145,6 +132,19 @@ arn = {_quoted(arn)}
 [[grants]]
 roles = [{_quoted(name)}]
 token_file = {_quoted(str(answers.token_file(name)))}
+
+"""
+
+
+def _rotation(answers: Answers) -> str:
+    return f"""\
+# Keys follow one another by themselves. Each signs only once the world has seen it for long enough through the issuer's
+# URL, and is shown for a while after its last token: "rolecall keys list" says where each stands and what is next.
+[rotation]
+state = {_quoted(str(answers.keys))} # where that is written down; leave it as it is when keys move elsewhere
+#every = "90d"
+#announce = "24h"
+#keep = "24h"
 
 """
 

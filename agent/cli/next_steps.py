@@ -2,26 +2,28 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.cli.first_configuration import KEY_CREDENTIAL, Answers
+from agent.cli.first_configuration import Answers
 from agent.cli.terminal import paint
 from agent.infrastructure import Account
 
 #: Where systemd/rolecall.service looks for everything.
 SERVICE_DIRECTORY: Final = Path("/etc/rolecall")
-#: The group with which the service runs, see systemd/rolecall.sysusers.
-SERVICE_GROUP: Final = "rolecall"
+#: Where the service may write: StateDirectory= in the unit.
+SERVICE_STATE: Final = Path("/var/lib/rolecall")
+#: The user as whom the service runs, and the name of its group; see systemd/rolecall.sysusers.
+SERVICE_USER: Final = "rolecall"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """What has been written: the configuration's path, the discovery document's URL, and by whom.
 
-    `grouped` says whether the service's group has been given the token files.
+    `adopted` says whether the service's user owns what the agent writes, and its group has the token files.
     """
 
     answers: Answers
@@ -29,7 +31,7 @@ class Written:
     discovery: str
     accounts: tuple[Account, ...]
     by_root: bool
-    grouped: bool
+    adopted: bool
 
 
 def next_steps(written: Written) -> str:
@@ -64,7 +66,7 @@ def _process(written: Written) -> Iterator[str]:
     yield _command(f"rolecall run -c {written.configuration}")
     if written.by_root:  # root has made files that a service of another user is to read
         yield "     As a service it runs as another user, who has to own what is private (or begin with --service):"
-        yield _command(f"chown -R USER: {answers.keys} {answers.directory}/tokens")
+        yield _command(f"chown -R USER: {answers.keys} {answers.site} {answers.directory}/tokens")
     role = _first(answers)
     yield f"  4. Use it: {_word(f'rolecall exec -c {written.configuration} {role} -- aws sts get-caller-identity')}"
 
@@ -74,11 +76,11 @@ def _service(written: Written) -> Iterator[str]:
     answers, configuration = written.answers, written.configuration
     yield "  3. Look it over, and start:"
     if adoption := list(_adoption(written)):
-        yield "     (the agent's user comes with systemd/rolecall.sysusers, and reads the tokens by its group)"
+        yield "     (the agent's user comes with systemd/rolecall.sysusers; the tokens it reads by its group)"
         yield from adoption
-    if (answers.directory, configuration.parent) != (SERVICE_DIRECTORY, SERVICE_DIRECTORY):
-        yield f"     (the unit looks in {SERVICE_DIRECTORY}; say otherwise with: systemctl edit rolecall.service)"
-        yield from map(_command, _drop_in(written))
+    if drop_in := list(_drop_in(written)):
+        yield "     (the unit looks and writes elsewhere; say so with: systemctl edit rolecall.service)"
+        yield from map(_command, ["[Service]", *drop_in])
     yield _command(f"rolecall check -c {configuration}")
     yield _command("systemctl enable --now rolecall.service")
     role = _first(answers)
@@ -90,21 +92,21 @@ def _service(written: Written) -> Iterator[str]:
 
 
 def _adoption(written: Written) -> Iterator[str]:
-    directory = written.answers.directory
+    directory, own = shlex.quote(str(written.answers.directory)), shlex.quote(str(written.answers.own))
     if not written.by_root:
         yield _command(f"chown -R root:root {directory}")
-    if not written.grouped:
+    if not written.adopted:
         yield _command("systemd-sysusers")
-        yield _command(f"chgrp {SERVICE_GROUP} {directory}/tokens/* && chmod 640 {directory}/tokens/*")
+        yield _command(f"chown -R {SERVICE_USER}:{SERVICE_USER} {own}")
+        yield _command(f"chgrp {SERVICE_USER} {directory}/tokens/* && chmod 640 {directory}/tokens/*")
 
 
-def _drop_in(written: Written) -> Iterable[str]:
-    return (
-        "[Service]",
-        f"LoadCredential={KEY_CREDENTIAL}:{written.answers.key_file}",
-        "ExecStart=",
-        f"ExecStart=/usr/bin/rolecall run --config {written.configuration}",
-    )
+def _drop_in(written: Written) -> Iterator[str]:
+    if written.answers.own != SERVICE_STATE:
+        yield f"ReadWritePaths={written.answers.own}"
+    if written.configuration != SERVICE_DIRECTORY / "rolecall.toml":
+        yield "ExecStart="
+        yield f"ExecStart=/usr/bin/rolecall run --config {written.configuration}"
 
 
 def _first(answers: Answers) -> str:

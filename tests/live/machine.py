@@ -36,9 +36,10 @@ exec /opt/python/bin/{_PYTHON} """
 
 _SANDBOX = """\
 [Service]
-Environment=CREDENTIALS_DIRECTORY=/run/credentials/rolecall.service
-ExecStart=/usr/bin/rolecall sandbox -c /etc/rolecall/rolecall.toml --listen 127.0.0.1:4566
+ExecStart=/usr/bin/rolecall sandbox -c /etc/rolecall/rolecall.toml --listen 127.0.0.1:4566 --public --json
+StandardOutput=truncate:/run/sandbox.json
 """
+CONFIGURATION = "/etc/rolecall/rolecall.toml"
 
 
 @dataclass
@@ -75,6 +76,10 @@ class Machine:
         there.parent.mkdir(parents=True, exist_ok=True)
         there.write_text(text)
 
+    def read(self, path: str) -> str:
+        """Read a file in there, seen as those in there see it; empty if there is none."""
+        return self.run("cat", path, check=False)
+
     def start(self, drop_in: str = "") -> None:
         """Start the agent anew, its unit changed by a drop-in; returns when it is ready, or has failed."""
         self.run("systemctl", "stop", "rolecall.service")
@@ -82,6 +87,17 @@ class Machine:
         self.write("/etc/systemd/system/rolecall.service.d/test.conf", f"[Service]\n{drop_in}\n")
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "start", "rolecall.service", check=False)
+
+    def start_sandbox(self) -> None:
+        """Start the sandbox AWS, and lead the agent's next start to its issuer as the world sees it."""
+        self.run("rm", "-f", "/run/sandbox.json")
+        self.run("systemctl", "start", "sandbox.service")
+        _until(lambda: self.read("/run/sandbox.json").endswith("}\n"), lambda: "the sandbox does not listen")
+        facts = json.loads(self.read("/run/sandbox.json"))
+        self.write("/etc/rolecall/ca.pem", self.read(facts["ca_file"]))
+        public = f'proxy = "{facts["proxy_url"]}"\nca_bundle = "/etc/rolecall/ca.pem"\n'
+        written = re.sub(r'^(proxy|ca_bundle) = ".*"\n', "", self.read(CONFIGURATION), flags=re.MULTILINE)
+        self.write(CONFIGURATION, written.replace(f'url = "{ISSUER}"\n', f'url = "{ISSUER}"\n{public}'))
 
     def logged(self) -> str:
         """What the journal has of the agent, newest last."""
@@ -121,10 +137,9 @@ def machine(home: Path) -> Iterator[Machine]:
             roles = ("--role", "backup=arn:aws:iam::123456789012:role/backup")
             where = ("--issuer", ISSUER, "--region", "eu-central-1", "--key-kind", "ec-p256")
             booted.run("rolecall", "init", "--service", "--yes", *where, *roles)
-            settings = root / "etc/rolecall/rolecall.toml"
-            settings.write_text(settings.read_text().replace("[sts]\n", f'[sts]\nendpoint_url = "{SANDBOX}"\n'))
-            booted.run("systemctl", "start", "sandbox.service")
-            _until(lambda: _listening(booted), lambda: "the sandbox does not listen")
+            settings = booted.read(CONFIGURATION)
+            booted.write(CONFIGURATION, settings.replace("[sts]\n", f'[sts]\nendpoint_url = "{SANDBOX}"\n'))
+            booted.start_sandbox()
             yield booted
 
 
@@ -192,10 +207,6 @@ def _booted(root: Path, console: Path) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             nspawn.kill()
             nspawn.wait(5)
-
-
-def _listening(booted: Machine) -> bool:
-    return "sandbox AWS is up" in booted.run("journalctl", "-u", "sandbox.service", "-o", "cat", "--no-pager")
 
 
 def _first_of(nspawn: int) -> int:

@@ -1,3 +1,4 @@
+import re
 import socket
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.cli.first_configuration import Answers, checked, text
 from agent.errors import ConfigurationError
-from agent.settings import SelfSigned
+from agent.settings import Directory, Pem, SelfSigned, load
 
 BACKUP = {"backup": "arn:aws:iam::123456789012:role/backup"}
 ANSWERS = Answers("https://oidc.example.com", "eu-central-1", BACKUP, Path("/etc/rolecall"))
@@ -30,23 +31,37 @@ def test_it_is_read_as_what_was_answered() -> None:
         ["/etc/rolecall/tokens/backup"],
         ["/etc/rolecall/tokens/web.v2"],
     ]
-    assert settings.publishing is not None
+    assert isinstance(settings.publishing, Directory)
     assert settings.publishing.directory == Path("/etc/rolecall/site")
-    assert settings.key is not None
+    assert isinstance(settings.key, Pem)
     assert settings.key.directory == Path("/etc/rolecall/keys")
 
 
-def test_a_service_has_its_key_from_systemd() -> None:
-    settings = checked(replace(ANSWERS, service=True))
-    assert settings.key is not None
-    assert settings.key.file == Path("/run/credentials/rolecall.service/signing-key")
-    assert settings.key.directory is None
+def test_what_the_agent_writes_is_where_it_may_write() -> None:
+    settings = checked(replace(ANSWERS, service=True, state=Path("/var/lib/rolecall")))
+    assert isinstance(settings.key, Pem)
+    assert isinstance(settings.publishing, Directory)
+    assert settings.key.directory == Path("/var/lib/rolecall/keys")
+    assert settings.publishing.directory == Path("/var/lib/rolecall/site")
+    assert [str(file) for grant in settings.grants for file in grant.token_file] == ["/etc/rolecall/tokens/backup"]
 
 
-def test_durations_that_are_shown_are_the_defaults() -> None:
-    shown = text(ANSWERS).replace('#duration = "1h"', 'duration = "1h"')
-    assert shown != text(ANSWERS)
-    assert checked(ANSWERS).roles["backup"].duration == timedelta(hours=1)
+def test_keys_follow_one_another_and_where_each_stands_is_written_beside_them() -> None:
+    found = checked(ANSWERS).rotation
+    assert found is not None
+    assert (found.automatic, found.state) == (True, Path("/etc/rolecall/keys"))
+    assert 'state = "/etc/rolecall/keys"' in text(ANSWERS)  # so that it stays there when [key] says another place
+
+
+def test_durations_that_are_shown_are_the_defaults(tmp_path: Path) -> None:
+    said, count = re.subn(r'^#(\w+ = "\d+[dhm]")', r"\1", text(ANSWERS), flags=re.MULTILINE)
+    assert count == 4
+    (tmp_path / "rolecall.toml").write_text(said)
+    settings, usual = load(tmp_path / "rolecall.toml", environ={}, host=socket.gethostname()), checked(ANSWERS)
+    assert settings.rotation is not None
+    assert usual.rotation is not None
+    assert settings.rotation.model_dump() == usual.rotation.model_dump()
+    assert settings.roles["backup"].duration == usual.roles["backup"].duration == timedelta(hours=1)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=30))
@@ -64,14 +79,15 @@ def test_any_subject_that_settings_take_is_written_so_that_they_read_it_back(sub
 @pytest.mark.parametrize("directory", ['/srv/a "quoted" place', "/srv/back\\slash", "/srv/ünïcode", "/srv/#no/comment"])
 def test_any_directory_with_a_printable_name_will_do(directory: str) -> None:
     settings = checked(replace(ANSWERS, directory=Path(directory)))
-    assert settings.key is not None
+    assert isinstance(settings.key, Pem)
     assert settings.key.directory == Path(directory, "keys")
 
 
 @pytest.mark.parametrize("directory", ["/srv/line\nbreak", "/srv/\udcff", "/srv/\x7f"])
 def test_a_directory_that_cannot_be_written_down_is_refused(directory: str) -> None:
-    with pytest.raises(ConfigurationError, match="characters that cannot be printed"):
-        checked(replace(ANSWERS, directory=Path(directory)))
+    for answers in (replace(ANSWERS, directory=Path(directory)), replace(ANSWERS, state=Path(directory))):
+        with pytest.raises(ConfigurationError, match="characters that cannot be printed"):
+            checked(answers)
 
 
 def test_what_no_encoding_knows_is_refused() -> None:

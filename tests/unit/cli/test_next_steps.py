@@ -8,12 +8,12 @@ from agent.infrastructure import Account
 ROLES = {"backup": "arn:aws:iam::123456789012:role/backup"}
 ANSWERS = Answers("https://oidc.example.com", "eu-central-1", ROLES, Path("/etc/rolecall"))
 SERVICE = Written(
-    replace(ANSWERS, service=True),
+    replace(ANSWERS, service=True, state=Path("/var/lib/rolecall")),
     Path("/etc/rolecall/rolecall.toml"),
     "https://oidc.example.com/.well-known/openid-configuration",
     (Account("aws", "123456789012"), Account("aws-cn", "210987654321")),
     by_root=True,
-    grouped=True,
+    adopted=True,
 )
 
 
@@ -38,24 +38,31 @@ def test_a_service_is_started_by_systemd_and_another_gets_its_role_by_a_drop_in(
 
 
 def test_what_the_agents_user_cannot_read_yet_is_handed_over_before_the_start() -> None:
-    found = commands(replace(SERVICE, by_root=False, grouped=False))
+    found = commands(replace(SERVICE, by_root=False, adopted=False))
     before = found[5 : found.index("rolecall check -c /etc/rolecall/rolecall.toml")]
     assert before == [
         "chown -R root:root /etc/rolecall",
         "systemd-sysusers",
+        "chown -R rolecall:rolecall /var/lib/rolecall",
         "chgrp rolecall /etc/rolecall/tokens/* && chmod 640 /etc/rolecall/tokens/*",
     ]
 
 
-def test_the_unit_is_told_where_another_place_is() -> None:
-    elsewhere = replace(ANSWERS, directory=Path("/srv/rolecall"), service=True)
-    found = commands(replace(SERVICE, answers=elsewhere, configuration=Path("/srv/rolecall/rolecall.toml")))
+def test_the_site_is_served_from_where_the_agent_keeps_it_current() -> None:
+    assert "1. Serve /var/lib/rolecall/site at https://oidc.example.com." in next_steps(SERVICE)
+
+
+def test_the_unit_is_told_where_other_places_are() -> None:
+    elsewhere = replace(SERVICE, answers=replace(SERVICE.answers, directory=Path("/srv/rolecall")))
+    found = commands(replace(elsewhere, configuration=Path("/srv/rolecall/rolecall.toml")))
     at = found.index("[Service]")
-    assert found[at : at + 4] == [
-        "[Service]",
-        "LoadCredential=signing-key:/srv/rolecall/signing-key.pem",
-        "ExecStart=",
-        "ExecStart=/usr/bin/rolecall run --config /srv/rolecall/rolecall.toml",
+    run = "ExecStart=/usr/bin/rolecall run --config /srv/rolecall/rolecall.toml"
+    assert found[at + 1 : at + 3] == ["ExecStart=", run]
+    found = commands(replace(SERVICE, answers=replace(SERVICE.answers, state=Path("/srv/state"))))
+    at = found.index("[Service]")
+    assert found[at + 1 : at + 3] == [
+        "ReadWritePaths=/srv/state",
+        "rolecall check -c /etc/rolecall/rolecall.toml",
     ]
     assert "[Service]" not in commands(SERVICE)
 
@@ -63,4 +70,7 @@ def test_the_unit_is_told_where_another_place_is() -> None:
 def test_a_process_is_started_by_hand() -> None:
     found = commands(replace(SERVICE, answers=ANSWERS, by_root=False))
     assert found[-1] == "rolecall run -c /etc/rolecall/rolecall.toml"
-    assert "rolecall exec" in next_steps(replace(SERVICE, answers=ANSWERS))
+    by_root = replace(SERVICE, answers=ANSWERS)
+    assert "rolecall exec" in next_steps(by_root)
+    private = "/etc/rolecall/keys /etc/rolecall/site /etc/rolecall/tokens"
+    assert f"chown -R USER: {private}" in commands(by_root)
