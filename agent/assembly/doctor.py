@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class Around:
     clock: Clock
     credentials_directory: Path | None
     agent: endpoint.Agent
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # whatever lies around, keys among it
     everybody: Path = environment.EVERYBODY
     telling: Callable[[str], None] = lambda _: None
 

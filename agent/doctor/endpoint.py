@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 
+from agent.clock import parse_instant
 from agent.doctor import Finding, Link, Tried
 from agent.doctor.diagnosis import broken
 from agent.doctor.pace import each
@@ -52,7 +53,7 @@ class Expected:
         version: ours.
     """
 
-    roles: Mapping[str, str]
+    roles: Mapping[str, str] = field(repr=False)
     signing: str
     now: datetime
     version: str
@@ -167,7 +168,7 @@ def _wrong(document: Mapping[str, Any], name: str, arn: str, now: datetime) -> F
         said = f"what the agent serves as {name} is of another role ({document.get('RoleArn')}), not {arn}"
         return Finding("endpoint", "error", said, restart)
     try:
-        ends = datetime.strptime(str(document.get("Expiration")), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        ends = parse_instant(str(document.get("Expiration")))
     except ValueError:
         return Finding("endpoint", "error", f"what the agent serves as {name} does not say when it ends", restart)
     if ends <= now:

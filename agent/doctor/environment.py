@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -92,8 +92,8 @@ def variables(file: Path) -> dict[str, str]:
 class _Around:
     """All that is set, and where from."""
 
-    all: Mapping[str, str]
-    here: Mapping[str, str]
+    all: Mapping[str, str] = field(repr=False)  # whatever lies around, keys among it
+    here: Mapping[str, str] = field(repr=False)
     everybody: Path
     endpoint: Endpoint
 

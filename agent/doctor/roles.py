@@ -51,7 +51,7 @@ class Wanted:
     session_name: str
     duration: timedelta
     pinned: bool = True
-    policy: Mapping[str, object] | None = field(default=None, hash=False)
+    policy: Mapping[str, object] | None = field(default=None, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
