@@ -7,16 +7,18 @@ told what to do, since it has the keys; where none does, the command takes the s
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
 from agent.assembly.publishing import place
 from agent.assembly.rotation import ring_file, rotation, rules
-from agent.cli.terminal import Progress, paint, say, show_json
+from agent.cli.terminal import Progress, paint, say, show_json, warn
 from agent.clock import SystemClock, instant
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.events import Event, RotationStuck
@@ -42,6 +44,8 @@ _UNSEEN: Final = (
     "A key that the world has seen for {seen} only takes its place. Where it has not been read yet, new tokens are "
     "refused:\n    no role can be renewed there meanwhile; credentials that are held go on being served until they end."
 )
+#: Steps of a rotation that, when they are stuck, keep no other from being taken.
+_WARNINGS: Final = frozenset({"issuer", "certificates"})
 _SEEN: Final = "A key that the world has seen for {seen} takes its place: nothing should fail."
 
 
@@ -106,13 +110,8 @@ def spelt(span: timedelta) -> str:
 
 async def ring_of(settings: Settings, credentials_directory: Path | None) -> Ring:
     """The keys of this host. Raises KeyUnavailable or ConfigurationError."""
-    walk, _ = _walk(settings, credentials_directory, publishing=False)
-    try:
-        await walk.load()
-        assert walk.ring is not None  # or it would have been raised why not
-        return walk.ring
-    finally:
-        await walk.close()
+    async with _walking(settings, credentials_directory, publishing=False) as (_, ring, _):
+        return ring
 
 
 async def standing(settings: Settings, credentials_directory: Path | None) -> Sequence[Standing]:
@@ -130,11 +129,7 @@ def rotate(settings: Settings, credentials_directory: Path | None, arguments: ar
 async def _rotate(
     settings: Settings, credentials_directory: Path | None, order: Order, arguments: argparse.Namespace
 ) -> int:
-    walk, told = _walk(settings, credentials_directory, publishing=True)
-    try:
-        await walk.load()
-        ring = walk.ring
-        assert ring is not None
+    async with _walking(settings, credentials_directory, publishing=True) as (walk, ring, told):
         if order == "rotate" and ring.announced is not None:
             say(f"A rotation is under way: the key {ring.announced.public.kid} is announced already.")
         elif order == "emergency" and not _agreed(ring, walk, settings, yes=arguments.yes):
@@ -142,9 +137,7 @@ async def _rotate(
             return 1
         else:
             await walk.order(order)
-            await _obeyed(walk, settings, told, ring)
-    finally:
-        await walk.close()
+            await _obeyed(walk, settings, told, partial(_is_done, order, ring.signing.public.kid))
     return show(await standing(settings, credentials_directory), as_json=arguments.json)
 
 
@@ -152,11 +145,8 @@ def retire(settings: Settings, credentials_directory: Path | None, arguments: ar
     """Take back a key."""
 
     async def taken_back() -> Sequence[Standing]:
-        walk, told = _walk(settings, credentials_directory, publishing=True)
-        try:
-            await walk.load()
-            assert walk.ring is not None
-            named = [m.public.kid for m in walk.ring.members if m.public.kid.startswith(arguments.kid)]
+        async with _walking(settings, credentials_directory, publishing=True) as (walk, ring, told):
+            named = [m.public.kid for m in ring.members if m.public.kid.startswith(arguments.kid)]
             if len(named) != 1:
                 raise ConfigurationError(
                     f"{len(named)} keys have a name that begins with {arguments.kid}", hint="see: rolecall keys list"
@@ -164,19 +154,26 @@ def retire(settings: Settings, credentials_directory: Path | None, arguments: ar
             await walk.take_back(named[0])
             if not _in_use(settings):
                 await walk.turn()
-                _raise(told)
-        finally:
-            await walk.close()
+                _raise(told, done=True)
         return await standing(settings, credentials_directory)
 
     return show(asyncio.run(taken_back()), as_json=arguments.json)
 
 
-async def _obeyed(walk: Rotation, settings: Settings, told: Sequence[Event], before: Ring) -> None:
+def _is_done(order: Order, signed: str, ring: Ring | None) -> bool:
+    """Whether an order was carried out that was given while the key of that kid signed."""
+    if ring is None:
+        return False
+    return ring.signing.public.kid != signed or (order == "rotate" and ring.announced is not None)
+
+
+async def _obeyed(
+    walk: Rotation, settings: Settings, told: Sequence[Event], is_done: Callable[[Ring | None], bool]
+) -> None:
     """Have the order carried out: by the agent that runs, or here and now."""
     if not _in_use(settings):
         await walk.turn()
-        _raise(told)
+        _raise(told, done=is_done(walk.ring))
         return
     clock = SystemClock()
     deadline = clock.steady() + _PATIENCE
@@ -185,7 +182,7 @@ async def _obeyed(walk: Rotation, settings: Settings, told: Sequence[Event], bef
             progress.show("waiting for the running agent to do it …")
             await clock.sleep(0.25)
             await walk.load()
-            if walk.ring is not None and walk.ring.shown != before.shown:
+            if is_done(walk.ring):
                 return
     raise KeyUnavailable(
         "the running agent has been told, and has not done it yet", hint="see why: journalctl -u rolecall"
@@ -200,7 +197,7 @@ def _agreed(ring: Ring, walk: Rotation, settings: Settings, *, yes: bool) -> boo
     say(
         _CONSEQUENCES.format(
             stolen=ring.signing.public.kid,
-            successor=successor.format(seen=spell_duration(seen)),
+            successor=successor.format(seen=spelt(seen) if seen else "0s"),
             roles=", ".join(role.arn for role in settings.roles.values()),
         )
     )
@@ -222,14 +219,25 @@ def show(keys: Sequence[Standing], *, as_json: bool) -> int:
     return 0
 
 
-def _walk(settings: Settings, credentials_directory: Path | None, *, publishing: bool) -> tuple[Rotation, list[Event]]:
-    """The rotation as the agent would have it, and what it tells."""
+@asynccontextmanager
+async def _walking(
+    settings: Settings, credentials_directory: Path | None, *, publishing: bool
+) -> AsyncIterator[tuple[Rotation, Ring, Sequence[Event]]]:
+    """The rotation as the agent would have it, its ring, and what it tells. Raises as `Rotation.load` does."""
     told: list[Event] = []
     clock = SystemClock()
-    published = place(settings, {}, clock=clock, chance=SystemRandom(), report=told.append) if publishing else None
-    publisher = published.publisher if published and published.site is None else None  # our listener shows what it has
-    walk = rotation(settings, credentials_directory, publisher=publisher, clock=clock, report=told.append)
-    return walk, told
+    async with AsyncExitStack() as stack:
+        publisher = None
+        published = place(settings, {}, clock=clock, chance=SystemRandom(), report=told.append) if publishing else None
+        if published is not None:
+            stack.push_async_callback(published.close)
+            publisher = published.publisher if published.site is None else None  # our listener shows what it has
+        walk = rotation(settings, credentials_directory, publisher=publisher, clock=clock, report=told.append)
+        stack.push_async_callback(walk.close)
+        await walk.load()
+        ring = walk.ring
+        assert ring is not None  # or it would have been raised why not
+        yield walk, ring, told
 
 
 def _in_use(settings: Settings) -> bool:
@@ -237,11 +245,15 @@ def _in_use(settings: Settings) -> bool:
     return file is not None and file.in_use()
 
 
-def _raise(told: Sequence[Event]) -> None:
-    """What kept a step from being taken is what the operator has to know. Raises AgentError."""
-    for event in told:
-        if isinstance(event, RotationStuck) and event.step != "issuer":
+def _raise(told: Sequence[Event], *, done: bool) -> None:
+    """What kept a step from being taken is what the operator has to know. Raises AgentError.
+
+    Once it is `done`, nobody minds that the old key could not be had: it may be why there is another.
+    """
+    harmless = _WARNINGS | {"key"} if done else _WARNINGS
+    stuck = [event for event in told if isinstance(event, RotationStuck)]
+    for event in stuck:
+        if event.step not in harmless:
             raise event.error
-    for event in told:
-        if isinstance(event, RotationStuck):
-            say(f"warning: {event.error.what}\nhint: {event.error.hint}")
+    for event in stuck:
+        warn(event.error)
