@@ -1,24 +1,58 @@
-"""The sample and the reference table are true: they load, show real defaults and leave no setting out."""
+"""The samples and the reference table are true: they load, show real defaults and leave no setting out."""
 
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic_core import PydanticUndefined
 
-from agent.settings import Directory, FromFile, Grant, Issuer, Listen, Log, Pem, Role, SelfSigned, Settings, Sts, load
+from agent.settings import (
+    S3,
+    AwsKms,
+    Directory,
+    FromFile,
+    Grant,
+    Https,
+    Issuer,
+    Listen,
+    Log,
+    Pem,
+    Pkcs11,
+    Role,
+    Rotation,
+    SelfSigned,
+    Settings,
+    Sts,
+    Tpm2,
+    VaultTransit,
+    load,
+)
+from agent.settings.doubts import warnings
 from agent.settings.section import Section
 from agent.settings.spelling import spell_duration
 
 ROOT = Path(__file__).parents[3]
-SAMPLE = (ROOT / "config" / "rolecall.toml").read_text("utf-8")
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-SECTIONS: list[tuple[str, type[Section]]] = [
-    ("issuer", Issuer), ("key", Pem), ("identity", SelfSigned), ("identity", FromFile), ("sts", Sts),
-    ("roles.NAME", Role), ("grants", Grant), ("publishing", Directory), ("listen", Listen), ("log", Log),
-]  # fmt: skip
-FIELDS = [(path, kind, word) for path, kind in SECTIONS for word in kind.model_fields]
+#: Each sample, and the sections of which it shows every setting.
+SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
+    "rolecall.toml": [
+        ("issuer", Issuer), ("key", Pem), ("rotation", Rotation), ("identity", SelfSigned), ("identity", FromFile),
+        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("publishing", Directory), ("listen", Listen),
+        ("log", Log),
+    ],
+    "pkcs11.toml": [("key", Pkcs11)],
+    "tpm2.toml": [("key", Tpm2)],
+    "aws-kms.toml": [("key", AwsKms)],
+    "vault-transit.toml": [("key", VaultTransit)],
+    "s3.toml": [("publishing", S3)],
+    "https.toml": [("publishing", Https)],
+}  # fmt: skip
+SAMPLES = {name: (ROOT / "config" / name).read_text("utf-8") for name in SHOWN}
+SECTIONS = [(name, path, kind) for name, sections in SHOWN.items() for path, kind in sections]
+FIELDS = [(name, path, kind, word) for name, path, kind in SECTIONS for word in kind.model_fields]
+EXAMPLES = [(name, line) for name, text in SAMPLES.items() for line in text.splitlines() if line.startswith("#e.g. ")]
 
 
 def load_text(text: str, tmp_path: Path) -> Settings:
@@ -27,41 +61,82 @@ def load_text(text: str, tmp_path: Path) -> Settings:
     return load(path, environ={"CREDENTIALS_DIRECTORY": "/run/credentials/rolecall.service"}, host="web-1")
 
 
-def test_the_sample_loads(tmp_path: Path) -> None:
-    assert list(load_text(SAMPLE, tmp_path).roles) == ["backup"]
+def test_there_is_no_sample_that_nobody_loads() -> None:
+    assert {path.name for path in (ROOT / "config").glob("*.toml")} == SHOWN.keys()
 
 
-def test_what_the_sample_shows_as_defaults_are_the_defaults(tmp_path: Path) -> None:
-    shown = re.sub(r"^#(?=[a-z_]+ = )", "", SAMPLE, flags=re.MULTILINE)
-    assert shown.count("\n#") < SAMPLE.count("\n#") - 20
-    assert load_text(shown, tmp_path) == load_text(SAMPLE, tmp_path)
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_sample_loads_and_leaves_no_doubt(name: str, tmp_path: Path) -> None:
+    settings = load_text(SAMPLES[name], tmp_path)
+    assert "backup" in settings.roles
+    assert warnings(settings) == []
 
 
-def test_what_the_sample_shows_as_examples_is_taken(tmp_path: Path) -> None:
-    examples = re.findall(r"^#e\.g\. ([a-z_]+ = .*)$", SAMPLE, flags=re.MULTILINE)
-    assert len(examples) >= 9
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_a_sample_shows_as_defaults_are_the_defaults(name: str, tmp_path: Path) -> None:
+    shown = re.sub(r"^#(?=[a-z_]+ = )", "", SAMPLES[name], flags=re.MULTILINE)
+    assert shown.count("\n#") < SAMPLES[name].count("\n#")
+    assert load_text(shown, tmp_path) == load_text(SAMPLES[name], tmp_path)
+
+
+@pytest.mark.parametrize(("name", "line"), EXAMPLES)
+def test_what_a_sample_shows_as_examples_is_taken(name: str, line: str, tmp_path: Path) -> None:
+    """Beside the examples that it goes with, and instead of what its comment says."""
     (tmp_path / "backup.json").write_text('{"Version": "2012-10-17", "Statement": []}')
-    for example in examples:
-        text = SAMPLE.replace(f"#e.g. {example}", example)
-        if example.startswith("file = "):
-            text = text.replace('directory = "/var/lib/rolecall/keys"', "")
-        assert load_text(text, tmp_path) != load_text(SAMPLE, tmp_path), example
+    text = _taken(line, SAMPLES[name])
+    assert load_text(text, tmp_path) != load_text(SAMPLES[name], tmp_path)
 
 
-@pytest.mark.parametrize(("path", "kind", "word"), FIELDS)
-def test_the_sample_shows_every_setting(path: str, kind: type[Section], word: str) -> None:
-    begin = SAMPLE.index(f"[{path.replace('NAME', 'backup')}]")
-    end = SAMPLE.find("\n[", begin + 1)
-    assert re.search(rf"\b{word} = ", SAMPLE[begin : end if end > 0 else None])
+def _taken(line: str, text: str) -> str:
+    text = text.replace(line, line.removeprefix("#e.g. "), 1)
+    _, _, comment = line.partition(" # ")
+    if instead := re.search(r"instead of ([a-z_]+)(?: and ([a-z_]+))?", comment):
+        for word in filter(None, instead.groups()):
+            text = re.sub(rf"^{word} = .*\n", "", text, count=1, flags=re.MULTILINE)
+    if beside := re.search(r"with ([a-z_]+_file|role)\b", comment):
+        other = re.search(rf"^#e\.g\. {beside[1]} = .*$", text, flags=re.MULTILINE)
+        text = text if other is None else _taken(other[0], text)
+    return text
 
 
-@pytest.mark.parametrize(("path", "kind", "word"), FIELDS)
-def test_the_reference_describes_every_setting_with_its_default(path: str, kind: type[Section], word: str) -> None:
+def test_the_main_sample_shows_enough_of_both() -> None:
+    assert len([name for name, _ in EXAMPLES if name == "rolecall.toml"]) >= 14
+    assert len(re.findall(r"^#[a-z_]+ = ", SAMPLES["rolecall.toml"], flags=re.MULTILINE)) > 25
+
+
+@pytest.mark.parametrize(("name", "path", "kind", "word"), FIELDS)
+def test_the_sample_shows_every_setting(name: str, path: str, kind: type[Section], word: str) -> None:
+    sample = SAMPLES[name]
+    begin = sample.index(f"\n[{path.replace('NAME', 'backup')}]" if path != "grants" else "\n[[grants]]")
+    end = sample.find("\n[", begin + 1)
+    assert re.search(rf"\b{word} = ", sample[begin : end if end > 0 else None])
+
+
+@pytest.mark.parametrize(("name", "path", "kind", "word"), FIELDS)
+def test_the_reference_describes_every_setting_with_its_default(
+    name: str, path: str, kind: type[Section], word: str
+) -> None:
+    chapter = _chapter(path, kind)
+    rows = [row for row in chapter.splitlines() if row.startswith(f"| `{word}` |")]
+    assert len(rows) == 1, f"{path} {word}"
+    assert _spelt(kind, word) in rows[0], rows
+
+
+@pytest.mark.parametrize(("name", "path", "kind"), SECTIONS)
+def test_the_reference_describes_no_setting_that_there_is_not(name: str, path: str, kind: type[Section]) -> None:
+    described = re.findall(r"^\| `([a-z_]+)` \|", _chapter(path, kind), flags=re.MULTILINE)
+    assert described == list(kind.model_fields)
+
+
+def _chapter(path: str, kind: type[Section]) -> str:
+    """What is said of a section: of one kind of several, what follows "With `word = "kind"`"."""
     heading = {"grants": "[[grants]]"}.get(path, f"[{path}]")
     chapter = REFERENCE.split(f"\n## `{heading}`")[1].split("\n## ")[0]
-    rows = [row for row in chapter.splitlines() if row.startswith(f"| `{word}` |")]
-    assert rows, f"{heading} {word}"
-    assert any(_spelt(kind, word) in row for row in rows), rows
+    first, field = next(iter(kind.model_fields.items()))
+    marker = f'With `{first} = "{get_args(field.annotation)[0]}"`' if get_args(field.annotation) else ""
+    if marker and marker in chapter:
+        return chapter.split(marker)[1].split("\nWith `")[0]
+    return chapter
 
 
 def _spelt(kind: type[Section], word: str) -> str:
