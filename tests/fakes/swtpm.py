@@ -20,9 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from agent.keys import Kind, SigningKey
-from tests.fakes.clock import FakeClock
-
 #: What a test that uses this needs, and this machine lacks; empty if nothing.
 MISSING: Final = ", ".join(
     [name for name in ("swtpm", "tpm2") if shutil.which(name) is None]
@@ -200,22 +197,3 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
     """A command or an answer: two bytes of tag, four of the length of it all (TPM 2.0 part 1, §18)."""
     head = await reader.readexactly(6)
     return head + await reader.readexactly(int.from_bytes(head[2:]) - 6)
-
-
-@asynccontextmanager
-async def signing_keys(*kinds: Kind) -> AsyncIterator[dict[Kind, SigningKey]]:
-    """Opened keys, one of each kind, in a TPM that runs as long as this is open; within half a second.
-
-    Only to be used where MISSING is empty.
-    """
-    from agent.keys.tpm2.custodian import KeyDirectory, Tpm2  # noqa: PLC0415 - not there where tpm2_pytss is missing
-
-    with running() as tpm:
-        keys = tpm.state / "keys"
-        keys.mkdir(mode=0o700)
-        custodian = Tpm2(KeyDirectory(keys), tcti=tpm.tcti, clock=FakeClock())
-        try:
-            yield {kind: await custodian.open(await custodian.make(kind)) for kind in kinds or ("rsa-2048", "ec-p256")}
-        finally:
-            await custodian.close()
-            await asyncio.sleep(0)
