@@ -25,31 +25,10 @@ from agent.settings.succession import rotation_of
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 __all__ = [
-    "S3",
-    "Address",
-    "AwsKms",
-    "Directory",
-    "FromFile",
-    "Grant",
-    "Https",
-    "Identity",
-    "Issuer",
-    "Key",
-    "Listen",
-    "Log",
-    "Pem",
-    "Pkcs11",
-    "Publishing",
-    "Role",
-    "Rotation",
-    "SelfSigned",
-    "Settings",
-    "Sts",
-    "Tpm2",
-    "VaultTransit",
-    "find",
-    "load",
-]
+    "S3", "Address", "AwsKms", "Directory", "FromFile", "Grant", "Https", "Identity", "Issuer", "Key", "Listen",
+    "Log", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "Tpm2", "VaultTransit",
+    "find", "load",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
