@@ -125,5 +125,6 @@ def _described(finding: Finding) -> dict[str, str]:
 
 
 def _link(tried: Tried) -> dict[str, object]:
-    worst = "broken" if tried.is_broken else "good" if tried.good else "not tried"
+    worst = "good" if tried.good else "doubtful" if tried.findings else "not tried"
+    worst = "broken" if tried.is_broken else worst
     return {"link": tried.link, "state": worst, "good": tried.good or None, "not_tried": tried.not_tried or None}
