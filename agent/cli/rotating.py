@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.assembly.publishing import place
 from agent.assembly.rotation import ring_file, rotation, rules
+from agent.cli.durations import seconds
 from agent.cli.terminal import Progress, paint, say, show_json, warn
 from agent.clock import SystemClock, instant
 from agent.errors import ConfigurationError, KeyUnavailable
@@ -59,6 +60,9 @@ def add_rotate(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--emergency", action="store_true", help="the key is stolen: replace it now, whatever breaks")
     parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument(
+        "--timeout", type=seconds, default=_PATIENCE, metavar="40s", help="how long to wait for an agent that runs"
+    )
     return parser
 
 
@@ -137,7 +141,12 @@ async def _rotate(
             return 1
         else:
             await walk.order(order)
-            await _obeyed(walk, settings, told, partial(_is_done, order, ring.signing.public.kid))
+            is_done = partial(_is_done, order, ring.signing.public.kid)
+            if _in_use(settings):
+                await _obeyed(walk, is_done, arguments.timeout)
+            else:
+                await walk.turn()
+                _raise(told, done=is_done(walk.ring))
     return show(await standing(settings, credentials_directory), as_json=arguments.json)
 
 
@@ -167,16 +176,10 @@ def _is_done(order: Order, signed: str, ring: Ring | None) -> bool:
     return ring.signing.public.kid != signed or (order == "rotate" and ring.announced is not None)
 
 
-async def _obeyed(
-    walk: Rotation, settings: Settings, told: Sequence[Event], is_done: Callable[[Ring | None], bool]
-) -> None:
-    """Have the order carried out: by the agent that runs, or here and now."""
-    if not _in_use(settings):
-        await walk.turn()
-        _raise(told, done=is_done(walk.ring))
-        return
+async def _obeyed(walk: Rotation, is_done: Callable[[Ring | None], bool], patience: float) -> None:
+    """Wait until the agent that runs has carried the order out. Raises KeyUnavailable after so many seconds."""
     clock = SystemClock()
-    deadline = clock.steady() + _PATIENCE
+    deadline = clock.steady() + patience
     with Progress() as progress:
         while clock.steady() < deadline:
             progress.show("waiting for the running agent to do it …")
