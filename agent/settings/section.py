@@ -61,7 +61,9 @@ def read(kind: type[S], table: object, path: str, surroundings: Surroundings) ->
     """Read one table, or say everything that is wrong with it."""
     if not isinstance(table, Mapping):
         return None, [Mistake(path, f"must be a table, begun by a line [{path}], not {kind_of(table)}")]
-    mistakes = [Mistake(f"{path}.{word}" if word else path, said) for word, said in kind.together(table)]
+    spelt = list(kind.together(_as_meant(kind, table)))  # what is only amiss because a word is misspelt is said by that
+    together = [(word, said) for word, said in kind.together(table) if (word, said) in spelt]
+    mistakes = [Mistake(f"{path}.{word}" if word else path, said) for word, said in together]
     section = None
     try:
         section = kind.model_validate(dict(table), context=surroundings)
@@ -91,10 +93,18 @@ def choose(
     return None, [Mistake(where, f"{shown(value)} is unknown{nearest(value, kinds)}; this version knows {known}")]
 
 
+def _as_meant(kind: type[Section], table: Mapping[str, object]) -> Mapping[str, object]:
+    """The table with words spelt as they were probably meant, beside those that stand there."""
+    meant = {near_word(word, kind.model_fields): value for word, value in table.items() if word not in kind.answers}
+    return {word: value for word, value in meant.items() if word is not None} | dict(table)
+
+
 def _without_echoes(kind: type[Section], details: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Leave out that a word is missing where it stands there misspelt: that is one mistake, not two."""
-    strangers = (str(detail["loc"][0]) for detail in details if detail["type"] == "extra_forbidden")
+    """Leave out that a word is missing where it stands there misspelt, or an answer names it: one mistake, not two."""
+    strangers = [str(detail["loc"][0]) for detail in details if detail["type"] == "extra_forbidden"]
     meant = {near_word(stranger, kind.model_fields) for stranger in strangers}
+    answers = " ".join(kind.answers[stranger] for stranger in strangers if stranger in kind.answers)
+    meant |= {word for word in kind.model_fields if f" {word} = " in answers}
     return [detail for detail in details if detail["type"] != "missing" or detail["loc"][0] not in meant]
 
 

@@ -12,7 +12,7 @@ HERE = Surroundings(Path("/etc/rolecall"), None, {"HOST": "web-1"})
 
 
 class Garden(Section):
-    answers: ClassVar[Mapping[str, str]] = {"weeds": "grow by themselves"}
+    answers: ClassVar[Mapping[str, str]] = {"weeds": "grow by themselves", "oaks": "are said as trees = 1"}
 
     trees: Annotated[int, whole(1, 9)] = Field(examples=["3"])
     pond: Flag = False
@@ -59,6 +59,16 @@ def test_a_word_that_is_missing_is_asked_for_with_an_example() -> None:
 def test_a_misspelt_word_is_not_also_called_missing() -> None:
     assert said({"tress": 3}) == [
         'garden.tress: is unknown (did you mean "trees"?); [garden] knows trees, pond and fence'
+    ]
+
+
+def test_what_stands_there_by_another_name_is_not_also_called_missing() -> None:
+    assert said({"oaks": 3}) == ["garden.oaks: are said as trees = 1"]
+
+
+def test_a_misspelt_word_is_not_also_missed_by_the_others() -> None:
+    assert said({"trees": 3, "pond": True, "fance": True}) == [
+        'garden.fance: is unknown (did you mean "fence"?); [garden] knows trees, pond and fence'
     ]
 
 
