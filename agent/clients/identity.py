@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from botocore.handlers import disable_signing
 
 from agent.clients.aws import SealedSession, StsEndpoint
-from agent.clients.sealed import OneHop, check_ca_bundle, check_proxy, muffle
+from agent.clients.sealed import check_ca_bundle, check_proxy, muffle, sealed_config
 from agent.errors import AgentError, CredentialsRefused
 from agent.secret import Secret
 
@@ -62,13 +62,12 @@ def _session() -> SealedSession:
 
 
 def _config(endpoint: StsEndpoint) -> AioConfig:
-    return AioConfig(
-        # not None: then the environment would be asked
-        proxies={"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {},
+    config = sealed_config(
+        proxy=endpoint.proxy,
+        connect_timeout=endpoint.connect_timeout,
+        read_timeout=endpoint.read_timeout,
         use_fips_endpoint=endpoint.fips,
         use_dualstack_endpoint=endpoint.dualstack,
-        connect_timeout=endpoint.connect_timeout.total_seconds(),
-        read_timeout=endpoint.read_timeout.total_seconds(),
-        retries={"mode": "standard", "total_max_attempts": 2},
-        http_session_cls=OneHop,
     )
+    # Nobody else asks again, and one answer that is lost is no finding.
+    return config.merge(AioConfig(retries={"mode": "standard", "total_max_attempts": 2}))

@@ -9,7 +9,16 @@ from agent.clients.identity import Keys, caller_identity
 from agent.credentials.sts.silence import silence
 from agent.errors import ConfigurationError, CredentialsRefused, CredentialsUnavailable
 from agent.secret import Secret
-from tests.fakes.sts_server import ACCESS_KEY_ID, CANARY_SECRET, CANARY_SESSION, SESSION_ARN, StsServer, error, http
+from tests.fakes.sts_server import (
+    ACCESS_KEY_ID,
+    CANARY_SECRET,
+    CANARY_SESSION,
+    SESSION_ARN,
+    Reply,
+    StsServer,
+    error,
+    http,
+)
 
 KEYS = Keys(ACCESS_KEY_ID, Secret(CANARY_SECRET), Secret(CANARY_SESSION))
 IDENTITY = http(
@@ -49,6 +58,12 @@ async def test_what_is_no_answer_of_sts_is_one_of_ours(body: str) -> None:
     async with StsServer([http(body)]) as server:
         with pytest.raises(CredentialsUnavailable):
             await ask(server.url)
+
+
+async def test_one_answer_that_is_lost_is_asked_for_again() -> None:
+    async with StsServer([Reply(b"", "reset"), IDENTITY]) as server:
+        assert await ask(server.url) == SESSION_ARN
+    assert len(server.requests) == 2
 
 
 async def test_nobody_there_is_one_of_ours() -> None:
