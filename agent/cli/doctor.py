@@ -12,12 +12,12 @@ from agent.cli.check import files
 from agent.cli.configuration import settings_of
 from agent.cli.environment import trouble_with_file
 from agent.cli.keys import credentials_directory
-from agent.cli.reach import access, status_of
+from agent.cli.reach import Access, access, status_of
 from agent.cli.terminal import Progress, paint, show_json
 from agent.clock import SystemClock
 from agent.doctor import Finding, Severity, Tried, configuration
 from agent.doctor.diagnosis import Diagnosis
-from agent.doctor.endpoint import Served
+from agent.doctor.endpoint import NotAllowed, Served
 from agent.doctor.environment import EVERYBODY
 from agent.errors import AgentUnreachable, ConfigurationError
 from agent.settings import Settings
@@ -78,9 +78,29 @@ class _Running:
             raise AgentUnreachable(error.what, hint=error.hint) from error
 
     async def fetch(self, role: str) -> Served:
-        reach = access(self._settings, role, None)
+        reach = self._access(role)
         reply = await aside(reach.fetch)
         return Served(reply.document, trouble_with_file(reach))
+
+    def _access(self, role: str) -> Access:
+        try:
+            return access(self._settings, role, None)
+        except ConfigurationError as error:
+            files = [path for grant in self._settings.grants if role in grant.roles for path in grant.token_file]
+            if any(map(_is_closed, files)) and not any(os.access(path, os.R_OK) for path in files):
+                raise NotAllowed(error.what, hint="run this as a user who can read one") from error
+            raise
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether there may be a file that this user cannot read; not so if there is none."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return not os.access(path, os.R_OK)
 
 
 def show(diagnosis: Diagnosis, *, as_json: bool) -> None:
@@ -125,6 +145,9 @@ def _described(finding: Finding) -> dict[str, str]:
 
 
 def _link(tried: Tried) -> dict[str, object]:
-    worst = "good" if tried.good else "doubtful" if tried.findings else "not tried"
-    worst = "broken" if tried.is_broken else worst
-    return {"link": tried.link, "state": worst, "good": tried.good or None, "not_tried": tried.not_tried or None}
+    state = "good" if tried.good or not tried.not_tried else "not tried"
+    if any(finding.severity == "warning" for finding in tried.findings):
+        state = "doubtful"
+    if tried.is_broken:
+        state = "broken"
+    return {"link": tried.link, "state": state, "good": tried.good or None, "not_tried": tried.not_tried or None}

@@ -30,6 +30,10 @@ class Served:
     doubt: AgentError | None = None
 
 
+class NotAllowed(AgentError):
+    """Whoever runs this may not read what has to be shown to the agent; its callers may."""
+
+
 class Agent(Protocol):
     """The running agent, as its commands and callers reach it."""
 
@@ -38,7 +42,10 @@ class Agent(Protocol):
         ...
 
     async def fetch(self, role: str) -> Served:
-        """The credentials of a role. Raises AgentError: ConfigurationError if there is nothing to ask with."""
+        """The credentials of a role.
+
+        Raises AgentError: ConfigurationError if there is nothing to ask with, NotAllowed if it is not for us to read.
+        """
         ...
 
 
@@ -79,15 +86,17 @@ async def examined(
     other = _another(status, expected)
     if other is not None:  # whatever else it says is not of this configuration
         return Tried("endpoint", findings=(other,))
-    roles = {str(role["role"]): role for role in status["roles"]}
+    roles = {str(role.get("role")): role for role in status["roles"] if isinstance(role, Mapping)}
     how = (expected, who_am_i, before)
     results = await each(lambda name: _of_role(agent, roles[name], expected.roles[name], how), [*expected.roles])
-    findings = [*_of_status(status, expected), *(one for found, _ in results for one in found)]
-    good = [name for name, (_, is_served) in zip(expected.roles, results, strict=True) if is_served]
+    findings = [*_of_status(status, expected), *(finding for one in results for finding in one.findings)]
+    good = [name for name, one in zip(expected.roles, results, strict=True) if one.is_served]
     upstream = broken(before, *UPSTREAM)
     said = f"the agent serves {_few(good)}" if good else ""
     known = "" if not good or broken(before, "sts", "clock") else ", and AWS knows what it serves"
-    why = f"what else it says follows from the link {upstream}" if upstream else ""
+    is_well = len(good) == len(roles) and not any(role.get("failures") for role in roles.values())
+    why = f"what else it says follows from the link {upstream}" if upstream and not is_well else ""
+    why = next((one.not_tried for one in results if one.not_tried), why)
     return Tried("endpoint", said + known, tuple(_once(findings)), why)
 
 
@@ -110,7 +119,8 @@ def _few(names: Collection[str]) -> str:
 
 
 def _of_status(status: Mapping[str, Any], expected: Expected) -> Iterator[Finding]:
-    keys = [one for one in status.get("keys") or () if isinstance(one, Mapping)]
+    told = status.get("keys")
+    keys = [one for one in (told if isinstance(told, list) else []) if isinstance(one, Mapping)]
     signing = next((str(one.get("kid")) for one in keys if one.get("state") == "signing"), "")
     if signing and expected.signing and signing != expected.signing:
         yield Finding(
@@ -128,28 +138,40 @@ def _of_status(status: Mapping[str, Any], expected: Expected) -> Iterator[Findin
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What became of one role."""
+
+    findings: tuple[Finding, ...]
+    is_served: bool
+    not_tried: str = ""
+
+
 async def _of_role(
     agent: Agent, status: Mapping[str, Any], arn: str, how: tuple[Expected, WhoAmI, Sequence[Tried]]
-) -> tuple[Sequence[Finding], bool]:
-    """What is wrong with what is served of one role, and whether anything good is; not what only follows."""
+) -> _Role:
+    """What is wrong with what is served of one role; not what only follows from something before it."""
     expected, who_am_i, before = how
     name, is_downstream = str(status["role"]), broken(before, *UPSTREAM) is not None
     try:
         served = await agent.fetch(name)
+    except NotAllowed as error:
+        return _Role((), is_served=False, not_tried=f"{error.what}; {error.hint}")
     except AgentError as error:
         if error.retryable:
-            return ([] if is_downstream else [_bare(name, status, error)]), False
-        return [Finding("endpoint", "error", error.what, error.hint, about=_about(error))], False
+            return _Role(() if is_downstream else (_bare(name, status, error),), is_served=False)
+        finding = Finding("endpoint", "error", error.what, error.hint, about=_about(error))
+        return _Role((finding,), is_served=False)
     wrong = _wrong(served.document, name, arn, expected.now)
     if wrong is None and not broken(before, "sts", "clock"):
         wrong = await _disowned(served.document, name, arn, who_am_i)
     if wrong is not None:
-        return [wrong], False
+        return _Role((wrong,), is_served=False)
     findings = [] if served.doubt is None else [Finding("endpoint", "warning", served.doubt.what, served.doubt.hint)]
     if status.get("failures") and status.get("problem") and not is_downstream:
         said = f"the agent could not renew {name}, and from here it works: {status['problem']}"
         findings.append(Finding("endpoint", "warning", said, _AGAIN, "likely"))
-    return findings, True
+    return _Role(tuple(findings), is_served=True)
 
 
 def _bare(name: str, status: Mapping[str, Any], error: AgentError) -> Finding:

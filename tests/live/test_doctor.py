@@ -154,6 +154,17 @@ async def test_an_agent_that_signs_with_another_key_is_told_to_restart(chain: Ch
     assert "the agent that runs signs with the key" in first.what
 
 
+async def test_a_token_that_this_user_may_not_read_is_not_tried(chain: Chain) -> None:
+    async with living(chain.settings):
+        # No directory, so that even root cannot look inside.
+        chain.write((f'token_file = "{chain.home}/token"', f'token_file = "{chain.host.config}/token"'))
+        diagnosis = await chain.diagnosis()
+    assert not diagnosis.is_broken, told(diagnosis)
+    (link,) = [one for one in diagnosis.tried if one.link == "endpoint"]
+    assert "can be read by this user" in link.not_tried
+    assert "run this as a user who can read one" in link.not_tried
+
+
 async def test_somebody_else_who_listens_there_is_found_out(chain: Chain) -> None:
     with answering(http(200, b"{}")) as stranger:
         chain.write((f"127.0.0.1:{chain.host.ports[1]}", f"127.0.0.1:{stranger.port}"))

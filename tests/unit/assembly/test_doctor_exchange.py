@@ -83,11 +83,6 @@ async def test_sts_that_stumbles_once_is_asked_again(tmp_path: Path) -> None:
         (error("ServiceUnavailable", "", 503), "STS is in trouble: ServiceUnavailable", True),
         (error("RegionDisabledException", "STS is off", 403), "STS refuses whoever asks: RegionDisabled", False),
         (error("MissingAuthenticationToken", "x", 403), "STS refuses whoever asks: MissingAuth", False),
-        (
-            http("<ErrorResponse><Error></Error></ErrorResponse>", 403, request_id=None),
-            "STS refuses whoever asks: 403",
-            False,
-        ),
     ],
 )
 async def test_what_sts_says_of_itself_is_told(reply: Reply, what: str, *, passes: bool, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from agent.clock import instant
 from agent.doctor import Finding, Tried
-from agent.doctor.endpoint import Expected, Served, absent, examined
+from agent.doctor.endpoint import Expected, NotAllowed, Served, absent, examined
 from agent.errors import (
     AgentError,
     AgentUnreachable,
@@ -143,6 +143,16 @@ async def test_a_caller_that_is_refused_is_an_error_in_the_agent_s_words() -> No
 async def test_a_token_file_that_is_not_there_is_the_same_thing_as_in_the_configuration() -> None:
     finding = await only(Serving(ConfigurationError("no token file that grants role backup exists: /t")))
     assert finding.about == "grants.token_file"
+
+
+async def test_what_only_callers_may_read_is_not_tried() -> None:
+    link = await tried(Serving(NotAllowed("no token file can be read by this user", hint="be another")))
+    assert (link.findings, link.not_tried) == ((), "no token file can be read by this user; be another")
+
+
+@pytest.mark.parametrize("odd", [{"keys": 5}, {"keys": [None]}, {"roles": [ROLE, None, 7]}])
+async def test_a_status_with_strange_members_is_read_as_far_as_it_goes(odd: dict[str, Any]) -> None:
+    assert (await tried(Serving(), **odd)).findings == ()
 
 
 async def test_a_token_file_that_sdks_cannot_use_is_a_warning() -> None:
