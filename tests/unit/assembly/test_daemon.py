@@ -15,10 +15,12 @@ from agent.assembly.daemon import assemble
 from agent.clients.systemd import ServiceManager
 from agent.clock import SystemClock
 from agent.errors import KeyUnavailable
+from agent.ring_file import RingFile
 from agent.sandbox import Fault
 from agent.service import Address, Service, run
 from agent.settings import load
 from tests.live.host import Host, fetch, sandboxed
+from tests.live.walking import status, until
 
 
 async def built(host: Host) -> Service:
@@ -94,6 +96,39 @@ async def test_the_status_shows_the_key_that_signs_and_the_listeners_that_are_op
             "credentials": host.url,
             "admin": host.admin,
         }
+
+
+async def test_each_key_is_shown_with_what_is_next_for_it_and_whether_the_world_sees_it(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, sandbox):
+        code, out, errors = await host.rolecall("keys", "rotate", "--json", "-c", str(host.config))
+        assert code == 0, errors
+        both = [key["kid"] for key in json.loads(out)]
+        sandbox.faults.add(Fault("site", site="key_dropped", about=both[1]))
+        async with alive(await built(host)):
+            await until(lambda: has_looked(host))
+            keys = (await status(host))["keys"]
+            looked_at = (await status(host))["issuer_looked_at"]
+        assert [(key["kid"], key["state"], key["published"]) for key in keys] == [
+            (both[0], "signing", True),
+            (both[1], "announced", False),
+        ]
+        assert [key["next"] for key in keys] == ["is retired, once its successor signs", "signs, once it is seen"]
+        assert {key["custodian"] for key in keys} == {"pem"}
+        assert looked_at.startswith("20")
+
+
+async def has_looked(host: Host) -> bool:
+    return (await status(host))["issuer_looked_at"] is not None
+
+
+async def test_while_a_service_runs_the_ring_is_its_own_and_afterwards_free(tmp_path: Path) -> None:
+    async with sandboxed(tmp_path) as (host, _):
+        ring = RingFile(tmp_path / "keys")
+        service = await built(host)
+        assert not ring.in_use()
+        async with alive(service):
+            assert ring.in_use()
+        assert not ring.in_use()
 
 
 async def test_without_its_key_it_is_not_even_built(tmp_path: Path) -> None:
