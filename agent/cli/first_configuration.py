@@ -5,15 +5,24 @@ import json
 import socket
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings, load
+from agent.settings.spelling import UNIT_CREDENTIALS
 
 SUBJECT: Final = "host:${HOST}"
 AUDIENCE: Final = "sts.amazonaws.com"
+#: What the unit calls the private key of our own HTTPS listener.
+TLS_CREDENTIAL: Final = "tls-key"
+
+_SHOWN: Final = {
+    "directory": "serve this folder at the issuer's URL",
+    "s3": "CloudFront shows this bucket at the issuer's URL",
+    "https": "we show them ourselves at the issuer's URL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,8 @@ class Answers:
     """What the operator was asked. `roles` are ARNs by name; `directory` is where everything goes, absolute.
 
     `state` is where the agent itself writes, which is the same place unless it is said; with `service`, the agent is a
-    unit of systemd and has a user of its own.
+    unit of systemd and has a user of its own. `publishing` are the words of [publishing], if we publish to another
+    place than the site; for a service, a private key among them is a file that systemd is to hand over.
     """
 
     issuer: str
@@ -32,6 +42,7 @@ class Answers:
     audience: str = AUDIENCE
     service: bool = False
     state: Path | None = None
+    publishing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def own(self) -> Path:
@@ -45,7 +56,7 @@ class Answers:
 
     @property
     def site(self) -> Path:
-        """What is to be served at the issuer's URL."""
+        """What is to be served at the issuer's URL, where we publish to a directory."""
         return self.own / "site"
 
     def token_file(self, role: str) -> Path:
@@ -68,7 +79,8 @@ def checked(answers: Answers) -> Settings:
         path = Path(made, "rolecall.toml")
         try:
             path.write_text(text(answers), "utf-8")
-            return load(path, environ={}, host=socket.gethostname())
+            environ = {"CREDENTIALS_DIRECTORY": UNIT_CREDENTIALS} if answers.service else {}
+            return load(path, environ=environ, host=socket.gethostname())
         except UnicodeEncodeError as error:
             raise ConfigurationError("what was given is not text", hint="see to the terminal's encoding") from error
         except ConfigurationError as error:
@@ -114,12 +126,16 @@ audience = {_quoted(answers.audience)}
 [sts]
 region = {_quoted(answers.region)}
 
-# Our public keys and the document that leads to them: serve this folder at the issuer's URL.
-[publishing]
-to = "directory"
-directory = {_quoted(str(answers.site))}
-
+{_publishing(answers)}
 """
+
+
+def _publishing(answers: Answers) -> str:
+    words = answers.publishing or {"to": "directory", "directory": str(answers.site)}
+    if answers.service and "private_key" in words:
+        words = {**words, "private_key": f"credential:{TLS_CREDENTIAL}"}
+    said = "".join(f"{word} = {_quoted(value)}\n" for word, value in words.items())
+    return f"# Our public keys and the document that leads to them: {_SHOWN[words['to']]}.\n[publishing]\n{said}"
 
 
 def _role(answers: Answers, name: str, arn: str) -> str:

@@ -57,7 +57,9 @@ class Plan:
 
     @property
     def published(self) -> list[Path]:
-        """The issuer's documents."""
+        """The issuer's documents, where they are files."""
+        if not isinstance(self.settings.publishing, Directory):
+            return []
         return [self.answers.site / JWKS_PATH, self.answers.site / DISCOVERY_PATH]
 
     def shown(self, path: Path) -> str:
@@ -104,11 +106,11 @@ class Plan:
         path, public = make_key(self.answers.keys, self.kind)
         self.done.append(path)
         assert self.settings.issuer is not None
-        assert isinstance(self.settings.publishing, Directory)
         place = self.settings.publishing
-        publisher = directory_publisher(place.directory, self.settings.issuer.url, place.max_age)
-        asyncio.run(publisher.publish([published(public)], ()))
-        self.done.extend(self.published)
+        if isinstance(place, Directory):  # elsewhere there is nothing to publish to yet
+            publisher = directory_publisher(place.directory, self.settings.issuer.url, place.max_age)
+            asyncio.run(publisher.publish([published(public)], ()))
+            self.done.extend(self.published)
         return public
 
     def _write(self, path: Path, body: str, mode: int) -> None:

@@ -17,16 +17,18 @@ from typing import Final, get_args
 
 from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, doubt_about
 from agent.cli.first_files import SHARED, Plan, User
+from agent.cli.first_publishing import add_publishing, publishing_of
 from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_STATE, SERVICE_USER, Written, next_steps
 from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError
 from agent.infrastructure import Role, Trust, by_account
-from agent.infrastructure.cloudformation import cloudformation
-from agent.infrastructure.terraform import terraform
+from agent.infrastructure.all_files import Place, all_files, why_not
+from agent.infrastructure.hosting import Bucket, Folder
 from agent.infrastructure.trust import QUOTA, policy_of, size
+from agent.infrastructure.written import marked
 from agent.keys import Kind
 from agent.publishing.discovery import DISCOVERY_PATH, address
-from agent.settings import Settings
+from agent.settings import S3, Directory, Settings
 from agent.settings.credentials import partition_of
 from agent.settings.tokens import SelfSigned
 
@@ -57,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--service", action="store_true", help="as rolecall.service of systemd needs it, with a user of its own")
     where = f"where the agent itself writes: its keys, its site (default: as above, or {SERVICE_STATE} with --service)"
     add("--state", type=Path, metavar="DIR", help=where)
+    add_publishing(parser)
     add("--require-pinning", action="store_true", help="let AWS refuse tokens that do not name the role they are for")
     add("--yes", action="store_true", help="ask nothing")
 
@@ -100,6 +103,7 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         arguments.state.absolute() if arguments.state else SERVICE_STATE if arguments.service else None,
     )
     _check(known)
+    publishing_of(arguments, known.issuer, known.region)  # before anything is asked in vain
     ask = _nobody_to_ask if arguments.yes or not sys.stdin.isatty() else _ask
     if not arguments.issuer:
         question = "The issuer's URL, as in https://oidc.example.com: "
@@ -109,7 +113,8 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         region = ask(question, "--region", lambda said: replace(known, region=said))
         known = replace(known, region=region, roles=_roles(arguments.role or []))
         _check(known)
-    return known if known.roles else replace(known, roles=_asked_roles(ask, known))
+    roles = known.roles or _asked_roles(ask, known)
+    return replace(known, roles=roles, publishing=publishing_of(arguments, known.issuer, known.region))
 
 
 def _asked_roles(ask: _Ask, known: Answers) -> dict[str, str]:
@@ -193,13 +198,26 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     user = _service_user() if answers.service else None
     for name in settings.roles:
         files[answers.token_file(name)] = (secrets.token_urlsafe(32), 0o600 if user is None else SHARED)
-    for account, roles in accounts.items():
-        files[answers.directory / "terraform" / account.label / "main.tf"] = (terraform(trust, account, roles), 0o644)
-        template = answers.directory / "cloudformation" / f"{account.label}.yaml"
-        files[template] = (cloudformation(trust, account, roles), 0o644)
+    place = _place(settings)
+    roles = [role for here in accounts.values() for role in here]
+    for name, body in all_files(trust, roles, place).items():
+        files[answers.directory / name] = (marked(body), 0o644)
+    if (doubt := why_not(issuer.url, place)) is not None:
+        warn(doubt)
     oversized = tuple(account for account in accounts if size(policy_of(trust, account)) > QUOTA)
     configuration = (arguments.config or answers.directory / "rolecall.toml").absolute()
     return Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized, user)
+
+
+def _place(settings: Settings) -> Place:
+    """What files for a web site can be written for."""
+    match settings.publishing:
+        case S3() as words:
+            return Bucket(words.bucket, words.region, words.prefix)
+        case Directory() as words:
+            return Folder(words.directory, words.max_age)
+        case _:
+            return None
 
 
 def _service_user() -> User | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.cli.first_configuration import Answers
+from agent.cli.first_configuration import TLS_CREDENTIAL, Answers
 from agent.cli.terminal import paint
 from agent.infrastructure import Account
 
@@ -42,13 +42,31 @@ def next_steps(written: Written) -> str:
         [
             "",
             paint("Next:", "bold"),
-            f"  1. Serve {answers.site} at {answers.issuer}. When AWS can read this, go on:",
-            _command(f"curl {written.discovery}"),
+            *_shown(written),
             "  2. Tell AWS about it, and say there what the roles may do:",
             *(line for account in written.accounts for line in _applied(answers.directory, account)),
             *start,
         ]
     )
+
+
+def _shown(written: Written) -> Iterator[str]:
+    """How the world comes to see the documents."""
+    answers = written.answers
+    match answers.publishing.get("to"):
+        case "s3":
+            terraform = f"terraform -chdir={shlex.quote(f'{answers.directory}/terraform/hosting')}"
+            yield f"  1. Make the bucket and what shows it at {answers.issuer} (docs/hosting.md), and publish:"
+            yield _command(f"{terraform} init")
+            yield _command(f"{terraform} apply")
+            yield _command(f"rolecall publish -c {written.configuration}")
+            yield "     When AWS can read this, go on:"
+        case "https":
+            yield f"  1. Lead {answers.issuer} to this machine, port 443 (docs/publishing.md)."
+            yield "     The documents are there while the agent runs: begin with step 3. When AWS can read this, go on:"
+        case _:
+            yield f"  1. Serve {answers.site} at {answers.issuer}. When AWS can read this, go on:"
+    yield _command(f"curl {written.discovery}")
 
 
 def _applied(directory: Path, account: Account) -> Iterator[str]:
@@ -66,7 +84,8 @@ def _process(written: Written) -> Iterator[str]:
     yield _command(f"rolecall run -c {written.configuration}")
     if written.by_root:  # root has made files that a service of another user is to read
         yield "     As a service it runs as another user, who has to own what is private (or begin with --service):"
-        yield _command(f"chown -R USER: {answers.keys} {answers.site} {answers.directory}/tokens")
+        site = "" if answers.publishing else f" {answers.site}"
+        yield _command(f"chown -R USER: {answers.keys}{site} {answers.directory}/tokens")
     role = _first(answers)
     yield f"  4. Use it: {_word(f'rolecall exec -c {written.configuration} {role} -- aws sts get-caller-identity')}"
 
@@ -79,7 +98,7 @@ def _service(written: Written) -> Iterator[str]:
         yield "     (the agent's user comes with systemd/rolecall.sysusers; the tokens it reads by its group)"
         yield from adoption
     if drop_in := list(_drop_in(written)):
-        yield "     (the unit looks and writes elsewhere; say so with: systemctl edit rolecall.service)"
+        yield "     (the unit has to know what is particular here: systemctl edit rolecall.service)"
         yield from map(_command, ["[Service]", *drop_in])
     yield _command(f"rolecall check -c {configuration}")
     yield _command("systemctl enable --now rolecall.service")
@@ -102,6 +121,11 @@ def _adoption(written: Written) -> Iterator[str]:
 
 
 def _drop_in(written: Written) -> Iterator[str]:
+    if written.answers.publishing.get("to") == "https":
+        yield "AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        yield "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
+        yield "SocketBindAllow=tcp:443"
+        yield f"LoadCredential={TLS_CREDENTIAL}:{written.answers.publishing['private_key']}"
     if written.answers.own != SERVICE_STATE:
         yield f"ReadWritePaths={written.answers.own}"
     if written.configuration != SERVICE_DIRECTORY / "rolecall.toml":

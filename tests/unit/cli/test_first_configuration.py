@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.cli.first_configuration import Answers, checked, text
 from agent.errors import ConfigurationError
-from agent.settings import Directory, Pem, SelfSigned, load
+from agent.settings import Directory, Https, Pem, SelfSigned, load
 
 BACKUP = {"backup": "arn:aws:iam::123456789012:role/backup"}
 ANSWERS = Answers("https://oidc.example.com", "eu-central-1", BACKUP, Path("/etc/rolecall"))
@@ -51,6 +51,14 @@ def test_keys_follow_one_another_and_where_each_stands_is_written_beside_them() 
     assert found is not None
     assert (found.automatic, found.state) == (True, Path("/etc/rolecall/keys"))
     assert 'state = "/etc/rolecall/keys"' in text(ANSWERS)  # so that it stays there when [key] says another place
+
+
+@pytest.mark.parametrize(("service", "key"), [(False, "/k.pem"), (True, "/run/credentials/rolecall.service/tls-key")])
+def test_the_key_of_our_own_listener_is_a_file_or_what_systemd_hands_over(key: str, *, service: bool) -> None:
+    words = {"to": "https", "certificate": "/c.pem", "private_key": "/k.pem"}
+    place = checked(replace(ANSWERS, service=service, publishing=words)).publishing
+    assert isinstance(place, Https)
+    assert (place.certificate, place.private_key) == (Path("/c.pem"), Path(key))
 
 
 def test_durations_that_are_shown_are_the_defaults(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ FLAGS = ["--issuer", "https://oidc.example.com", "--region", "eu-central-1", "--
 FLAGS += ["--key-kind", "ec-p256"]
 WRITTEN = [
     "cloudformation/123456789012.yaml",
+    "nginx/oidc.example.com.conf",
     "rolecall.toml",
     "site/.well-known/jwks.json",
     "site/.well-known/openid-configuration",
@@ -198,7 +199,7 @@ def test_a_failure_halfway_says_what_is_there_and_leaves_no_configuration(
     told = capsys.readouterr().err
     (pem,) = (place / "keys").iterdir()
     assert "error: this could not be finished: the issuer's documents cannot be written" in told
-    generated = "terraform/123456789012/main.tf, cloudformation/123456789012.yaml"
+    generated = "terraform/123456789012/main.tf, cloudformation/123456789012.yaml, nginx/oidc.example.com.conf"
     assert f"run it again: tokens/backup, {generated}, keys/{pem.name}" in told
     assert "rolecall.toml" not in files_in(place)
 

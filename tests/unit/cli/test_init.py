@@ -17,16 +17,20 @@ import pytest
 from agent.cli import main
 from agent.infrastructure import Account, Role, Trust
 from agent.infrastructure.cloudformation import cloudformation
+from agent.infrastructure.hosting import Bucket, Site
+from agent.infrastructure.hosting_terraform import hosting_terraform
 from agent.infrastructure.terraform import terraform
+from agent.infrastructure.written import marked
 from agent.keys import Kind
 from agent.keys.pem import PemKey
-from agent.settings import Directory, Pem, SelfSigned, load
+from agent.settings import S3, Directory, Https, Pem, SelfSigned, load
 
 ARN = "arn:aws:iam::123456789012:role/backup"
 FLAGS = ["--issuer", "https://oidc.example.com", "--region", "eu-central-1", "--role", f"backup={ARN}"]
 QUICK = ["--key-kind", "ec-p256"]
 WRITTEN = [
     "cloudformation/123456789012.yaml",
+    "nginx/oidc.example.com.conf",
     "rolecall.toml",
     "site/.well-known/jwks.json",
     "site/.well-known/openid-configuration",
@@ -77,8 +81,8 @@ def test_the_aws_side_trusts_this_host_by_the_name_its_tokens_will_have(place: P
     trust = Trust("https://oidc.example.com", "aud", f"machine:{socket.gethostname()}", require_pinning=True)
     assert settings.identity.subject == trust.subject
     here, roles = Account("aws", "123456789012"), [Role.of("backup", ARN, timedelta(hours=1))]
-    assert (place / "terraform/123456789012/main.tf").read_text() == terraform(trust, here, roles)
-    assert (place / "cloudformation/123456789012.yaml").read_text() == cloudformation(trust, here, roles)
+    assert (place / "terraform/123456789012/main.tf").read_text() == marked(terraform(trust, here, roles))
+    assert (place / "cloudformation/123456789012.yaml").read_text() == marked(cloudformation(trust, here, roles))
 
 
 def test_each_account_has_its_own_files(place: Path) -> None:
@@ -162,6 +166,44 @@ def test_root_is_reminded_that_the_service_is_somebody_else(
     assert (f"chown -R USER: {place}/keys {place}/site {place}/tokens" in capsys.readouterr().out) is told
 
 
+# --- where it is published
+
+
+BUCKET = ["--publish", "s3", "--bucket", "oidc-example-com", "--bucket-credentials", "profile:hosting"]
+
+
+def test_a_bucket_gets_the_files_that_make_it_and_nothing_is_published_yet(place: Path) -> None:
+    issuer = ["--issuer", "https://oidc.example.com/site-a"]
+    assert init(place, *FLAGS, *issuer, *BUCKET) == 0
+    settings = load(place / "rolecall.toml", environ={}, host="web-1")
+    assert isinstance(settings.publishing, S3)
+    assert (settings.publishing.bucket, settings.publishing.prefix) == ("oidc-example-com", "site-a")
+    assert (settings.publishing.region, settings.publishing.credentials) == ("eu-central-1", "profile:hosting")
+    there = Bucket("oidc-example-com", "eu-central-1", "site-a")
+    made = (place / "terraform/hosting/main.tf").read_text()
+    assert made == marked(hosting_terraform(Site.of([issuer[1]]), there))
+    assert (place / "cloudformation/hosting.yaml").exists()
+    assert not (place / "site").exists()
+    assert len(list((place / "keys").iterdir())) == 1
+
+
+def test_our_own_listener_has_its_certificate_from_files(place: Path) -> None:
+    words = ["--publish", "https", "--certificate", "chain.pem", "--certificate-key", "/etc/ssl/key.pem"]
+    assert init(place, *FLAGS, *words) == 0
+    settings = load(place / "rolecall.toml", environ={}, host="web-1")
+    assert isinstance(settings.publishing, Https)
+    assert settings.publishing.certificate == Path.cwd() / "chain.pem"
+    assert settings.publishing.private_key == Path("/etc/ssl/key.pem")
+    assert not (place / "site").exists()
+    assert not (place / "nginx").exists()
+
+
+def test_a_bucket_that_no_file_can_be_written_for_is_a_warning(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(place, *FLAGS, *BUCKET, "--bucket", "oidc.example.com") == 0
+    assert "warning: the bucket 'oidc.example.com' cannot be read over TLS by its name" in capsys.readouterr().err
+    assert not (place / "terraform/hosting").exists()
+
+
 # --- what is refused
 
 
@@ -183,6 +225,9 @@ def test_root_is_reminded_that_the_service_is_somebody_else(
         (["--subject", "host:cafe\u0301"], "which Terraform would change"),
         (["--audience", "two words"], "identity.audience"),
         (["--subject", "host:a\udcffb"], "is not text"),
+        (["--publish", "s3", "--bucket-credentials", "environment"], "--publish s3 takes --bucket as well"),
+        (["--bucket", "oidc"], "--bucket means nothing with --publish directory"),
+        ([*BUCKET, "--bucket-credentials", "role:none-such"], "publishing.credentials"),
     ],
 )
 def test_a_wrong_answer_is_refused_before_anything_is_written(

@@ -67,6 +67,29 @@ def test_the_unit_is_told_where_other_places_are() -> None:
     assert "[Service]" not in commands(SERVICE)
 
 
+def test_a_bucket_is_made_and_published_to_before_aws_is_told() -> None:
+    bucket = replace(SERVICE, answers=replace(SERVICE.answers, publishing={"to": "s3", "bucket": "b"}))
+    assert commands(bucket)[:4] == [
+        "terraform -chdir=/etc/rolecall/terraform/hosting init",
+        "terraform -chdir=/etc/rolecall/terraform/hosting apply",
+        "rolecall publish -c /etc/rolecall/rolecall.toml",
+        "curl https://oidc.example.com/.well-known/openid-configuration",
+    ]
+
+
+def test_our_own_listener_may_have_its_port_and_its_key() -> None:
+    words = {"to": "https", "certificate": "/c.pem", "private_key": "/k.pem"}
+    found = commands(replace(SERVICE, answers=replace(SERVICE.answers, publishing=words)))
+    at = found.index("[Service]")
+    assert found[at + 1 : at + 5] == [
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "SocketBindAllow=tcp:443",
+        "LoadCredential=tls-key:/k.pem",
+    ]
+    assert "/etc/rolecall/site" not in next_steps(replace(SERVICE, answers=replace(ANSWERS, publishing=words)))
+
+
 def test_a_process_is_started_by_hand() -> None:
     found = commands(replace(SERVICE, answers=ANSWERS, by_root=False))
     assert found[-1] == "rolecall run -c /etc/rolecall/rolecall.toml"
