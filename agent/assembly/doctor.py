@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from agent.assembly.doctor_exchange import Exchanges
 from agent.assembly.rotation import public_site, ring_file, rotation
 from agent.assembly.tokens import mint
 from agent.clock import Clock, RemoteClock
-from agent.doctor import Tried, endpoint, environment, issuer, key, roles, token
+from agent.doctor import Check, Tried, endpoint, environment, issuer, key, roles, token
 from agent.doctor import clock as clocks
 from agent.doctor.diagnosis import Diagnosis, broken
 from agent.errors import AgentError, AgentUnreachable, ConfigurationError, TokenUnavailable
@@ -97,13 +98,17 @@ class _Chain:
         self._status = await self._asked_status()
         key_link, (sts_link, clock_link), looked = await asyncio.gather(self._key(), self._sts(), self._look())
         before = [key_link, sts_link, clock_link, self._issuer(looked)]
-        before.append(await self._token(looked, before))
-        tell(f"asking STS for {len(self._settings.roles)} roles …")
-        before.append(await self._roles(before))
-        tell("asking the agent, as a program would …")
-        before.append(await self._endpoint(before))
-        before.append(self._environment())
-        return before
+        checks: tuple[tuple[str, Check], ...] = (
+            ("having a token judged …", partial(self._token, looked)),
+            (f"asking STS for {len(self._settings.roles)} roles …", self._roles),
+            ("asking the agent, as a program would …", self._endpoint),
+            ("looking at the environment …", self._environment),
+        )
+        for said, check in checks:
+            tell(said)
+            before.append(await check(before))
+        is_believed = any(one.link == "roles" and one.good for one in before)
+        return [issuer.read_by_aws(one) if one.link == "issuer" and is_believed else one for one in before]
 
     # --- key
 
@@ -284,12 +289,12 @@ class _Chain:
 
         return await endpoint.examined(self._around.agent, self._status, expected, who_am_i, before)
 
-    def _environment(self) -> Tried:
+    async def _environment(self, _: Sequence[Tried]) -> Tried:
         where = self._settings.listen.credentials
         place = environment.Endpoint(
             where.host, where.port, tuple(self._settings.roles), self._settings.sts.endpoint_url
         )
-        return environment.examined(self._around.environ, place, self._around.everybody)
+        return await aside(environment.examined, self._around.environ, place, self._around.everybody)
 
 
 def lock_holder(path: Path, locks: Path = _LOCKS) -> int | None:

@@ -1,6 +1,7 @@
 """Does AWS give us each role, for as long as is wanted, and what must its trust policy say if it does not?"""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -148,6 +149,14 @@ async def _why_denied(role: Wanted, denied: Outcome, exchange: Exchange) -> Outc
             "identity.pin_roles is off",
             hint="set identity.pin_roles = true, or take sts:RoleAuthorizedByIdp out of the trust policy",
             about="identity.pin_roles",
+        )
+    bare = re.sub(r":role/.*/", ":role/", role.arn)
+    if bare != role.arn and (await exchange(replace(role, arn=bare, duration=SHORTEST))).granted:
+        return replace(
+            denied,
+            cause="other",
+            what=f"there is no role {role.arn} that trusts us, and there is {bare}",
+            hint=f"write roles.{role.name}.arn without the path, or see which of the two is meant",
         )
     return denied
 

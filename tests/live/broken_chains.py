@@ -237,6 +237,15 @@ CASES = [
         "IDPCommunicationError",
         "country block",
     ),
+    Case(
+        "an issuer that cannot be reached from here",
+        lambda c: c.write((f'proxy = "{c.sandbox.proxy_url}"', 'proxy = "http://127.0.0.1:1"')),
+        "issuer",
+        "AWS has read it all the same",
+        "see whether its address is right",
+        "warning",
+        agent=True,
+    ),
     # --- the roles
     Case(
         "no provider",
@@ -251,6 +260,13 @@ CASES = [
         "roles",
         "Incorrect token audience",
         "identity.audience",
+    ),
+    Case(
+        "a path that the role does not have",
+        lambda c: c.write(("role/backup", "role/ops/night/backup")),
+        "roles",
+        "there is arn:aws:iam::123456789012:role/backup",
+        "without the path",
     ),
     Case(
         "no such role",

@@ -68,7 +68,7 @@ async def test_every_link_has_its_say_however_much_is_broken_and_no_cause_is_tol
         "token": "there is no key to sign it with",
         "roles": "STS does not answer as it should",
     }
-    assert [line.split()[0] for line in told] == ["looking", "asking", "asking"]
+    assert [line.split()[0] for line in told] == ["looking", "having", "asking", "asking", "looking"]
 
 
 async def test_a_key_that_systemd_hands_to_the_unit_alone_is_not_tried(tmp_path: Path) -> None:

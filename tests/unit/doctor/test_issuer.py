@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from agent.doctor.issuer import examined, unreadable
+from agent.doctor import Finding, Tried
+from agent.doctor.issuer import examined, read_by_aws, unreadable
 from agent.errors import IssuerUnreadable
 from agent.publishing.inspection import Answer, Failure, Inspection
 from agent.sandbox.faults import Fault
@@ -37,6 +38,15 @@ def test_what_we_could_not_reach_aws_may_so_it_is_only_likely() -> None:
     answer = Answer(f"{ISSUER}/.well-known/openid-configuration", failure=Failure("it is away", "see its log"))
     (finding,) = examined(Inspection(ISSUER, START, answer), {}).findings
     assert (finding.what, finding.hint, finding.sure) == ("it is away", "see its log", "likely")
+
+
+def test_what_aws_has_read_is_no_error_only_because_we_cannot_reach_it() -> None:
+    seen = Finding("issuer", "error", "the key is not shown", "publish")
+    away = Finding("issuer", "error", "it is away", "see its log", "likely")
+    relieved = read_by_aws(Tried("issuer", findings=(seen, away)))
+    assert relieved.findings[0] == seen
+    assert (relieved.findings[1].severity, relieved.findings[1].sure) == ("warning", "likely")
+    assert relieved.findings[1].what.startswith("it is away; AWS has read it")
 
 
 def test_where_we_cannot_even_look_is_an_error() -> None:

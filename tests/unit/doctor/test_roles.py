@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -70,6 +70,15 @@ async def test_where_only_a_pinned_token_is_taken_that_is_found_out() -> None:
     assert sts.asked[2][0].pinned
     assert "sts:RoleAuthorizedByIdp" in finding.what
     assert (finding.sure, finding.about) == ("certain", "identity.pin_roles")
+
+
+async def test_a_path_too_many_in_the_arn_is_found_out() -> None:
+    arn = "arn:aws:iam::123456789012:role/ops/night/backup"
+    sts = Told([DENIED, DENIED, GRANTED])
+    (finding,) = (await examined([replace(role(), arn=arn)], sts, [])).findings
+    assert sts.asked[2][0].arn == "arn:aws:iam::123456789012:role/backup"
+    assert f"there is no role {arn} that trusts us" in finding.what
+    assert "without the path" in finding.hint
 
 
 async def test_a_denial_says_what_the_trust_policy_must_say_as_far_as_anybody_knows() -> None:
