@@ -133,6 +133,7 @@ def _aws_kms(settings: AwsKms, clock: Clock) -> Custodian:
                 credentials=settings.credentials,
                 endpoint_url=settings.endpoint_url,
                 ca_bundle=settings.ca_bundle,
+                proxy=settings.proxy,
             )
         )
 

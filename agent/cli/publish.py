@@ -8,14 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
 
+from agent.assembly.infrastructure import infrastructure_files
 from agent.assembly.publishing import directory_publisher, place
 from agent.assembly.rotation import public_site
 from agent.cli.configuration import settings_of
 from agent.cli.keys import credentials_directory
 from agent.cli.rotating import ring_of
-from agent.cli.terminal import Progress, paint, say, show_json
+from agent.cli.terminal import Progress, paint, say, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError, PublishingFailed
+from agent.infrastructure.written import Kept, current
 from agent.publishing import Placed, Publisher
 from agent.publishing.discovery import address, published
 from agent.publishing.judgement import Level, Verdict, judge
@@ -48,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.check:
         return asyncio.run(_check(settings, as_json=arguments.json))
+    files = _kept_current(settings)  # first: a bucket that is yet to be made is made by them
     placed = asyncio.run(_publish(settings, arguments.directory))
     if arguments.json:
-        _show_json(settings.issuer.url, placed)
+        _show_json(settings.issuer.url, placed, files)
         return 0
     for one in placed:
         print(f"{one.state:9}  {one.where}")
@@ -60,6 +63,22 @@ def run(arguments: argparse.Namespace) -> int:
         for headers in dict.fromkeys(tuple(one.document.headers.items()) for one in placed):
             print(f"to be served with {' and '.join(f'{name}: {value}' for name, value in headers)}")
     return 0
+
+
+def _kept_current(settings: Settings) -> Sequence[Kept]:
+    """Bring the files for AWS and the web server up to date, where the configuration says where they are."""
+    if settings.infrastructure is None:
+        return ()
+    files, why_not = infrastructure_files(settings)
+    if why_not is not None:
+        warn(why_not)
+    kept = current(settings.infrastructure.directory, files)
+    for file in kept:
+        if file.message:
+            say(f"{paint('warning', 'yellow')}: {file.message}")
+        elif file.state != "unchanged":
+            say(f"{file.state:9}  {file.path}")
+    return kept
 
 
 async def _publish(settings: Settings, directory: Path | None) -> Sequence[Placed]:
@@ -118,7 +137,7 @@ def _say(verdict: Verdict) -> None:
         say(f"       hint: {verdict.hint}")
 
 
-def _show_json(issuer: str, placed: Sequence[Placed]) -> None:
+def _show_json(issuer: str, placed: Sequence[Placed], files: Sequence[Kept]) -> None:
     listed = [
         {
             "path": one.document.path,
@@ -129,4 +148,5 @@ def _show_json(issuer: str, placed: Sequence[Placed]) -> None:
         }
         for one in placed
     ]
-    show_json({"issuer": issuer, "documents": listed})
+    kept = [{"file": str(file.path), "state": file.state} for file in files]
+    show_json({"issuer": issuer, "documents": listed, "files": kept})

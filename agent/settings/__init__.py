@@ -12,6 +12,7 @@ from agent.errors import ConfigurationError
 from agent.settings.agreement import disagreements
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
+from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import Mistake, secrets_in
 from agent.settings.outputs import Address, Listen, Log
@@ -25,9 +26,9 @@ from agent.settings.succession import rotation_of
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 __all__ = [
-    "S3", "Address", "AwsKms", "Directory", "FromFile", "Grant", "Https", "Identity", "Issuer", "Key", "Listen",
-    "Log", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "Tpm2", "VaultTransit",
-    "find", "load",
+    "S3", "Address", "AwsKms", "Directory", "FromFile", "Grant", "Https", "Identity", "Infrastructure", "Issuer",
+    "Key", "Listen", "Log", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts",
+    "Tpm2", "VaultTransit", "find", "load",
 ]  # fmt: skip
 
 
@@ -51,6 +52,7 @@ class Settings:
     roles: Mapping[str, Role]
     grants: tuple[Grant, ...]
     publishing: Publishing | None
+    infrastructure: Infrastructure | None
     listen: Listen
     log: Log
 
@@ -93,6 +95,7 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             roles=MappingProxyType(draft.roles),
             grants=tuple(draft.grants.values()),
             publishing=draft.publishing,
+            infrastructure=draft.infrastructure,
             listen=draft.listen,
             log=draft.log,
         )

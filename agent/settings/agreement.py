@@ -26,7 +26,16 @@ def disagreements(draft: Draft) -> Iterator[Mistake]:
     yield from _publishing(draft)
     yield from _roles(draft)
     yield from _grants(draft)
+    yield from _pinned(draft)
     yield from _exposed(draft)
+
+
+def _pinned(draft: Draft) -> Iterator[Mistake]:
+    """Roles that want a list in our tokens get one."""
+    files, identity = draft.infrastructure, draft.identity
+    if files and files.require_pinning and isinstance(identity, SelfSigned) and not identity.pin_roles:
+        said = "cannot be true while identity.pin_roles is false: no token would be taken"
+        yield Mistake("infrastructure.require_pinning", said)
 
 
 def _issuing(draft: Draft) -> Iterator[Mistake]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
+from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import Key
 from agent.settings.outputs import Listen, Log
 from agent.settings.publishing import Publishing
@@ -30,6 +31,7 @@ class Draft:
     roles: dict[str, Role] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     publishing: Publishing | None = None
+    infrastructure: Infrastructure | None = None
     listen: Listen | None = None
     log: Log | None = None
     #: The directory that is the agent's own, if it is told of none.

@@ -12,7 +12,7 @@ from agent.keys import Algorithm
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, SecretPath, one_of, text
-from agent.settings.web import Region, Url, endpoint_url
+from agent.settings.web import Proxy, Region, Url, endpoint_url
 
 _HANDLE = re.compile(r"0x81[0-9a-fA-F]{6}")
 #: KMS API Reference: KeyId. An ARN names its region.
@@ -194,6 +194,7 @@ class AwsKms(Section):
     credentials: AwsCredentials = Field(examples=['"profile:rolecall-kms"'])
     endpoint_url: Url | None = Field(None, examples=['"https://vpce-….amazonaws.com"'])
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/corporate.pem"'])
+    proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
     algorithm: _Algorithm | None = Field(None, examples=['"ES256"'])
     make_keys: Flag = False
 

@@ -10,6 +10,7 @@ from agent.settings import credentials, keys, publishing, tokens
 from agent.settings.callers import Grant
 from agent.settings.credentials import Role, Sts
 from agent.settings.draft import Draft
+from agent.settings.infrastructure import Infrastructure
 from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_word
 from agent.settings.outputs import Listen, Log
 from agent.settings.rotation import Rotation
@@ -17,7 +18,9 @@ from agent.settings.section import Section, Surroundings, choose, read
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 
 S = TypeVar("S", bound=Section)
-_TABLES: Final = ("issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "listen", "log")
+_TABLES: Final = (
+    "issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "infrastructure", "listen", "log",
+)  # fmt: skip
 
 
 class Reader:
@@ -46,6 +49,7 @@ class Reader:
             roles=self._roles(),
             grants=self._grants(),
             publishing=self._publishing(),
+            infrastructure=self._optional(Infrastructure, "infrastructure"),
             listen=self._section(Listen, self._words.get("listen", {}), "listen"),
             log=self._section(Log, self._words.get("log", {}), "log"),
         )

@@ -15,6 +15,7 @@ from agent.settings import (
     FromFile,
     Grant,
     Https,
+    Infrastructure,
     Issuer,
     Listen,
     Log,
@@ -39,8 +40,8 @@ REFERENCE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "rolecall.toml": [
         ("issuer", Issuer), ("key", Pem), ("rotation", Rotation), ("identity", SelfSigned), ("identity", FromFile),
-        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("publishing", Directory), ("listen", Listen),
-        ("log", Log),
+        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("publishing", Directory),
+        ("infrastructure", Infrastructure), ("listen", Listen), ("log", Log),
     ],
     "pkcs11.toml": [("key", Pkcs11)],
     "tpm2.toml": [("key", Tpm2)],
