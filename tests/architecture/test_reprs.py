@@ -25,6 +25,7 @@ PUBLIC = {
     "agent.callers.bearer._Reading.digests": "digests, not tokens",
     "agent.callers.bearer._File.digests": "digests, not tokens",
     "agent.callers.bearer._File.earlier": "digests, not tokens",
+    "agent.cli.first_configuration.Answers.publishing": "settings hold paths of secrets, never the secrets",
     "agent.cli.first_configuration.Answers.roles": "ARNs, by name",
     "agent.cli.first_files.Plan.accounts": "roles, by account",
     "agent.cli.sandbox._Plan.sites": "folders, by URL",
