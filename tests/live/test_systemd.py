@@ -155,6 +155,20 @@ def test_root_has_another_key_made_and_it_is_the_agents(service: Machine) -> Non
     until(lambda: set(service.run("ls", KEYS).split()) == {first["name"], "ring.json"})
 
 
+def test_what_root_does_while_no_agent_runs_the_agent_goes_on_with(service: Machine) -> None:
+    (first,) = keys(service)
+    service.run("systemctl", "stop", "rolecall.service")
+    service.run("rolecall", "keys", "rotate")
+    (_, second) = keys(service)
+    assert shown(service) == {first["kid"], second["kid"]}
+    assert facts(service, f"{KEYS}/{second['name']}", f"{KEYS}/ring.json") == ["rolecall:rolecall 600"] * 2
+
+    service.start()
+    service.wait_for(ActiveState="active")
+    service.run("rolecall", "keys", "retire", second["kid"])
+    until(lambda: shown(service) == {first["kid"]})  # by the agent, over files that root has written
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for what the agent does on one of its turns."""
     deadline = time.monotonic() + 20
