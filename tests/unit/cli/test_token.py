@@ -11,6 +11,7 @@ from agent.cli import main
 from agent.jose import compact, signing_input
 from agent.keys.files import write_new
 from agent.keys.pem import PemKey, generate
+from tests.fakes.issuing import JWKS, issuing
 
 CONFIGURATION = """
 [issuer]
@@ -255,3 +256,20 @@ def keys_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     path = config.parent / "jwks.json"
     path.write_text(json.dumps({"keys": [json.loads(capsys.readouterr().out)]}))
     return path
+
+
+def test_a_token_is_signed_by_the_key_that_the_ring_lets_sign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with issuing(tmp_path) as host:
+        for words in (["keys", "rotate"], ["keys", "rotate", "--emergency", "--yes"], ["keys", "rotate"]):
+            assert main([*words, "-c", str(host.config)]) == 0
+        signing = [key["kid"] for key in json.loads(host.ring.read_text())["keys"] if key["state"] == "signing"]
+        capsys.readouterr()
+        assert main(["token", "mint", "-c", str(host.config)]) == 0
+        token = capsys.readouterr().out.strip()
+        assert [jwt.get_unverified_header(token)["kid"]] == signing
+        keys = {key["kid"]: key for key in json.loads((tmp_path / "site" / JWKS).read_text())["keys"]}
+        assert len(keys) == 2
+        claims = jwt.decode(token, jwt.PyJWK(keys[signing[0]]), audience="sts.amazonaws.com")
+        assert claims["iss"] == "https://oidc.example.com"
