@@ -15,26 +15,24 @@ class Turns:
     """One piece of work after the other, each in a thread, none on the loop.
 
     Work that is under way cannot be stopped. Whoever gives up on it leaves it behind, and the next still waits for it
-    to end: a device that hangs holds one thread, however many ask.
+    to end: a device that hangs holds one thread, however many ask. One that is only slow gets its work done, however
+    many wait for it.
     """
 
     def __init__(self, clock: Clock, patience: float) -> None:
-        """Wait `patience` seconds at most, for the turn and the work together."""
+        """Wait `patience` seconds at most for the work, and before that for each that has its turn earlier."""
         self._clock = clock
         self._patience = patience
         self._under_way: asyncio.Task[object] | None = None
 
     async def take(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work when its turn has come. Raises what it raises, and TimeoutError."""
-        return await within(self._clock, self._patience, self._taken(work, *args, **kwargs))
-
-    async def _taken(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         while self._under_way is not None and not self._under_way.done():
-            await asyncio.wait({self._under_way})
+            await within(self._clock, self._patience, asyncio.wait({self._under_way}))
         task = asyncio.ensure_future(aside(work, *args, **kwargs))
         task.add_done_callback(_heard)
         self._under_way = task
-        return await asyncio.shield(task)
+        return await within(self._clock, self._patience, asyncio.shield(task))
 
 
 def _heard(task: "asyncio.Task[object]") -> None:
