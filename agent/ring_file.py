@@ -8,10 +8,10 @@ one daemon alone works by it, by another.
 import errno
 import fcntl
 import json
-import math
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +31,11 @@ NAME: Final = "ring.json"
 _VERSION: Final = 1
 #: A ring has a handful of keys; more than this is no ring of ours.
 _LARGEST: Final = 1_000_000
+#: How long to wait for one's turn, and between two tries, in seconds: a turn takes milliseconds.
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.02
+#: More than any clock has counted, in seconds: a thousand years.
+_LONGEST: Final = 1000 * 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,11 @@ class Saved:
 class RingFile:
     """The file of a host's ring, in a directory that is the agent's own."""
 
-    def __init__(self, directory: Path) -> None:
-        """Touch nothing yet."""
+    def __init__(self, directory: Path, *, patience: float = _PATIENCE) -> None:
+        """Touch nothing yet; wait `patience` seconds at most for others who change the ring."""
         self.path = directory / NAME
         self._directory = directory
+        self._patience = patience
 
     def read(self) -> Saved | None:
         """The ring as it stands; None if there is none yet. Raises KeyUnavailable."""
@@ -123,8 +129,22 @@ class RingFile:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be the only one that changes the ring, while this lasts; others wait. Blocks. Raises KeyUnavailable."""
-        with self._locked(".ring.lock", fcntl.LOCK_EX):
+        """Be the only one that changes the ring, while this lasts; others wait. Blocks. Raises KeyUnavailable.
+
+        Nobody waits for ever: a command that was stopped with Ctrl-Z must not keep the agent from ending.
+        """
+        with ExitStack() as stack:
+            for _ in range(max(1, round(self._patience / _PAUSE))):
+                with suppress(BlockingIOError):
+                    stack.enter_context(self._locked(".ring.lock", fcntl.LOCK_EX | fcntl.LOCK_NB))
+                    break
+                time.sleep(_PAUSE)
+            else:
+                lock = self._directory / ".ring.lock"
+                raise KeyUnavailable(
+                    f"another process has held the lock on the ring of keys, {lock}, for {self._patience:g} s",
+                    hint=f"see which one, and end it: fuser -v {lock}",
+                )
             yield
 
     @contextmanager
@@ -188,8 +208,10 @@ class RingFile:
 
     def _failed(self, done: str, error: OSError) -> KeyUnavailable:
         hint = "give the directory to the user that the agent runs as, or name another one in rotation.state"
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = "make room on that file system; the ring before this step is still there"
+        if error.errno == errno.ENOENT:
+            hint = f"make the directory, for the user that the agent runs as alone: install -d -m 700 {self._directory}"
         return KeyUnavailable(
             f"the ring of keys in {self._directory} cannot be {done}: {(error.strerror or str(error)).lower()}",
             hint=hint,
@@ -301,7 +323,7 @@ def _read_moment(moment: Mapping[str, Any]) -> Moment:
 
 def _span(seconds: object) -> float:
     """So many seconds; what is no number that a clock could have counted is damage."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _LONGEST:
         raise ValueError("a time that no clock has counted")
     return float(seconds)
 

@@ -169,6 +169,7 @@ DAMAGE: dict[str, Spoil] = {
     "NaN counted": put("keys", 0, "counted", value=float("nan")),
     "endless counted": put("keys", 0, "counted", value=float("inf")),
     "too much counted": put("keys", 0, "counted", value=1e300),
+    "so much counted that a second more is too much": put("keys", 0, "counted", value=86_399_999_999_999),
     "far too much counted": put("keys", 0, "counted", value=10**400),
     "negative counted": put("keys", 0, "counted", value=-1),
     "words counted": put("keys", 0, "counted", value="5"),
@@ -489,3 +490,45 @@ def test_every_algorithm_that_there_is_can_be_kept(file: RingFile) -> None:
         key = PublicKey(KEYS[0].kid, algorithm, KEYS[0].jwk)
         file.write(saved(member(key)))
         assert file.read() == saved(member(key))
+
+
+def test_nobody_waits_for_ever_for_who_has_the_lock(shared: Path) -> None:
+    with (
+        RingFile(shared).turn(),
+        pytest.raises(KeyUnavailable, match="another process has held the lock") as raised,
+        RingFile(shared, patience=0.1).turn(),
+    ):
+        raise AssertionError("it has its turn")
+    assert raised.value.hint == f"see which one, and end it: fuser -v {shared}/.ring.lock"
+    with RingFile(shared, patience=0.1).turn():
+        pass
+
+
+def test_a_directory_that_is_gone_is_to_be_made_again(shared: Path) -> None:
+    gone = RingFile(shared / "gone")
+    with pytest.raises(KeyUnavailable, match="no such file or directory") as raised, gone.turn():
+        raise AssertionError("it has its turn")
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith("make the directory")
+    assert "install -d -m 700" in raised.value.hint
+
+
+def test_nobody_waits_for_ever_for_who_has_the_lock(shared: Path) -> None:
+    with (
+        RingFile(shared).turn(),
+        pytest.raises(KeyUnavailable, match="another process has held the lock") as raised,
+        RingFile(shared, patience=0.1).turn(),
+    ):
+        raise AssertionError("it has its turn")
+    assert raised.value.hint == f"see which one, and end it: fuser -v {shared}/.ring.lock"
+    with RingFile(shared, patience=0.1).turn():
+        pass
+
+
+def test_a_directory_that_is_gone_is_to_be_made_again(shared: Path) -> None:
+    gone = RingFile(shared / "gone")
+    with pytest.raises(KeyUnavailable, match="no such file or directory") as raised, gone.turn():
+        raise AssertionError("it has its turn")
+    assert raised.value.hint is not None
+    assert raised.value.hint.startswith("make the directory")
+    assert "install -d -m 700" in raised.value.hint
