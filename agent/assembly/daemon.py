@@ -63,7 +63,7 @@ async def assemble(
     if settings.key is not None and settings.issuer is not None:
         publisher = published.publisher if published else None
         walk = rotation(settings, credentials_directory, publisher=publisher, clock=aws_time, report=report)
-        await asyncio.gather(started(walk, settings), asyncio.to_thread(_import_aws))
+        await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
     sessions |= _sessions(settings, walk, sts, clock=aws_time, report=report, chance=chance)
     keeper = Keeper(sessions.values(), clock=aws_time, concurrency=settings.sts.concurrency, spread=chance.random)
     tokens = bearer_tokens(settings.grants, clock=clock, report=report)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.assembly.keys import chores as custodian_chores
 from agent.assembly.keys import custody
-from agent.clock import Clock, SystemClock
+from agent.clock import Clock, SystemClock, within
 from agent.errors import KeyUnavailable
 from agent.events import Report
 from agent.keys import SigningKey
@@ -18,7 +18,7 @@ from agent.publishing.world import PublicSite
 from agent.ring import Ring, Rules
 from agent.ring_file import RingFile
 from agent.rotation import Rotation, Site
-from agent.service import Job
+from agent.service import READY_PATIENCE, Job
 from agent.settings import Pem, Settings
 
 #: Names one run of this machine, and so of the clock that counts it (proc(5)).
@@ -67,7 +67,7 @@ def ring_file(settings: Settings) -> RingFile | None:
     words = settings.rotation
     if words is None or words.state is None:
         return None
-    if not words.model_fields_set - {"state"} and not os.access(words.state, os.W_OK):
+    if not settings.rotation_asked and not os.access(words.state, os.W_OK):
         return None
     return RingFile(words.state)
 
@@ -100,15 +100,19 @@ async def publish_ring(settings: Settings, credentials_directory: Path | None, p
         await walk.close()
 
 
-async def started(walk: Rotation, settings: Settings) -> None:
+async def started(walk: Rotation, settings: Settings, clock: Clock) -> None:
     """Have the key that signs, if it is there. Raises ConfigurationError, and KeyUnavailable for a key in a file.
 
-    Devices and services come late, and go: the agent starts without them, and goes on asking.
+    Devices and services come late, hang and go: the agent starts without them, and goes on asking.
     """
     try:
-        await walk.start()
+        await within(clock, READY_PATIENCE, walk.start())
+    except TimeoutError:
+        return
     except KeyUnavailable:
-        if isinstance(settings.key, Pem):
+        ring = walk.ring
+        # Where the keys move, [key] may be a file, and the one that signs in a device.
+        if isinstance(settings.key, Pem) if ring is None else ring.signing.held.custodian == "pem":
             raise
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,10 +26,11 @@ from agent.assembly.rotation import (
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.publishing.discovery import JWKS_PATH
-from agent.ring import Rules
+from agent.ring import Held, Ring, Rules
+from agent.ring_file import Moment, RingFile, Saved
 from agent.rotation import Rotation
 from agent.settings import Settings, load
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.issuing import Issuing, issuing
 from tests.fakes.ports import own_port
 from tests.fakes.report import Reported
@@ -131,7 +133,7 @@ async def test_the_key_that_signs_is_the_one_that_the_ring_names(configured: Con
 async def test_a_key_in_a_file_has_to_be_there_at_the_start(configured: Configured) -> None:
     settings = configured()
     with pytest.raises(KeyUnavailable, match="names no key that is there"):
-        await started(walk_of(settings), settings)
+        await started(walk_of(settings), settings, SystemClock())
 
 
 async def test_a_service_that_has_the_key_may_come_later(configured: Configured, tmp_path: Path) -> None:
@@ -140,11 +142,89 @@ async def test_a_service_that_has_the_key_may_come_later(configured: Configured,
     key = f'custodian = "vault_transit"\naddress = "http://127.0.0.1:{own_port()}"\nkey = "rolecall"\n'
     settings = configured(f'{key}token_file = "{tmp_path}/token"', f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
     walk = rotation(settings, None, publisher=None, clock=SystemClock(), report=Reported())
-    await started(walk, settings)
+    await started(walk, settings, SystemClock())
     with pytest.raises(KeyUnavailable) as caught:
         walk.signer()
     assert caught.value.hint
     assert len(chores(walk)) == 2  # the walk, and to stay signed in
+    await walk.close()
+
+
+async def test_a_service_that_hangs_does_not_keep_the_listeners_closed(configured: Configured, tmp_path: Path) -> None:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("a-token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        key = f'custodian = "vault_transit"\naddress = "http://127.0.0.1:{silent.getsockname()[1]}"\nkey = "rolecall"\n'
+        settings = configured(f'{key}token_file = "{tmp_path}/token"', f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
+        clock = FakeClock()
+        walk = rotation(settings, None, publisher=None, clock=clock, report=Reported())
+        starting = asyncio.ensure_future(started(walk, settings, clock))
+        await settle()
+        await clock.advance(timedelta(seconds=4))
+        assert not starting.done()
+        await clock.advance(timedelta(seconds=2))
+        await starting
+        with pytest.raises(KeyUnavailable):
+            walk.signer()
+        await walk.close()
+
+
+async def test_a_device_to_which_the_keys_have_moved_may_come_later_though_key_is_a_file(
+    configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("a-token")
+    _, first = make_key(tmp_path / "keys", "ec-p256")
+    there = Held("vault_transit", "rolecall:v1", ours=True)
+    now = SystemClock().now()
+    RingFile(tmp_path).write(Saved(Ring.founded(first, there, now), Moment(now, boot(), 1.0), None))
+    following = f'[key.next]\ncustodian = "vault_transit"\naddress = "http://127.0.0.1:{own_port()}"\n'
+    key = f'{PEM}\n{following}key = "rolecall"\ntoken_file = "{tmp_path}/token"'
+    settings = configured(key, f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
+    walk = rotation(settings, None, publisher=None, clock=SystemClock(), report=Reported())
+    await started(walk, settings, SystemClock())
+    with pytest.raises(KeyUnavailable):
+        walk.signer()
+    await walk.close()
+
+
+async def test_a_service_that_hangs_does_not_keep_the_listeners_closed(
+    configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("a-token")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        key = f'custodian = "vault_transit"\naddress = "http://127.0.0.1:{silent.getsockname()[1]}"\nkey = "rolecall"\n'
+        settings = configured(f'{key}token_file = "{tmp_path}/token"', f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
+        clock = FakeClock()
+        walk = rotation(settings, None, publisher=None, clock=clock, report=Reported())
+        starting = asyncio.ensure_future(started(walk, settings, clock))
+        await settle()
+        await clock.advance(timedelta(seconds=4))
+        assert not starting.done()
+        await clock.advance(timedelta(seconds=2))
+        await starting
+        with pytest.raises(KeyUnavailable):
+            walk.signer()
+        await walk.close()
+
+
+async def test_a_device_to_which_the_keys_have_moved_may_come_later_though_key_is_a_file(
+    configured: Configured, tmp_path: Path
+) -> None:
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text("a-token")
+    _, first = make_key(tmp_path / "keys", "ec-p256")
+    there = Held("vault_transit", "rolecall:v1", ours=True)
+    now = SystemClock().now()
+    RingFile(tmp_path).write(Saved(Ring.founded(first, there, now), Moment(now, boot(), 1.0), None))
+    following = f'[key.next]\ncustodian = "vault_transit"\naddress = "http://127.0.0.1:{own_port()}"\n'
+    key = f'{PEM}\n{following}key = "rolecall"\ntoken_file = "{tmp_path}/token"'
+    settings = configured(key, f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
+    walk = rotation(settings, None, publisher=None, clock=SystemClock(), report=Reported())
+    await started(walk, settings, SystemClock())
+    with pytest.raises(KeyUnavailable):
+        walk.signer()
     await walk.close()
 
 
@@ -157,7 +237,7 @@ async def test_a_custodian_that_is_configured_wrongly_is_a_mistake_at_once(
     settings = configured(key, f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
     walk = rotation(settings, None, publisher=None, clock=SystemClock(), report=Reported())
     with pytest.raises(ConfigurationError, match=r"none\.so"):
-        await started(walk, settings)
+        await started(walk, settings, SystemClock())
     await walk.close()
 
 
