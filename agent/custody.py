@@ -18,6 +18,9 @@ _MOVING: Final = (
 )
 
 
+_GIVING_UP: Final = "put back what [key] and [key.next] said, or give that key up: rolecall keys retire KID"
+
+
 @dataclass(frozen=True, slots=True)
 class Custody:
     """The custodians of a host: `current` is [key], `following` is [key.next], if there is one."""
@@ -61,7 +64,7 @@ class Custody:
         raise KeyUnavailable(
             f"the key {member.public.kid} is not to be had: by the ring it is {member.held.name} "
             f"({member.held.custodian}), and [key] has another there, or is another custodian",
-            hint=_MOVING,
+            hint=_GIVING_UP if member.state == "announced" else _MOVING,
         )
 
     async def make(self, kind: Kind) -> tuple[SigningKey, Held]:

@@ -267,8 +267,20 @@ class Ring:
         done = member.state == "announced" and self.ordered == "rotate"
         return replace(_without(self, [member]), ordered=None if done else self.ordered)
 
-    def order(self, what: Order) -> "Ring":
-        """Note what somebody has told us to do; an emergency stays one until it is over."""
+    def order(self, what: Order, kid: str | None = None) -> "Ring":
+        """Note what somebody has told us to do; an emergency stays one until it is over.
+
+        An emergency is about the key of that kid, and without one about that which signs. Where another signs by now,
+        there is nothing to wait for: the stolen one goes at once. Raises ConfigurationError if it is not there.
+        """
+        if what == "emergency" and kid not in (None, self.signing.public.kid):
+            stolen = [member for member in self.members if member.public.kid == kid]
+            if not stolen:
+                raise ConfigurationError(
+                    f"the key {kid} is not in the ring any more, and nothing was changed",
+                    hint="see: rolecall keys list",
+                )
+            return _without(self, stolen)
         return replace(self, ordered="emergency" if self.ordered == "emergency" else what)
 
     def destroyed(self, kid: str) -> "Ring":

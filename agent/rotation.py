@@ -159,7 +159,8 @@ class Rotation:
         await self._tried("key", self._have_key, _SOON)
         if not self._ledger.known:
             return
-        await self._tried("successor", self._announce_if_due, _LATER)
+        hurried = self._ledger.ring.ordered == "emergency"
+        await self._tried("successor", self._announce_if_due, _SOON if hurried else _LATER)
         await self._tried("promotion", self._promote_if_ripe, _SOON)
         await self._tried("forgetting", self._forget_if_over, _SOON)
         await self._tried("publishing", self._publish_if_changed, _LATER)
@@ -173,10 +174,15 @@ class Rotation:
 
     # --- what an operator asks
 
-    async def order(self, what: Order) -> None:
-        """Have another key, on the next turn; for an emergency, one that signs at once. Raises KeyUnavailable."""
+    async def order(self, what: Order, kid: str | None = None) -> None:
+        """Have another key, on the next turn; for an emergency, one that signs at once, in place of that of `kid`.
+
+        Raises ConfigurationError where there is no such key, KeyUnavailable.
+        """
         self._ledger.file()
-        await self._change(lambda ring: ring.order(what))
+        await self._change(lambda ring: ring.order(what, kid))
+        if what == "emergency" and kid is not None and kid not in {key.kid for key in self._ledger.ring.shown}:
+            self._report(KeyForgotten(kid, "stolen"))
 
     async def take_back(self, kid: str) -> None:
         """Let go of a key that is announced, or retired for long enough. Raises ConfigurationError, KeyUnavailable."""
@@ -207,19 +213,28 @@ class Rotation:
         if self._ledger.ring.ordered == "emergency":
             await self._replace_at_once()
 
-    async def _announce(self) -> None:
+    async def _announce(self, lost: str | None = None) -> SigningKey:
+        """Make a key, and announce it; in place of one that is lost, if that is why."""
         file = self._ledger.file()
         await self._change(lambda ring: ring)  # no key is made that could not be written down
         key, held = await self._custody.make(self._rules.kind or kind_of(self._ledger.ring.signing.public))
+
+        def announced(ring: Ring) -> Ring:
+            left = ring if lost is None else ring.take_back(lost)
+            return left.announce(key.public, held, self._clock.now())
+
         try:
-            await self._change(lambda ring: ring.announce(key.public, held, self._clock.now()))
+            await self._change(announced)
         except AgentError:
             if held.ours and not await asyncio.to_thread(file.may_hold, key.public.kid):  # or each try would leave one
                 with suppress(AgentError):
                     await self._custody.destroy(key.public.kid, held)
             raise
+        if lost is not None:
+            self._report(KeyForgotten(lost, "taken back"))
         self._report(KeyAnnounced(key.public.kid, self._rules.announce))
         self._pauses.clear()
+        return key
 
     async def _is_moved(self) -> bool:
         """Whether the key that signs is where keys are to be; once it is, it stays there."""
@@ -232,7 +247,14 @@ class Rotation:
         """Obey: the key that signs is stolen, and the operator was told what this breaks."""
         announced, stolen = self._ledger.ring.announced, self._ledger.ring.signing.public.kid
         assert announced is not None
-        key = await self._custody.open(announced)
+        try:
+            key = await self._custody.open(announced)
+        except KeyUnavailable as away:
+            # Where another can be made, it is not the custodian that is away, but this key. There is no time to wait.
+            try:
+                key = await self._announce(lost=announced.public.kid)
+            except ConfigurationError:
+                raise away from None
         await self._change(lambda ring: ring.replace_at_once(key.public.kid, self._clock.now()))
         self._have(key)
         self._report(KeyPromoted(key.public.kid, stolen))
@@ -327,8 +349,8 @@ class Rotation:
             await taken()
         except AgentError as error:
             self._pause(step, again)
-            if step == "key" and isinstance(error, KeyUnavailable):
-                self._absence = error
+            if step == "key":
+                self._absence = KeyUnavailable(error.what, hint=error.hint)
             if self._troubles.get(step) != error.what:
                 self._troubles[step] = error.what
                 self._report(RotationStuck(step, error))

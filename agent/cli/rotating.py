@@ -140,7 +140,8 @@ async def _rotate(
             say("Nothing was changed.")
             return 1
         else:
-            await walk.order(order)
+            # Of the key that was shown: another may sign by the time that somebody has made up his mind.
+            await walk.order(order, ring.signing.public.kid)
             is_done = partial(_is_done, order, ring.signing.public.kid)
             if _in_use(settings):
                 await _obeyed(walk, is_done, arguments.timeout)
