@@ -150,6 +150,49 @@ async def test_a_crowd_is_let_in_little_by_little_since_the_loop_has_more_to_do(
     assert site.bugs == []
 
 
+async def test_who_asks_without_end_leaves_the_loop_to_others(site: Site) -> None:
+    async with site.listening() as address:
+        reader, writer = await connected(address)
+
+        async def flood() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(request("/") * 1000)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+
+        async def read() -> None:
+            while await reader.read(1 << 16):
+                pass
+
+        jobs = [asyncio.ensure_future(flood()), asyncio.ensure_future(read())]
+        began = now()
+        await asyncio.sleep(0.5)
+        assert await asyncio.wait_for(say(address, request(KEYS, CLOSE)), 1)  # another gets his turn
+        took = elapsed(began)
+        for job in jobs:
+            job.cancel()
+        writer.close()
+    assert took < 1.5
+    assert sum(site.stats.requests().values()) < 500  # of the thousands that were asked for
+
+
+async def test_who_sends_nothing_but_empty_lines_is_cut_off(site: Site) -> None:
+    async with site.listening() as address:
+        reader, writer = await connected(address)
+        for _ in range(3):
+            writer.write(b"\r\n")
+            await asyncio.sleep(0.01)
+        assert (await ended(reader)).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
+async def test_one_empty_line_before_a_request_is_passed_over_however_it_comes(site: Site) -> None:
+    async with site.listening() as address:
+        told = answers(await say(address, b"\r", b"\n" + request(), b"\r\n", request(KEYS, CLOSE)))
+    assert [one.status for one in told] == [200, 200]
+
+
 async def test_a_machine_without_descriptors_is_told_of_once_and_others_are_let_in_afterwards(site: Site) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with site.listening() as address:
@@ -220,6 +263,8 @@ ON_THE_FAST_LOOP: list[Callable[[Site], object]] = [
     test_a_long_document_arrives_whole_with_what_reads_it_and_pipelines,
     test_when_there_are_too_many_the_oldest_gives_way,
     test_those_who_only_begin_a_handshake_count_and_keep_nobody_out,
+    test_who_asks_without_end_leaves_the_loop_to_others,
+    test_one_empty_line_before_a_request_is_passed_over_however_it_comes,
 ]
 
 
