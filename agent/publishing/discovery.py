@@ -106,11 +106,11 @@ def kid_of(key: Jwk) -> str:
 
 
 def _once(keys: Sequence[Jwk]) -> Iterator[Jwk]:
-    seen: dict[str, list[Jwk]] = {}
+    seen: set[str] = set()
     for key in keys:
-        same = seen.setdefault(kid_of(key), [])
-        if key not in same:
-            same.append(key)
+        words = json.dumps(dict(key), sort_keys=True)  # not compared each with each: a set may have any number of keys
+        if words not in seen:
+            seen.add(words)
             yield key
 
 
