@@ -32,6 +32,7 @@ class Answers:
     `state` is where the agent itself writes, which is the same place unless it is said; with `service`, the agent is a
     unit of systemd and has a user of its own. `publishing` are the words of [publishing], if we publish to another
     place than the site; for a service, a private key among them is a file that systemd is to hand over.
+    `require_pinning` has trust policies refuse tokens that do not name the role they are for.
     """
 
     issuer: str
@@ -43,6 +44,7 @@ class Answers:
     service: bool = False
     state: Path | None = None
     publishing: Mapping[str, str] = field(default_factory=dict)
+    require_pinning: bool = False
 
     @property
     def own(self) -> Path:
@@ -67,7 +69,7 @@ class Answers:
 def text(answers: Answers) -> str:
     """The configuration, as TOML with comments."""
     roles = [_role(answers, name, arn) for name, arn in answers.roles.items()]
-    return "".join([_tables(answers), *roles, _rotation(answers), _REST])
+    return "".join([_tables(answers), *roles, _rotation(answers), _infrastructure(answers), _REST])
 
 
 def checked(answers: Answers) -> Settings:
@@ -162,6 +164,16 @@ state = {_quoted(str(answers.keys))} # where that is written down; leave it as i
 #announce = "24h"
 #keep = "24h"
 
+"""
+
+
+def _infrastructure(answers: Answers) -> str:
+    pinning = "require_pinning = true # AWS refuses tokens that do not name the role they are for\n"
+    return f"""\
+# Files for Terraform, CloudFormation and the web server: "rolecall publish" keeps those current that nobody has edited.
+[infrastructure]
+directory = {_quoted(str(answers.directory))}
+{pinning if answers.require_pinning else ""}
 """
 
 

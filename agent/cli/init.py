@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
+from agent.assembly.infrastructure import infrastructure_files
 from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, doubt_about
 from agent.cli.first_files import SHARED, Plan, User
 from agent.cli.first_publishing import add_publishing, publishing_of
@@ -22,13 +23,11 @@ from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_STATE, SERVICE_USER,
 from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError
 from agent.infrastructure import Role, Trust, by_account
-from agent.infrastructure.all_files import Place, all_files, why_not
-from agent.infrastructure.hosting import Bucket, Folder
 from agent.infrastructure.trust import QUOTA, policy_of, size
 from agent.infrastructure.written import marked
 from agent.keys import Kind
 from agent.publishing.discovery import DISCOVERY_PATH, address
-from agent.settings import S3, Directory, Settings
+from agent.settings import Settings
 from agent.settings.credentials import partition_of
 from agent.settings.tokens import SelfSigned
 
@@ -101,6 +100,7 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         arguments.audience,
         arguments.service,
         arguments.state.absolute() if arguments.state else SERVICE_STATE if arguments.service else None,
+        require_pinning=arguments.require_pinning,
     )
     _check(known)
     publishing_of(arguments, known.issuer, known.region)  # before anything is asked in vain
@@ -192,32 +192,19 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     identity, issuer = settings.identity, settings.issuer
     assert isinstance(identity, SelfSigned)  # it is what the first configuration says
     assert issuer is not None
-    trust = Trust(issuer.url, identity.audience, identity.subject, require_pinning=arguments.require_pinning)
+    trust = Trust(issuer.url, identity.audience, identity.subject, require_pinning=answers.require_pinning)
     accounts = by_account([Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
     files: dict[Path, tuple[str, int]] = {}
     user = _service_user() if answers.service else None
     for name in settings.roles:
         files[answers.token_file(name)] = (secrets.token_urlsafe(32), 0o600 if user is None else SHARED)
-    place = _place(settings)
-    roles = [role for here in accounts.values() for role in here]
-    for name, body in all_files(trust, roles, place).items():
-        files[answers.directory / name] = (marked(body), 0o644)
-    if (doubt := why_not(issuer.url, place)) is not None:
-        warn(doubt)
+    generated, why_not = infrastructure_files(settings)
+    if why_not is not None:
+        warn(why_not)
+    files |= {answers.directory / name: (marked(body), 0o644) for name, body in generated.items()}
     oversized = tuple(account for account in accounts if size(policy_of(trust, account)) > QUOTA)
     configuration = (arguments.config or answers.directory / "rolecall.toml").absolute()
     return Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized, user)
-
-
-def _place(settings: Settings) -> Place:
-    """What files for a web site can be written for."""
-    match settings.publishing:
-        case S3() as words:
-            return Bucket(words.bucket, words.region, words.prefix)
-        case Directory() as words:
-            return Folder(words.directory, words.max_age)
-        case _:
-            return None
 
 
 def _service_user() -> User | None:

@@ -85,6 +85,23 @@ def test_the_aws_side_trusts_this_host_by_the_name_its_tokens_will_have(place: P
     assert (place / "cloudformation/123456789012.yaml").read_text() == marked(cloudformation(trust, here, roles))
 
 
+@pytest.mark.parametrize("pinning", [[], ["--require-pinning"]])
+def test_publish_finds_the_files_as_they_should_be(
+    place: Path, pinning: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(place, *FLAGS, *pinning) == 0
+    capsys.readouterr()
+    assert main(["publish", "-c", str(place / "rolecall.toml"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(Path(one["file"]).name, one["state"]) for one in told["files"]] == [
+        ("main.tf", "unchanged"),
+        ("123456789012.yaml", "unchanged"),
+        ("oidc.example.com.conf", "unchanged"),
+    ]
+    assert [one["state"] for one in told["documents"]] == ["unchanged", "unchanged"]
+    assert ("require_pinning = true" in (place / "rolecall.toml").read_text()) is bool(pinning)
+
+
 def test_each_account_has_its_own_files(place: Path) -> None:
     more = ["--role", "web=arn:aws:iam::210987654321:role/web", "--role", f"again={ARN}"]
     assert init(place, *FLAGS, *more) == 0
