@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from agent.keys.files import write_new
 from agent.keys.pem import PemKey
 from agent.keys.pem_store import PemStore
 from agent.settings import Settings, load
+from tests.fakes.commands import clean
 from tests.fakes.memory_key import pem
 
 CONFIGURATION = """
@@ -80,18 +82,25 @@ async def test_each_custodian_is_made_and_nothing_opened_yet(words: str, tmp_pat
     await made.close()
 
 
+#: Runs check where a library is not installed: in a process of its own, since what is imported stays.
+WITHOUT = """
+import sys
+sys.modules[sys.argv[1]] = None
+from agent.cli import main
+sys.exit(main(["check", "-c", sys.argv[2]]))
+"""
+
+
 @pytest.mark.parametrize(("kind", "library"), [("pkcs11", "pkcs11"), ("tpm2", "tpm2_pytss")])
 def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
-    kind: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, library: str, tmp_path: Path
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(f"agent.keys.{kind}") or name == library]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, library, None)  # what an import finds where it is not installed
-    settings = configured(tmp_path, EVERY[kind])
-    assert settings.key is not None
-    with pytest.raises(ConfigurationError, match="is not installed") as caught:
-        custodian(settings.key, None, SystemClock())
-    assert f"rolecall[{kind}]" in caught.value.hint
+    path = configured(tmp_path, EVERY[kind]).path
+    words = [sys.executable, "-c", WITHOUT, library, str(path)]
+    done = subprocess.run(words, env=clean(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f'error: key: the library that key.custodian = "{kind}" needs is not installed' in done.stderr
+    assert f"pip install 'rolecall[{kind}]'" in done.stderr
 
 
 async def test_while_keys_move_there_are_two(keys: Path, tmp_path: Path) -> None:
