@@ -71,8 +71,16 @@ def add_retire(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser = verbs.add_parser(
         "retire", help="take back a key that is announced, or one that is retired for long enough"
     )
-    parser.add_argument("kid", metavar="KID", help="the key's name, or how it begins")
+    parser.add_argument("kid", metavar="KID", help="the key's name, or how it begins; leave out a - at its beginning")
     return parser
+
+
+def is_called(kid: str, given: str) -> bool:
+    """Whether a key is meant by what was given: the beginning of its kid.
+
+    One kid in 64 begins with a -, which on a command line would make it an option.
+    """
+    return kid.lstrip("-").startswith(given.lstrip("-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +164,7 @@ def retire(settings: Settings, credentials_directory: Path | None, arguments: ar
 
     async def taken_back() -> Sequence[Standing]:
         async with _walking(settings, credentials_directory, publishing=True) as (walk, ring, told):
-            named = [m.public.kid for m in ring.members if m.public.kid.startswith(arguments.kid)]
+            named = [m.public.kid for m in ring.members if is_called(m.public.kid, arguments.kid)]
             if len(named) != 1:
                 raise ConfigurationError(
                     f"{len(named)} keys have a name that begins with {arguments.kid}", hint="see: rolecall keys list"

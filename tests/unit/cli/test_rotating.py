@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from agent.cli import main
+from agent.cli.rotating import is_called
 from agent.ring_file import RingFile
 from agent.sandbox import Fault
 from tests.fakes.issuing import Issuing, issuing
@@ -177,7 +178,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_done(
 def test_a_key_that_is_lost_is_replaced_by_an_emergency(host: Issuing, capsys: Captured) -> None:
     [old] = host.pems()
     new = str(listed(host, capsys, "rotate")[1]["kid"])
-    assert keys(host, "retire", new) == 0
+    assert keys(host, "retire", new.lstrip("-")) == 0
     (host.home / "keys" / f"{old}.pem").unlink()
     assert keys(host, "rotate", "--emergency", "--yes") == 0
     assert "warning: " in capsys.readouterr().err
@@ -197,7 +198,7 @@ class Terminal(io.StringIO):
 def test_an_announced_key_can_be_taken_back_by_the_beginning_of_its_name(host: Issuing, capsys: Captured) -> None:
     [old] = host.pems()
     new = str(listed(host, capsys, "rotate")[1]["kid"])
-    assert states(listed(host, capsys, "retire", new[:9])) == {old: "signing"}
+    assert states(listed(host, capsys, "retire", new.lstrip("-")[:9])) == {old: "signing"}
     assert host.pems() == host.shown() == [old]
 
 
@@ -213,7 +214,7 @@ def test_a_key_that_tokens_need_is_not_taken_away(host: Issuing, capsys: Capture
         written["keys"][0] |= {"state": "retired", "counted": 60.0}
         written["keys"][1] |= {"state": "signing"}
         host.ring.write_text(json.dumps(written))
-    assert keys(host, "retire", old) == 2
+    assert keys(host, "retire", old.lstrip("-")) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert said in told
@@ -228,8 +229,23 @@ def test_a_retired_key_may_go_before_its_time_once_no_token_of_it_is_in_use(host
     written["keys"][0] |= {"state": "retired", "counted": 4 * 3600.0}
     written["keys"][1] |= {"state": "signing"}
     host.ring.write_text(json.dumps(written | {"ordered": None}))
-    assert states(listed(host, capsys, "retire", old)) == {new: "signing"}
+    assert states(listed(host, capsys, "retire", old.lstrip("-"))) == {new: "signing"}
     assert host.pems() == host.shown() == [new]
+
+
+@pytest.mark.parametrize(
+    ("kid", "given", "meant"),
+    [
+        ("-abc_def", "abc", True),
+        ("--bc_def", "bc_", True),
+        ("abc-def", "abc-", True),
+        ("abc-def", "-abc", True),
+        ("abc-def", "bc", False),
+        ("abc-def", "abc-def-", False),
+    ],
+)
+def test_a_key_whose_name_begins_with_a_dash_can_be_named(kid: str, given: str, meant: bool) -> None:  # noqa: FBT001 - a case of a table
+    assert is_called(kid, given) == meant
 
 
 @pytest.mark.parametrize("kid", ["nobody", ""])
@@ -276,7 +292,7 @@ def test_an_emergency_is_over_when_another_key_signs_and_not_when_one_is_announc
 ) -> None:
     listed(host, capsys, "rotate")
     announced = host.ring.read_text()
-    keys(host, "retire", json.loads(announced)["keys"][1]["kid"])
+    keys(host, "retire", json.loads(announced)["keys"][1]["kid"].lstrip("-"))
     capsys.readouterr()
     with an_agent(host):
         busy = threading.Timer(0.5, lambda: _half_done(host, announced))
@@ -301,7 +317,7 @@ def test_a_damaged_ring_is_told_by_each_verb_and_touched_by_none(host: Issuing, 
     listed(host, capsys, "rotate")
     host.ring.write_text(host.ring.read_text()[:-20])
     damaged, there = host.ring.read_bytes(), host.pems()
-    for words in (["list"], ["rotate"], ["rotate", "--emergency", "--yes"], ["retire", there[0]]):
+    for words in (["list"], ["rotate"], ["rotate", "--emergency", "--yes"], ["retire", there[0].lstrip("-")]):
         assert keys(host, *words) == 1
         said = capsys.readouterr().err
         assert f"error: the ring of keys in {host.ring} is damaged" in said
