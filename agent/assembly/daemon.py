@@ -20,7 +20,7 @@ from agent.assembly.callers import bearer_tokens, grants
 from agent.assembly.credentials import OpenedSts, credential_source
 from agent.assembly.outputs import Doors
 from agent.assembly.publishing import Place, place
-from agent.assembly.rotation import chores, ring_file, rotation, started
+from agent.assembly.rotation import chores, ring_held, rotation, started
 from agent.assembly.tokens import token_source
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
@@ -126,10 +126,9 @@ async def _opened(
 
     Raises KeyUnavailable where another agent has the ring, ConfigurationError.
     """
-    file = None if walk is None else ring_file(settings)
     async with AsyncExitStack() as stack:
-        if file is not None:
-            stack.enter_context(file.ours())
+        if walk is not None:
+            stack.enter_context(ring_held(settings))
         if published is not None:
             stack.push_async_callback(published.close)
         if walk is not None:

@@ -1,7 +1,9 @@
 """How do our signing keys follow one another, and where are they shown?"""
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,14 +64,34 @@ def rules(settings: Settings) -> Rules:
 def ring_file(settings: Settings) -> RingFile | None:
     """Where the ring is kept; None where one key signs for good.
 
-    A rotation that nobody has asked for in so many words is no reason not to start: it needs a place to write to.
+    A rotation that nobody has asked for in so many words is no reason not to start: it needs a place to write to. But
+    a ring that is there says which of the keys signs, whoever may write to it.
     """
     words = settings.rotation
     if words is None or words.state is None:
         return None
-    if not settings.rotation_asked and not os.access(words.state, os.W_OK):
+    file = RingFile(words.state)
+    if not settings.rotation_asked and not os.path.lexists(file.path) and not os.access(words.state, os.W_OK):
         return None
-    return RingFile(words.state)
+    return file
+
+
+@contextmanager
+def ring_held(settings: Settings) -> Iterator[None]:
+    """Have the ring to ourselves while this lasts. Raises KeyUnavailable, above all where another agent has it.
+
+    A file system that has become read-only is no reason not to sign: nobody can change the ring there, and it says
+    which key it is.
+    """
+    file = ring_file(settings)
+    with ExitStack() as stack:
+        try:
+            if file is not None:
+                stack.enter_context(file.ours())
+        except KeyUnavailable as error:
+            if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
+                raise
+        yield
 
 
 def public_site(settings: Settings, clock: Clock) -> PublicSite:

@@ -17,6 +17,7 @@ import pytest
 from agent.sandbox import Fault, Sandbox
 from tests.fakes.ports import own_port
 from tests.live.host import TOKEN, Agent, Host, agent_on, fetch, run_to_end, running_host, sandboxed
+from tests.live.walking import until
 
 
 @pytest.fixture
@@ -179,6 +180,34 @@ async def test_on_a_read_only_file_system_it_serves_and_who_must_write_says_so(t
         async with agent_on(host, command=[*read_only, "run", *config]) as agent:
             await agent.ready()
             assert (await fetch(host))[0] == 200
+
+
+async def test_on_a_file_system_that_became_read_only_the_ring_still_says_which_key_signs(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("takes root and unshare, for a mount of its own")
+    inside = f'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec {sys.executable} -m agent "$@"'
+    read_only = ["unshare", "--mount", "sh", "-c", inside, str(tmp_path)]
+    async with sandboxed(tmp_path) as (host, _):
+        config = ("-c", str(host.config))
+        code, out, errors = await host.rolecall("keys", "rotate", "--json", *config)
+        assert code == 0, errors
+        both = [(key["kid"], key["state"]) for key in json.loads(out)]
+        code, out, errors = await run_to_end([*read_only, "keys", "list", "--json", *config], host.environment())
+        assert code == 0, errors
+        assert [(key["kid"], key["state"]) for key in json.loads(out)] == both
+        code, _, errors = await run_to_end(
+            [*read_only, "keys", "retire", both[1][0].lstrip("-"), *config], host.environment()
+        )
+        assert code == 1
+        assert errors.startswith(f"error: the ring of keys in {tmp_path}/keys cannot be written: read-only file system")
+        async with agent_on(host, command=[*read_only, "run", *config]) as agent:
+            await agent.ready()
+            assert (await fetch(host))[0] == 200
+            await until(lambda: _unwritable(agent))
+
+
+async def _unwritable(agent: Agent) -> bool:
+    return any("read-only file system" in one["error"] for one in agent.events("rotation_stuck"))
 
 
 async def test_hup_tries_again_at_once_what_was_refused(tmp_path: Path) -> None:
