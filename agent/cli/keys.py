@@ -36,7 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="list the keys, where each stands and what is next for it")
     show = verbs.add_parser("show", help="show the public half of a key")
     show.add_argument(
-        "kid", nargs="?", metavar="KID", help="the key's name or how it begins; needed if there are several"
+        "kid",
+        nargs="?",
+        metavar="KID",
+        help="the key's name or how it begins, without a dash before it; needed if there are several",
     )
     show.add_argument("--format", choices=("jwk", "pem"), default="jwk", help="default: jwk, as published")
     for verb in (new, listing, show):
@@ -139,7 +142,8 @@ def _publics(arguments: argparse.Namespace) -> list[PublicKey]:
 
 
 def _chosen(publics: list[PublicKey], kid: str | None) -> PublicKey:
-    matching = [public for public in publics if kid is None or public.kid.startswith(kid)]
+    # Keys that others have made may have names that begin with a dash, and no option does.
+    matching = [public for public in publics if kid is None or public.kid.lstrip("-").startswith(kid)]
     if len(matching) == 1:
         return matching[0]
     if not matching:

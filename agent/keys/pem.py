@@ -122,15 +122,20 @@ class PemKey:
 
 def generate(kind: Kind, *, passphrase: Secret | None = None) -> bytes:
     """Make a key and give it as PKCS#8 PEM, encrypted if there is a passphrase; takes up to seconds for RSA."""
-    private: _Private
-    if kind in _GENERATED_CURVES:
-        private = ec.generate_private_key(_GENERATED_CURVES[kind])
-    else:
-        private = rsa.generate_private_key(public_exponent=65537, key_size=int(kind.removeprefix("rsa-")))
+    private = _generated(kind)
+    # A name that begins with a dash is an option to every command that gets it, and so is that of its file.
+    while described(private.public_key(), None, "the new key").kid.startswith("-"):
+        private = _generated(kind)
     encryption: KeySerializationEncryption = NoEncryption()
     if passphrase is not None:
         encryption = BestAvailableEncryption(passphrase.reveal().encode())
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def _generated(kind: Kind) -> _Private:
+    if kind in _GENERATED_CURVES:
+        return ec.generate_private_key(_GENERATED_CURVES[kind])
+    return rsa.generate_private_key(public_exponent=65537, key_size=int(kind.removeprefix("rsa-")))
 
 
 def read_passphrase(path: Path, *, credentials_directory: Path | None = None, what: str = "passphrase") -> Secret:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.cli import main
 from agent.keys.files import write_new
@@ -211,6 +213,17 @@ def test_of_several_keys_one_is_shown_by_how_its_name_begins(config: Path, capsy
     assert "there is no key whose name begins with none-such" in capsys.readouterr().err
     assert keys(config, "show") == 2
     assert "[key] names 2 keys, and nothing says which of them signs: a.pem, b.pem" in capsys.readouterr().err
+
+
+def test_a_key_of_others_whose_name_begins_with_a_dash_is_named_without_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = ec.derive_private_key(73, ec.SECP256R1())
+    theirs = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_new(config.parent / "keys" / "theirs.pem", theirs)
+
+    assert keys(config, "show", "uFpJ2BvViK") == 0
+    assert json.loads(capsys.readouterr().out)["kid"].startswith("-uFpJ2BvViK")
 
 
 def test_a_name_is_for_a_sealed_key(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -263,6 +263,13 @@ def test_a_key_that_is_made_can_be_read(kind: Kind, tmp_path: Path) -> None:
     assert public.jwk["kty"] == ("RSA" if kind.startswith("rsa") else "EC")
 
 
+def test_no_key_is_made_whose_name_would_be_an_option() -> None:
+    kids = {PemKey.parse(Secret(generate("ec-p256").decode()), origin="a test").public.kid for _ in range(400)}
+
+    assert len(kids) == 400
+    assert not [kid for kid in kids if kid.startswith("-")]  # by chance that would be so once in five hundred times
+
+
 def test_a_key_can_be_made_encrypted() -> None:
     made = Secret(generate("ec-p256", passphrase=PASSPHRASE).decode())
 
