@@ -84,8 +84,12 @@ def judge(inspection: Inspection, expected: Mapping[str, Jwk], announced: Collec
 
 def _printable(verdict: Verdict) -> Verdict:
     """The same without what a site may have put into its words to play tricks with a terminal, and not too long."""
-    what = "".join(letter if letter.isprintable() else "?" for letter in verdict.what)
-    return replace(verdict, what=what if len(what) <= _LONGEST else f"{what[:_LONGEST]}…")
+    return replace(verdict, what=_tamed(verdict.what), hint=_tamed(verdict.hint))
+
+
+def _tamed(words: str) -> str:
+    printable = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return printable if len(printable) <= _LONGEST else f"{printable[:_LONGEST]}…"
 
 
 def _flaws(inspection: Inspection) -> Iterator[Verdict]:

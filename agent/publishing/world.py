@@ -254,7 +254,7 @@ _FAILURES: Final = (
     (
         TimeoutError,
         "{name} did not come from {host} within 5 s, and AWS waits no longer",
-        "see whether the server is slow, or a firewall swallows what is sent to it",
+        "see whether the server, a name server or a proxy on the way is slow, or a firewall swallows what is sent",
     ),
     (
         aiohttp.InvalidURL,
@@ -263,8 +263,8 @@ _FAILURES: Final = (
     ),
     (
         aiohttp.ClientHttpProxyError,
-        "the proxy does not lead to {host}",
-        "have the proxy let us through to that host, or see whether it is the right host",
+        "the proxy does not lead to {host}: it answers {status}",
+        "have the proxy let us through to that host without signing in (407), or see whether it is the right host",
     ),
     (
         aiohttp.ClientProxyConnectionError,
@@ -306,4 +306,5 @@ def _failure(error: Exception, url: str, name: str) -> Failure:
     unknown = ("what {host} answers is no HTTP, or too strange to be read ({reason})", "see what is listening there")
     what, hint = next(known, unknown)
     reason = getattr(error, "strerror", None) or type(error).__name__
-    return Failure(what.format(name=name, host=Answer(url).host, url=url, reason=reason), hint)
+    status = getattr(error, "status", 0)
+    return Failure(what.format(name=name, host=Answer(url).host, url=url, reason=reason, status=status), hint)

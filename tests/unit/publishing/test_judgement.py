@@ -204,6 +204,14 @@ def test_no_site_can_play_tricks_with_a_terminal() -> None:
             assert len(one.what) <= 501
 
 
+def test_no_name_of_a_host_plays_tricks_in_a_hint() -> None:
+    own = Certificate("CN=x", "CN=y", NOW, "00" * 20)
+    distrusted = Answer("https://\x1bc\u202e/jwks", tls=Tls((own,), verified=False, why="no", code=62))
+    told = judge(Inspection(ISSUER, NOW, answer("openid", configuration()), distrusted), {})
+    assert any("have the server show one that names ?c?" in one.hint for one in told)
+    assert all(one.hint.isprintable() for one in told)
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list("ndk")) | st.text(), inner),

@@ -397,6 +397,20 @@ async def test_a_site_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> Non
             await site.look()
 
 
+async def test_a_proxy_that_wants_a_password_is_said_to_want_one() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(IssuerUnreadable) as caught:
+            await PublicSite(ISSUER, clock=SystemClock(), proxy=proxy).look()
+    assert caught.value.what == "the proxy does not lead to oidc.example.com: it answers 407"
+    assert "without signing in (407)" in caught.value.hint
+
+
 @pytest.mark.parametrize("uri", ["https://", "https://[", "https://a b/", "https://oidc.example.com:port/"])
 async def test_a_jwks_uri_that_is_no_address_is_said_to_be_none(uri: str, tmp_path: Path) -> None:
     async with looked_at(tmp_path) as seen:
@@ -404,7 +418,7 @@ async def test_a_jwks_uri_that_is_no_address_is_said_to_be_none(uri: str, tmp_pa
         place.write_text(json.dumps({**json.loads(place.read_text()), "jwks_uri": uri}))
         told = f"the key set cannot be at {uri}, which is no address"
         if uri == "https://a b/":
-            told = "the proxy does not lead to a b"
+            told = "the proxy does not lead to a b: it answers 403"
         assert await seen.complaints() == [("bad", told)]
 
 
