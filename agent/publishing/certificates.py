@@ -29,6 +29,8 @@ LARGEST: Final = 256 * 1024
 
 _ENDINGS: Final = frozenset({".pem", ".crt"})
 
+#: Real chains have three or four. What is longer is a bundle of all that somebody trusts.
+_LONGEST_CHAIN: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Chains:
@@ -69,6 +71,11 @@ def read_chain(pem: bytes, path: Path) -> Sequence[x509.Certificate]:
         raise ConfigurationError(
             f"{path} holds no certificate in PEM, or a damaged one",
             hint="give the chain in PEM, the certificate of the key first",
+        )
+    if len(chain) > _LONGEST_CHAIN:
+        raise ConfigurationError(
+            f"{path} holds {len(chain)} certificates, and readers take key sets of a certain size alone",
+            hint=f"give the chain and no more: {_LONGEST_CHAIN} certificates at most",
         )
     try:
         for one, issuer in pairwise(chain):

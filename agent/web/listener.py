@@ -28,8 +28,9 @@ GRACE = 2.0
 #: So many connections are accepted at a time, so that a herd does not keep others waiting.
 _AT_A_TIME = 64
 
-#: Of the file descriptors that this process may open, so many are left for everything but callers.
-_RESERVED = 128
+#: Of the file descriptors that this process may open, so many are left for everything but callers: 256 of them for
+#: strangers at the issuer's listener (web/guests.py), if there is one.
+_RESERVED = 384
 
 #: How long to wait, in seconds, when the machine cannot give us another connection.
 _BREATHER = 0.25
