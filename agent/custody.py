@@ -37,7 +37,8 @@ class Custody:
         if len(names) > 1:
             raise ConfigurationError(
                 f"[key] names {len(names)} keys, and nothing says which of them signs: {', '.join(names)}",
-                hint="name the one that signs (for PEM files: key.file instead of key.directory)",
+                hint="the ring does, which is ring.json in rotation.state: if there was one, put it back; or name the "
+                "key that signs (for PEM files: key.file instead of key.directory)",
             )
         if not names:
             raise KeyUnavailable("[key] names no key that is there", hint="make one: rolecall keys new")

@@ -72,10 +72,15 @@ class Ledger:
         self._saved = Saved(ring, self.moment(), None)
 
     async def load(self) -> bool:
-        """Take the ring as somebody else may have written it; whether that is so. Raises KeyUnavailable."""
+        """Take the ring as somebody else may have written it; whether that is so. Raises KeyUnavailable.
+
+        Where somebody has taken the file away, it is put back as it is known: the next start would have none.
+        """
         if self._file is None:
             return False
         version = await asyncio.to_thread(self._file.version)
+        if version is None and self._version is not None:
+            await self.change(lambda ring: ring)
         if version is None or version == self._version:
             return False
         saved = await asyncio.to_thread(self._file.read)

@@ -303,6 +303,9 @@ def _member(key: Mapping[str, Any]) -> Member:
         raise ValueError("a key under the name of another")
     if public.algorithm not in get_args(Algorithm) or key["state"] not in get_args(State):
         raise ValueError("an algorithm or a state that is none")
+    curve = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}.get(public.algorithm)
+    if jwk.get("crv") != curve:
+        raise ValueError("an algorithm of another kind of key")
     return Member(
         public,
         _read_held(key["held"]),

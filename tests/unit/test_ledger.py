@@ -1,11 +1,12 @@
 """The ring as it stands: the file is the truth, and time is what one clock has counted."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, KeyUnavailable
 from agent.events import ClockWentBack, Event
 from agent.ledger import Ledger
 from agent.ring import Held, Ring
@@ -49,6 +50,36 @@ async def test_a_change_starts_from_the_file_and_not_from_memory(tmp_path: Path)
     await one.change(lambda ring: ring.order("rotate"))
     assert one.ring.announced is not None
     assert one.ring.announced.public == second
+
+
+async def test_a_ring_that_somebody_has_taken_away_is_put_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    ledger = a_ledger(tmp_path, clock)
+    ledger.found(a_ring(clock))
+    await ledger.load()
+    assert not (tmp_path / "ring.json").exists()  # nothing has changed yet
+    await ledger.change(lambda ring: ring.order("rotate"))
+    (tmp_path / "ring.json").unlink()
+    assert not await ledger.load()
+    other = a_ledger(tmp_path, clock)
+    assert await other.load()
+    assert other.ring == ledger.ring
+
+
+async def test_a_directory_that_somebody_has_taken_away_is_missed_at_once(tmp_path: Path) -> None:
+    home = tmp_path / "state"
+    home.mkdir()
+    ledger = a_ledger(home, FakeClock())
+    ledger.found(a_ring(FakeClock()))
+    await ledger.change(lambda ring: ring.order("rotate"))
+    before = ledger.ring
+    shutil.rmtree(home)
+    with pytest.raises(KeyUnavailable, match="no such file or directory"):
+        await ledger.load()
+    assert ledger.ring == before
+    home.mkdir()
+    await ledger.load()
+    assert (home / "ring.json").exists()
 
 
 async def test_a_step_that_refuses_leaves_the_file_as_it_was(tmp_path: Path) -> None:

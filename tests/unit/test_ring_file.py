@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from agent.errors import KeyUnavailable
+from agent.jose import thumbprint
 from agent.keys import Algorithm, PublicKey
 from agent.ring import Forgotten, Held, Member, Order, Ring, State
 from agent.ring_file import Moment, RingFile, Saved
@@ -168,6 +169,8 @@ DAMAGE: dict[str, Spoil] = {
     "no key": put("keys", 1, "jwk", value={}),
     "NaN counted": put("keys", 0, "counted", value=float("nan")),
     "endless counted": put("keys", 0, "counted", value=float("inf")),
+    "an algorithm of another kind of key": put("keys", 0, "algorithm", value="RS256"),
+    "an algorithm of another curve": put("keys", 0, "algorithm", value="ES384"),
     "too much counted": put("keys", 0, "counted", value=1e300),
     "so much counted that a second more is too much": put("keys", 0, "counted", value=86_399_999_999_999),
     "far too much counted": put("keys", 0, "counted", value=10**400),
@@ -485,32 +488,14 @@ def test_time_between_moments_counts_on_one_clock_alone() -> None:
 
 
 def test_every_algorithm_that_there_is_can_be_kept(file: RingFile) -> None:
-    algorithms: tuple[Algorithm, ...] = ("ES256", "ES384", "ES512")
-    for algorithm in algorithms:
-        key = PublicKey(KEYS[0].kid, algorithm, KEYS[0].jwk)
+    curves: dict[Algorithm, str] = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+    of_rsa: tuple[Algorithm, ...] = ("RS256", "RS384", "RS512")
+    jwks = {algorithm: {"kty": "EC", "crv": curve, "x": "AQ", "y": "AQ"} for algorithm, curve in curves.items()}
+    jwks |= {algorithm: {"kty": "RSA", "n": "AQ", "e": "AQAB"} for algorithm in of_rsa}
+    for algorithm, jwk in jwks.items():
+        key = PublicKey(thumbprint(jwk), algorithm, jwk)
         file.write(saved(member(key)))
         assert file.read() == saved(member(key))
-
-
-def test_nobody_waits_for_ever_for_who_has_the_lock(shared: Path) -> None:
-    with (
-        RingFile(shared).turn(),
-        pytest.raises(KeyUnavailable, match="another process has held the lock") as raised,
-        RingFile(shared, patience=0.1).turn(),
-    ):
-        raise AssertionError("it has its turn")
-    assert raised.value.hint == f"see which one, and end it: fuser -v {shared}/.ring.lock"
-    with RingFile(shared, patience=0.1).turn():
-        pass
-
-
-def test_a_directory_that_is_gone_is_to_be_made_again(shared: Path) -> None:
-    gone = RingFile(shared / "gone")
-    with pytest.raises(KeyUnavailable, match="no such file or directory") as raised, gone.turn():
-        raise AssertionError("it has its turn")
-    assert raised.value.hint is not None
-    assert raised.value.hint.startswith("make the directory")
-    assert "install -d -m 700" in raised.value.hint
 
 
 def test_nobody_waits_for_ever_for_who_has_the_lock(shared: Path) -> None:
