@@ -168,6 +168,11 @@ class Rotation:
         await self._tried("destroying", self._destroy, _LATER)
         await self._tried("state", self._write, _LATER)
 
+    def retry_now(self) -> None:
+        """Try again, on the next turn, what has failed: somebody has mended it, and says so."""
+        for step in self._troubles:
+            self._pauses.pop(step, None)
+
     async def close(self) -> None:
         """Let go of the custodian; nothing is signed after this."""
         await self._custody.close()

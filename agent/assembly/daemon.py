@@ -86,6 +86,8 @@ async def assemble(
 
     def nudge() -> None:
         tokens.look()
+        if walk is not None:
+            walk.retry_now()
         keeper.retry_now()
 
     listeners = [
