@@ -276,31 +276,6 @@ def test_an_emergency_about_a_key_that_is_gone_changes_nothing() -> None:
         promoted().order("emergency", THIRD.kid)
 
 
-def test_an_emergency_about_the_key_that_signs_is_one() -> None:
-    ring = announced().order("emergency", FIRST.kid)
-    assert ring.ordered == "emergency"
-    assert ring.members == announced().members
-
-
-def test_a_stolen_key_that_has_signed_last_meanwhile_goes_at_once_and_its_successor_stays() -> None:
-    ring = promoted().order("emergency", FIRST.kid)
-    assert ring.shown == (SECOND,)
-    assert ring.signing.public == SECOND
-    assert [key.kid for key in ring.forgotten] == [FIRST.kid]
-    assert ring.ordered is None
-
-
-def test_a_stolen_key_that_is_announced_goes_at_once_and_another_is_still_wanted() -> None:
-    ring = announced("rotate").order("emergency", SECOND.kid)
-    assert ring.shown == (FIRST,)
-    assert ring.due(RULES)
-
-
-def test_an_emergency_about_a_key_that_is_gone_changes_nothing() -> None:
-    with pytest.raises(ConfigurationError, match=f"the key {THIRD.kid} is not in the ring any more"):
-        promoted().order("emergency", THIRD.kid)
-
-
 def test_with_a_key_on_its_way_goes_the_order_to_have_one_but_no_emergency() -> None:
     ring = announced("rotate").take_back(SECOND.kid)
     assert (states(ring), ring.withdrawn, ring.ordered) == ([(FIRST.kid, "signing")], (SECOND.kid,), None)

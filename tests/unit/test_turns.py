@@ -117,25 +117,6 @@ async def test_a_device_that_is_only_slow_does_the_work_of_all_who_wait() -> Non
     assert [one.result() for one in asked] == list(range(20))
 
 
-async def test_a_device_that_is_only_slow_does_the_work_of_all_who_wait() -> None:
-    clock = FakeClock()
-    turns = Turns(clock, 5)
-    may_go = threading.Semaphore(0)
-
-    def slow(name: int) -> int:
-        assert may_go.acquire(timeout=10)
-        return name
-
-    asked = [asyncio.ensure_future(turns.take(slow, name)) for name in range(20)]
-    await settle()
-    for done in range(20):  # 80 seconds, and nobody's patience is worn out
-        await clock.advance(timedelta(seconds=4))
-        may_go.release()
-        await until(lambda: sum(one.done() for one in asked) > done)  # noqa: B023 - it is awaited here
-        await settle()
-    assert [one.result() for one in asked] == list(range(20))
-
-
 async def test_however_many_ask_a_device_that_hangs_it_holds_one_thread_and_works_again_afterwards() -> None:
     clock = FakeClock()
     turns = Turns(clock, 5)

@@ -188,46 +188,6 @@ async def test_a_device_to_which_the_keys_have_moved_may_come_later_though_key_i
     await walk.close()
 
 
-async def test_a_service_that_hangs_does_not_keep_the_listeners_closed(
-    configured: Configured, tmp_path: Path
-) -> None:
-    (tmp_path / "token").touch(mode=0o600)
-    (tmp_path / "token").write_text("a-token")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        key = f'custodian = "vault_transit"\naddress = "http://127.0.0.1:{silent.getsockname()[1]}"\nkey = "rolecall"\n'
-        settings = configured(f'{key}token_file = "{tmp_path}/token"', f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
-        clock = FakeClock()
-        walk = rotation(settings, None, publisher=None, clock=clock, report=Reported())
-        starting = asyncio.ensure_future(started(walk, settings, clock))
-        await settle()
-        await clock.advance(timedelta(seconds=4))
-        assert not starting.done()
-        await clock.advance(timedelta(seconds=2))
-        await starting
-        with pytest.raises(KeyUnavailable):
-            walk.signer()
-        await walk.close()
-
-
-async def test_a_device_to_which_the_keys_have_moved_may_come_later_though_key_is_a_file(
-    configured: Configured, tmp_path: Path
-) -> None:
-    (tmp_path / "token").touch(mode=0o600)
-    (tmp_path / "token").write_text("a-token")
-    _, first = make_key(tmp_path / "keys", "ec-p256")
-    there = Held("vault_transit", "rolecall:v1", ours=True)
-    now = SystemClock().now()
-    RingFile(tmp_path).write(Saved(Ring.founded(first, there, now), Moment(now, boot(), 1.0), None))
-    following = f'[key.next]\ncustodian = "vault_transit"\naddress = "http://127.0.0.1:{own_port()}"\n'
-    key = f'{PEM}\n{following}key = "rolecall"\ntoken_file = "{tmp_path}/token"'
-    settings = configured(key, f'{SITE}\n[rotation]\nstate = "{tmp_path}"')
-    walk = rotation(settings, None, publisher=None, clock=SystemClock(), report=Reported())
-    await started(walk, settings, SystemClock())
-    with pytest.raises(KeyUnavailable):
-        walk.signer()
-    await walk.close()
-
-
 async def test_a_custodian_that_is_configured_wrongly_is_a_mistake_at_once(
     configured: Configured, tmp_path: Path
 ) -> None:
