@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import secrets
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 from agent.clock import instant, parse_instant
+from agent.durable import flush_names, give_as
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
 from agent.keys import Algorithm, PublicKey, kind_of
@@ -102,7 +102,7 @@ class RingFile:
             finally:
                 with suppress(FileNotFoundError):
                     draft.unlink()
-            _sync(self._directory)
+            flush_names(self._directory)
         except OSError as error:
             raise self._failed("written", error) from error
 
@@ -188,7 +188,7 @@ class RingFile:
             raise self._failed("written", error) from error
         try:
             try:
-                _as_the_directory(descriptor, self._directory)
+                give_as(descriptor, self._directory)
                 fcntl.flock(descriptor, how)
             except BlockingIOError:
                 raise
@@ -201,7 +201,7 @@ class RingFile:
     def _write_draft(self, draft: Path, text: bytes) -> None:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            _as_the_directory(descriptor, self._directory)
+            give_as(descriptor, self._directory)
             file.write(text)
             file.flush()
             os.fsync(descriptor)
@@ -216,25 +216,6 @@ class RingFile:
             f"the ring of keys in {self._directory} cannot be {done}: {(error.strerror or str(error)).lower()}",
             hint=hint,
         )
-
-
-def _as_the_directory(descriptor: int, directory: Path) -> None:
-    """Give a file that root has made to whom the directory is: commands run as root, the agent does not."""
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        if (owner.st_uid, owner.st_gid) != (0, 0):
-            facts = os.fstat(descriptor)
-            # With a second name it may be anybody's: whose directory it is may have put it there.
-            if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- as JSON

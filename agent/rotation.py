@@ -163,7 +163,7 @@ class Rotation:
         await self._tried("successor", self._announce_if_due, _SOON if hurried else _LATER)
         await self._tried("promotion", self._promote_if_ripe, _SOON)
         await self._tried("forgetting", self._forget_if_over, _SOON)
-        await self._tried("publishing", self._publish_if_changed, _LATER)
+        await self._tried("publishing", self._publish_if_changed, _SOON if self._ledger.ring.withdrawn else _LATER)
         await self._tried("issuer", self._look, self._site.check)
         await self._tried("destroying", self._destroy, _LATER)
         await self._tried("state", self._write, _LATER)
@@ -301,7 +301,6 @@ class Rotation:
         began = self._ledger.moment()
         sighting = await self._site.sight.look()
         ring = self._ledger.ring
-        self._pause("issuer", self._site.check if ring.announced is not None else max(self._site.check, _IDLE))
         seen = frozenset(key.kid for key in ring.shown if _is_shown(key, sighting))
         self._published = {key.kid: key.kid in seen for key in ring.shown}
         self._report(IssuerSeen(ring.signing.public.kid in seen, tuple(self._published), tuple(sorted(seen))))
@@ -312,8 +311,11 @@ class Rotation:
         # What we have not taken away ourselves is not gone, though this look may not show it.
         undone = self._site.publisher is not None and self._placed != _wanted(ring)
         still = {kid for kid in ring.withdrawn if undone or kid in sighting.keys}
-        if len(seen) < len(ring.shown) or still:  # what we have published is not there, or not any more
+        complete = len(seen) == len(ring.shown) and not still
+        if not complete:  # what we have published is not there, or not any more
             self._placed = None
+        calm = complete and ring.announced is None
+        self._pause("issuer", max(self._site.check, _IDLE) if calm else self._site.check)
 
         def looked(now: Ring, since: timedelta | None) -> Ring:
             return now.looked(seen - self._missed | still, since).looked(seen | still, timedelta(0))

@@ -41,7 +41,7 @@ def rotation(
     return Rotation(
         custody(settings, credentials_directory, clock),
         Site(publisher, None if publisher is None else public_site(settings, clock), check),
-        Rules() if words is None else rules(settings),
+        rules(settings),
         ledger=Ledger(ring_file(settings), clock=clock, boot=boot(), report=report),
         clock=clock,
         report=report,
@@ -54,9 +54,9 @@ def chores(walk: Rotation) -> Sequence[Job]:
 
 
 def rules(settings: Settings) -> Rules:
-    """How long each stage of a rotation takes. Raises ConfigurationError."""
+    """How long each stage of a rotation takes; where the ring is not kept, none begins. Raises ConfigurationError."""
     words = settings.rotation
-    if words is None:
+    if words is None or ring_file(settings) is None:
         return Rules(every=None)
     return Rules(words.every if words.automatic else None, words.announce, words.keep, words.kind)
 

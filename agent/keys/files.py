@@ -8,6 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from agent.durable import flush_names, give_as
 from agent.errors import ConfigurationError, KeyUnavailable
 
 
@@ -27,7 +28,7 @@ def write_new(path: Path, data: bytes) -> None:
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
-        _sync_directory(path.parent)
+        flush_names(path.parent)
     except FileExistsError as error:
         raise ConfigurationError(
             f"{path} exists already, and a key is never overwritten",
@@ -82,7 +83,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
-            _sync_directory(path.parent)
+            flush_names(path.parent)
     except OSError as error:
         raise KeyUnavailable(
             f"the key file {path} cannot be removed: {error.strerror}", hint="remove it by hand"
@@ -104,23 +105,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> KeyUnavailable:
 def _write_private(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        _as_the_directory(descriptor, path.parent)
+        give_as(descriptor, path.parent)
         file.write(data)
         file.flush()
         os.fsync(descriptor)
-
-
-def _as_the_directory(descriptor: int, directory: Path) -> None:
-    """Give a file that root has made to whom the directory is: commands run as root, the agent does not."""
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        if (owner.st_uid, owner.st_gid) != (0, 0):
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

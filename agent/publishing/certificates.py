@@ -32,6 +32,7 @@ _ENDINGS: Final = frozenset({".pem", ".crt"})
 #: Real chains have three or four. What is longer is a bundle of all that somebody trusts.
 _LONGEST_CHAIN: Final = 10
 
+
 @dataclass(frozen=True, slots=True)
 class Chains:
     """The certificates found: DER, a key's own first, by the key's kid; and what somebody should know of them."""

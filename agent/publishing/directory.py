@@ -178,7 +178,7 @@ def _opened(root: Path) -> Iterator[int]:
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if made:
-            os.fchmod(descriptor, _FOLDER_MODE)
+            _open_to_all(descriptor, root.parent.stat())
         yield descriptor
     finally:
         os.close(descriptor)
@@ -206,7 +206,7 @@ def _walk(root: int, path: str, shown_as: Path, *, making: bool) -> int:
             made = making and _made(part, within=here)
             below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
             if made:
-                os.fchmod(below, _FOLDER_MODE)
+                _open_to_all(below, os.fstat(here))
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise PublishingFailed(
@@ -229,6 +229,13 @@ def _made(name: str | Path, *, within: int | None = None) -> bool:
     if within is not None:
         os.fsync(within)
     return True
+
+
+def _open_to_all(folder: int, above: os.stat_result) -> None:
+    """Let everybody read a folder that we have made, and whose is above write there: root publishes by hand, too."""
+    os.fchmod(folder, _FOLDER_MODE)
+    if os.geteuid() == 0:
+        os.fchown(folder, above.st_uid, above.st_gid)
 
 
 def _write(staged: _Staged, body: bytes) -> None:

@@ -472,3 +472,12 @@ async def test_a_crowded_issuer_is_told(tmp_path: Path) -> None:
     walk.site.keys |= {f"other-{n}": {"kty": "EC", "kid": f"other-{n}"} for n in range(79)}
     await walk.live(HOURS[2], timedelta(minutes=10))
     assert walk.told(IssuerCrowded)[0] == IssuerCrowded("EC", 80)
+
+
+async def test_what_is_mended_is_seen_to_be_so_before_the_hour_is_over(tmp_path: Path) -> None:
+    walk = await started(tmp_path)
+    walk.site.keys.clear()
+    await walk.live(HOURS[1] + timedelta(minutes=1))
+    assert walk.rotation.published == {walk.kid: False}
+    await walk.live(timedelta(minutes=11))
+    assert walk.rotation.published == {walk.kid: True}

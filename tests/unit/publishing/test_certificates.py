@@ -197,6 +197,6 @@ async def test_a_bad_file_stops_a_publication_and_what_was_shown_stays(tmp_path:
 
 
 def test_a_bundle_of_all_that_somebody_trusts_is_no_chain(tmp_path: Path) -> None:
-    (tmp_path / "bundle.pem").write_bytes(pem(*[root().certificate] * 11))
+    (tmp_path / "bundle.pem").write_bytes(pem(root().certificate) * 11)
     with pytest.raises(ConfigurationError, match="holds 11 certificates"):
         read_chains(tmp_path, START)

@@ -444,3 +444,12 @@ async def test_the_loop_is_free_while_documents_are_written(empty: Path) -> None
     os.close(descriptor)
     await publishing
     assert files_in(empty) == told("a")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders for others")
+async def test_folders_that_root_makes_are_whose_the_place_is_so_that_the_agent_can_publish_there(
+    tmp_path: Path,
+) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    await site(tmp_path / "site").publish([a_key("one")], ())
+    assert {path.stat().st_uid for path in (tmp_path / "site", tmp_path / "site" / ".well-known")} == {NOBODY}
