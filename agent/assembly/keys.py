@@ -185,7 +185,8 @@ def _reader(path: Path, credentials_directory: Path | None, what: str) -> Callab
 def _not_installed(extra: str) -> ConfigurationError:
     return ConfigurationError(
         f'the library that key.custodian = "{extra}" needs is not installed',
-        hint=f"install it into the agent's environment: pip install 'rolecall[{extra}]'",
+        hint=f"install it into the agent's environment, from the unpacked source: "
+        f"pip install '.[{extra.replace('_', '-')}]'",
     )
 
 

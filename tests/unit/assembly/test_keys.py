@@ -100,7 +100,7 @@ def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
     done = subprocess.run(words, env=clean(), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f'error: key: the library that key.custodian = "{kind}" needs is not installed' in done.stderr
-    assert f"pip install 'rolecall[{kind}]'" in done.stderr
+    assert f"from the unpacked source: pip install '.[{kind}]'" in done.stderr
 
 
 async def test_while_keys_move_there_are_two(keys: Path, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_library_that_is_not_installed_is_named_with_what_installs_it(
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, env=_environment())
         assert done.returncode == 2, done.stderr
         assert f'error: the library that key.custodian = "{custodian}" needs is not installed' in done.stderr
-        assert f"pip install 'rolecall[{custodian}]'" in done.stderr
+        assert f"from the unpacked source: pip install '.[{custodian}]'" in done.stderr
         assert "Traceback" not in done.stderr
 
 
