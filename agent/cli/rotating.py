@@ -167,7 +167,8 @@ def retire(settings: Settings, credentials_directory: Path | None, arguments: ar
             named = [m.public.kid for m in ring.members if is_called(m.public.kid, arguments.kid)]
             if len(named) != 1:
                 raise ConfigurationError(
-                    f"{len(named)} keys have a name that begins with {arguments.kid}", hint="see: rolecall keys list"
+                    f"{len(named) or 'no'} keys have a name that begins with {arguments.kid}",
+                    hint="see: rolecall keys list",
                 )
             await walk.take_back(named[0])
             if not _in_use(settings):

@@ -252,7 +252,7 @@ def test_a_key_whose_name_begins_with_a_dash_can_be_named(kid: str, given: str, 
 def test_a_name_that_fits_none_or_several_is_refused(host: Issuing, capsys: Captured, kid: str) -> None:
     listed(host, capsys, "rotate")
     assert keys(host, "retire", kid) == 2
-    number = 2 if kid == "" else 0
+    number = 2 if kid == "" else "no"
     assert f"error: {number} keys have a name that begins with {kid}" in capsys.readouterr().err
 
 
