@@ -219,7 +219,8 @@ async def make_first_key(
             where = f" in {settings.directory}" if isinstance(settings, Pem) else ""
             raise ConfigurationError(
                 f"there is a key{where} already: {there[0]}",
-                hint="one that follows it is made with: rolecall keys rotate; one elsewhere, with --directory",
+                hint="one that follows it is made with: rolecall keys rotate"
+                + ("; one elsewhere, with --directory" if isinstance(settings, Pem) else ""),
             )
         name = await keeper.make(kind)
         public = (await keeper.open(name)).public

@@ -43,7 +43,8 @@ async def rehearse(settings: Settings, credentials_directory: Path | None, *, tr
             refusals.append(Refusal(f"roles.{name}", error))
     if settings.key is not None and try_key:
         try:
-            key = (await signing_key(settings, credentials_directory, SystemClock())).public
+            async with signing_key(settings, credentials_directory, SystemClock()) as signing:
+                key = signing.public
         except AgentError as error:
             refusals.insert(0, Refusal("key", error))
     return Rehearsal(key, tuple(refusals))

@@ -2,8 +2,8 @@
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -102,11 +102,17 @@ def public_site(settings: Settings, clock: Clock) -> PublicSite:
     )
 
 
-async def signing_key(settings: Settings, credentials_directory: Path | None, clock: Clock) -> SigningKey:
-    """The key that signs now. Raises KeyUnavailable or ConfigurationError."""
+@asynccontextmanager
+async def signing_key(
+    settings: Settings, credentials_directory: Path | None, clock: Clock
+) -> AsyncIterator[SigningKey]:
+    """The key that signs now, for as long as the context lasts. Raises KeyUnavailable or ConfigurationError."""
     walk = rotation(settings, credentials_directory, publisher=None, clock=clock, report=lambda _: None)
-    await walk.start()
-    return walk.signer()
+    try:
+        await walk.start()
+        yield walk.signer()
+    finally:
+        await walk.close()
 
 
 async def publish_ring(settings: Settings, credentials_directory: Path | None, publisher: Publisher) -> Ring:

@@ -179,7 +179,7 @@ async def _demo(home: Path, *, once: bool, as_json: bool) -> None:
 
 
 async def _trip(stage: "_Stage", progress: Progress, *, as_json: bool) -> None:
-    logging.getLogger(AUDIT).setLevel(logging.WARNING)  # what is served here is told as the result
+    logging.getLogger(AUDIT).setLevel(logging.ERROR)  # what is served here is told as the result, and is patient
     found = await _round_trip(stage)
     progress.clear()
     if as_json:

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "kid",
         nargs="?",
         metavar="KID",
-        help="the key's name or how it begins, without a dash before it; needed if there are several",
+        help="the key's name or how it begins (default: the one that signs)",
     )
     show.add_argument("--format", choices=("jwk", "pem"), default="jwk", help="default: jwk, as published")
     for verb in (new, listing, show):
@@ -121,7 +121,7 @@ def _described(file: KeyFile) -> dict[str, str]:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    public = _chosen(_publics(arguments), arguments.kid)
+    public = _chosen(*_publics(arguments), arguments.kid)
     jwk = published(public)
     if arguments.format == "pem" and not arguments.json:
         print(_public_pem(jwk), end="")
@@ -130,18 +130,21 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _publics(arguments: argparse.Namespace) -> list[PublicKey]:
+def _publics(arguments: argparse.Namespace) -> tuple[list[PublicKey], PublicKey | None]:
+    """The keys there are, and which of them is meant where none is named: the one that signs."""
     if arguments.directory is None:
-        keys = asyncio.run(standing(configured(arguments), credentials_directory()))
-        return [key.member.public for key in keys]
+        keys = [key.member for key in asyncio.run(standing(configured(arguments), credentials_directory()))]
+        return [key.public for key in keys], next(key.public for key in keys if key.state == "signing")
     found = [file.found for file in keys_in(arguments.directory)]
     bad = [one for one in found if isinstance(one, AgentError)]
     if bad and (len(found) == 1 or arguments.kid is None):
         raise bad[0]
-    return [one for one in found if isinstance(one, PublicKey)]
+    return [one for one in found if isinstance(one, PublicKey)], None
 
 
-def _chosen(publics: list[PublicKey], kid: str | None) -> PublicKey:
+def _chosen(publics: list[PublicKey], usual: PublicKey | None, kid: str | None) -> PublicKey:
+    if kid is None and usual is not None:
+        return usual
     # Keys that others have made may have names that begin with a dash, and no option does.
     matching = [public for public in publics if kid is None or public.kid.lstrip("-").startswith(kid)]
     if len(matching) == 1:

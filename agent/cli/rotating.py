@@ -20,13 +20,12 @@ from agent.assembly.publishing import place
 from agent.assembly.rotation import ring_file, rotation, rules
 from agent.cli.durations import seconds
 from agent.cli.terminal import Progress, paint, say, show_json, warn
-from agent.clock import SystemClock, instant
+from agent.clock import SystemClock, instant, spell_duration
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.events import Event, RotationStuck
 from agent.ring import Member, Order, Prospect, Ring, prospect
 from agent.rotation import PACE, Rotation
 from agent.settings import Settings
-from agent.settings.spelling import spell_duration
 
 #: How long the running agent is given to do what it was told, in seconds: it looks every few.
 _PATIENCE: Final = 8 * PACE
@@ -41,10 +40,12 @@ An emergency rotation is for a key that is in the wrong hands. This is what it d
   * Credentials that AWS has given for tokens of that key stay good until they end, also in the wrong hands. To end
     them, revoke the roles' active sessions in IAM; the roles of this host are: {roles}.
 """
-_UNSEEN: Final = (
-    "A key that the world has seen for {seen} only takes its place. Where it has not been read yet, new tokens are "
-    "refused:\n    no role can be renewed there meanwhile; credentials that are held go on being served until they end."
+_REFUSED: Final = (
+    "Where it has not been read yet, new tokens are refused:\n    no role can be renewed there meanwhile; credentials "
+    "that are held go on being served until they end."
 )
+_NEW: Final = f"A new key, which the world has never seen, takes its place. {_REFUSED}"
+_UNSEEN: Final = f"A key that the world has seen for {{seen}} only takes its place. {_REFUSED}"
 #: Steps of a rotation that, when they are stuck, keep no other from being taken.
 _WARNINGS: Final = frozenset({"issuer", "certificates"})
 _SEEN: Final = "A key that the world has seen for {seen} takes its place: nothing should fail."
@@ -207,10 +208,12 @@ def _agreed(ring: Ring, walk: Rotation, settings: Settings, *, yes: bool) -> boo
     announced = ring.announced
     seen = timedelta(0) if announced is None else announced.counted
     successor = _SEEN if announced is not None and announced.seen and seen >= walk.rules.announce else _UNSEEN
+    if not seen:
+        successor = _NEW
     say(
         _CONSEQUENCES.format(
             stolen=ring.signing.public.kid,
-            successor=successor.format(seen=spelt(seen) if seen else "0s"),
+            successor=successor.format(seen=spelt(seen)),
             roles=", ".join(role.arn for role in settings.roles.values()),
         )
     )

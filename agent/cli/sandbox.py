@@ -268,6 +268,18 @@ def _facts(sandbox: Sandbox, plan: _Plan) -> dict[str, object]:
     }
 
 
+def _in_public(sandbox: Sandbox) -> tuple[str, ...]:
+    """How an issuer is read as the world reads it: by hand, and by the agent."""
+    return (
+        f"In public: curl --proxy {sandbox.proxy_url} --cacert {sandbox.ca_file} URL",
+        "For the agent to see its issuer so, under [issuer]:",
+        "",
+        f'    proxy = "{sandbox.proxy_url}"',
+        f'    ca_bundle = "{sandbox.ca_file}"',
+        "",
+    )
+
+
 def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     world = sandbox.world
     roles = ", ".join(role.name for role in world.roles) or "none"
@@ -278,7 +290,7 @@ def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     return [
         paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
-        *([f"In public: curl --proxy {sandbox.proxy_url} --cacert {sandbox.ca_file} URL"] if sandbox.proxy_url else []),
+        *(_in_public(sandbox) if sandbox.proxy_url else ()),
         "",
         *agent,
         "Programs in another terminal find it so:" if agent else "In another terminal:",

@@ -15,10 +15,9 @@ from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
 from agent.cli.terminal import paint, say, show_json
-from agent.clock import SystemClock, instant
+from agent.clock import SystemClock, instant, spell_duration
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
-from agent.settings.spelling import spell_duration
 
 HELP = "mint a token, show what one says, verify one"
 EXAMPLE = "rolecall token mint --role backup | rolecall token show"
@@ -82,11 +81,11 @@ def _mint(arguments: argparse.Namespace) -> int:
     changes["claims"] = dict(arguments.claim)
 
     async def minted() -> tuple[str, datetime]:
-        key = await signing_key(settings, credentials_directory(), SystemClock())
         role = settings.roles.get(arguments.role) if arguments.role else None
-        token = await mint(
-            settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes
-        )
+        async with signing_key(settings, credentials_directory(), SystemClock()) as key:
+            token = await mint(
+                settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes
+            )
         return token.value.reveal(), token.expires_at
 
     value, expires_at = asyncio.run(minted())

@@ -95,7 +95,7 @@ async def examined(
     said = f"the agent serves {_few(good)}" if good else ""
     known = "" if not good or broken(before, "sts", "clock") else ", and AWS knows what it serves"
     is_well = len(good) == len(roles) and not any(role.get("failures") for role in roles.values())
-    why = f"what else it says follows from the link {upstream}" if upstream and not is_well else ""
+    why = f"the rest of it follows from the link {upstream}" if upstream and not is_well else ""
     why = next((one.not_tried for one in results if one.not_tried), why)
     return Tried("endpoint", said + known, tuple(_once(findings)), why)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal
 
-from agent.clock import instant
+from agent.clock import instant, spell_duration
 from agent.errors import IssuerUnreadable
 from agent.publishing import Jwk, Sighting
 from agent.publishing.discovery import MANY_KEYS, MOST_KEYS, crowding
@@ -359,7 +359,7 @@ def _other_keys(inspection: Inspection, foreign: Sequence[str]) -> Iterator[Verd
 def _caching(name: str, answer: Answer) -> Iterator[Verdict]:
     if answer.status == 0:
         return
-    copy = f"; this is a copy {timedelta(seconds=answer.age)} old" if answer.age else ""
+    copy = f"; this is a copy {spell_duration(timedelta(seconds=answer.age))} old" if answer.age else ""
     if answer.max_age is None:
         yield Verdict(
             "doubt",
@@ -369,15 +369,15 @@ def _caching(name: str, answer: Answer) -> Iterator[Verdict]:
     elif timedelta(seconds=answer.max_age) > _LONG:
         yield Verdict(
             "doubt",
-            f"{name} may be kept for {timedelta(seconds=answer.max_age)}{copy}",
+            f"{name} may be kept for {spell_duration(timedelta(seconds=answer.max_age))}{copy}",
             "have it served with Cache-Control: public, max-age=300; new keys have to wait for old copies to go",
         )
     elif answer.age is not None and answer.age > answer.max_age:
         yield Verdict(
             "doubt",
-            f"a cache shows a copy of {name} that is {timedelta(seconds=answer.age)} old, though it may be kept for "
-            f"{timedelta(seconds=answer.max_age)} alone",
+            f"a cache shows a copy of {name} that is {spell_duration(timedelta(seconds=answer.age))} old, "
+            f"though it may be kept for {spell_duration(timedelta(seconds=answer.max_age))} alone",
             "see how the CDN is told to keep things, and invalidate its copy",
         )
     else:
-        yield Verdict("good", f"{name} may be kept for {timedelta(seconds=answer.max_age)}{copy}")
+        yield Verdict("good", f"{name} may be kept for {spell_duration(timedelta(seconds=answer.max_age))}{copy}")

@@ -115,15 +115,6 @@ def parse_duration(value: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def spell_duration(duration: timedelta) -> str:
-    """Write a duration of whole seconds as `parse_duration` reads it."""
-    minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
-
-
 def span(least: str, most: str) -> PlainValidator:
     """Take a duration within bounds, both included."""
     low, high = parse_duration(least), parse_duration(most)

@@ -103,9 +103,9 @@ class Chain:
     async def take_token_from_file(self) -> Path:
         """Have the token come from a file, as if somebody else signed it."""
         settings = self.settings
-        key = await signing_key(settings, None, SystemClock())
         role = settings.roles["backup"]
-        made = await mint(settings, key, role, clock=SystemClock(), token_id=lambda: "1", changes={})
+        async with signing_key(settings, None, SystemClock()) as key:
+            made = await mint(settings, key, role, clock=SystemClock(), token_id=lambda: "1", changes={})
         path = self.home / "identity"
         path.touch(mode=0o600)
         path.write_text(made.value.reveal())

@@ -6,6 +6,8 @@ key that was announced.
 """
 
 import asyncio
+import os
+import shlex
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +142,11 @@ class Tpm2:
             raise ConfigurationError(
                 f"the configuration names {where}, where no further key can be made",
                 hint='name a directory instead: directory = "/var/lib/rolecall/keys" under [key], or [key.next]',
+            )
+        if not await asyncio.to_thread(os.access, self._place.path, os.W_OK | os.X_OK):  # seen before minutes of work
+            raise KeyUnavailable(
+                f"there is no directory {self._place.path} in which a key file can be written",
+                hint=f"make it, for the agent's user alone: mkdir -p -m 700 {shlex.quote(str(self._place.path))}",
             )
         with _mistake():
             wrapped = await self._asked(self._making, self._tpm.made, kind)

@@ -19,18 +19,18 @@ async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_p
     async with sandboxed(tmp_path) as (host, sandbox):
         known = load(host.config, environ={}, host=socket.gethostname())
         clock, report = RemoteClock(SystemClock()), Reported()
-        key = await signing_key(known, None, clock)
-        tokens = token_source(
-            known,
-            known.roles["backup"],
-            lambda: key,
-            clock=clock,
-            token_id=lambda: "an-id",
-            report=report,
-        )
-        async with OpenedSts(known.sts) as sts:
-            source = credential_source("backup", known.roles["backup"], sts, tokens, clock=clock, report=report)
-            fetched = await source.fetch()
+        async with signing_key(known, None, clock) as key:
+            tokens = token_source(
+                known,
+                known.roles["backup"],
+                lambda: key,
+                clock=clock,
+                token_id=lambda: "an-id",
+                report=report,
+            )
+            async with OpenedSts(known.sts) as sts:
+                source = credential_source("backup", known.roles["backup"], sts, tokens, clock=clock, report=report)
+                fetched = await source.fetch()
         assert fetched.role_arn == "arn:aws:iam::123456789012:role/backup"
         assert fetched.access_key_id.startswith("ASIA")
         assert [call.action for call in sandbox.requests] == ["AssumeRoleWithWebIdentity"]

@@ -116,7 +116,8 @@ def test_a_rotation_that_nobody_asked_for_asks_for_no_place_to_write_to(configur
 async def test_the_key_that_signs_is_the_one_that_the_ring_names(configured: Configured, tmp_path: Path) -> None:
     settings = configured()
     _, first = make_key(tmp_path / "keys", "ec-p256")
-    assert (await signing_key(settings, None, SystemClock())).public == first
+    async with signing_key(settings, None, SystemClock()) as key:
+        assert key.public == first
     place = directory_publisher(tmp_path / "site", ISSUER, timedelta(minutes=5))
     ring = await publish_ring(settings, None, place)
     assert [key.kid for key in ring.shown] == [first.kid]
@@ -126,7 +127,8 @@ async def test_the_key_that_signs_is_the_one_that_the_ring_names(configured: Con
     await walk.order("rotate")
     await walk.turn()
     assert len(list((tmp_path / "keys").glob("*.pem"))) == 2  # of which a configuration could not tell which signs
-    assert (await signing_key(settings, None, SystemClock())).public == first
+    async with signing_key(settings, None, SystemClock()) as key:
+        assert key.public == first
     assert len((await publish_ring(settings, None, place)).shown) == 2
 
 

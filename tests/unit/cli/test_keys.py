@@ -244,3 +244,16 @@ def test_nothing_that_is_printed_is_private(config: Path, capsys: pytest.Capture
     assert len(body) > 20
     assert not [line for line in body if line in captured.out + captured.err]
     assert "PRIVATE" not in captured.out + captured.err
+
+
+def test_of_several_keys_the_one_that_signs_is_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys(config, "new", "--kind", "ec-p256", "--json")
+    first = json.loads(capsys.readouterr().out)["kid"]
+    with config.open("a") as file:
+        file.write("[rotation]\nautomatic = false\n")
+    assert keys(config, "rotate", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+    assert keys(config, "show") == 0
+
+    assert json.loads(capsys.readouterr().out)["kid"] == first

@@ -127,7 +127,7 @@ def test_an_emergency_spells_out_what_it_does_before_it_acts(
     said = capsys.readouterr().err
     for word in (
         f"The key {stolen} signs no more, is withdrawn from the issuer's site",
-        "seen for 0s only",
+        "which the world has never seen",
         "arn:aws:iam::123456789012:role/backup",
         "revoke the roles' active sessions",
         'Type "emergency" to go on: Nothing was changed.',

@@ -168,7 +168,7 @@ async def test_an_agent_with_nothing_to_give_says_why_unless_that_follows_from_s
         "the agent has nothing to give as backup, and from here it works: AccessDenied"
     )
     link = await tried(nothing, ISSUER, roles=failing)
-    assert (link.findings, link.not_tried) == ((), "what else it says follows from the link issuer")
+    assert (link.findings, link.not_tried) == ((), "the rest of it follows from the link issuer")
 
 
 async def test_an_agent_that_could_not_renew_what_it_still_holds_is_a_warning() -> None:

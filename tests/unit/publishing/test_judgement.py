@@ -68,8 +68,8 @@ def test_a_site_that_is_as_it_should_be_is_good_in_the_order_of_the_chain() -> N
         Verdict("good", f"its issuer is the tokens' own, byte for byte: {ISSUER}"),
         Verdict("good", "the key ours is shown as it is (RS256)"),
         Verdict("good", "the key curve is shown as it is (ES256)"),
-        Verdict("good", "the discovery document may be kept for 0:05:00"),
-        Verdict("good", "the key set may be kept for 0:05:00"),
+        Verdict("good", "the discovery document may be kept for 5m"),
+        Verdict("good", "the key set may be kept for 5m"),
     ]
     assert sighting(inspected()) == Sighting({"ours": OURS, "curve": CURVE}, 300)
 

@@ -5,9 +5,10 @@ from typing import Annotated
 import pytest
 from hypothesis import given, strategies
 
+from agent.clock import spell_duration
 from agent.settings.mistakes import Wrong
 from agent.settings.section import Section, Surroundings, read
-from agent.settings.spelling import FilePath, SecretPath, SecretPaths, expand, parse_duration, span, spell_duration
+from agent.settings.spelling import FilePath, SecretPath, SecretPaths, expand, parse_duration, span
 
 HERE = Surroundings(Path("/etc/rolecall"), Path("/run/credentials/rolecall.service"), {"HOST": "web-1", "ROLE": "db"})
 
