@@ -131,15 +131,6 @@ def parse_instant(text: str) -> datetime:
     return moment
 
 
-def spell_duration(duration: timedelta) -> str:
-    """A duration of whole seconds as people and our configuration write it: 90d, 1h30m, 0s."""
-    minutes, seconds = divmod(int(duration.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
-
-
 async def within(clock: Clock, seconds: float, awaitable: Awaitable[T]) -> T:
     """Await for at most so many seconds of this clock; then cancel, and wait for that to be heeded.
 

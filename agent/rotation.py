@@ -37,7 +37,7 @@ from agent.ring import LONGEST_BLINK, Order, Ring, Rules
 from agent.ring_file import Moment
 
 #: How often it is seen whether somebody else has changed the ring, or a time is up. Seconds.
-PACE: Final = 5.0
+PACE: Final = 2.0
 #: How long to wait after a step that failed: where somebody may wait for us, and where nobody does.
 _SOON: Final = timedelta(seconds=15)
 _LATER: Final = timedelta(minutes=5)
@@ -169,8 +169,8 @@ class Rotation:
         await self._tried("state", self._write, _LATER)
 
     def retry_now(self) -> None:
-        """Try again, on the next turn, what has failed: somebody has mended it, and says so."""
-        for step in self._troubles:
+        """Try again, on the next turn, what has failed, and look at the issuer: somebody has mended it, and says so."""
+        for step in ("issuer", *self._troubles):
             self._pauses.pop(step, None)
 
     async def close(self) -> None:

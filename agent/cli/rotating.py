@@ -20,15 +20,16 @@ from agent.assembly.publishing import place
 from agent.assembly.rotation import ring_file, rotation, rules
 from agent.cli.durations import seconds
 from agent.cli.terminal import Progress, paint, say, show_json, warn
-from agent.clock import SystemClock, instant, spell_duration
+from agent.clock import SystemClock, instant
 from agent.errors import ConfigurationError, KeyUnavailable
 from agent.events import Event, RotationStuck
 from agent.ring import Member, Order, Prospect, Ring, prospect
-from agent.rotation import PACE, Rotation
+from agent.rotation import Rotation
 from agent.settings import Settings
+from agent.spans import spell_duration
 
 #: How long the running agent is given to do what it was told, in seconds: it looks every few.
-_PATIENCE: Final = 8 * PACE
+_PATIENCE: Final = 40.0
 
 _CONSEQUENCES: Final = """\
 An emergency rotation is for a key that is in the wrong hands. This is what it does, at once:

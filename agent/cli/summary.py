@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import assert_never
 
-from agent.clock import spell_duration
 from agent.keys import PublicKey
 from agent.settings import S3, Directory, Https, Publishing, Role, Rotation, Settings
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import shown
 from agent.settings.tokens import FromFile, SelfSigned
+from agent.spans import spell_duration
 
 
 def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:

@@ -15,9 +15,10 @@ from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
 from agent.cli.terminal import paint, say, show_json
-from agent.clock import SystemClock, instant, spell_duration
+from agent.clock import SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
+from agent.spans import spell_duration
 
 HELP = "mint a token, show what one says, verify one"
 EXAMPLE = "rolecall token mint --role backup | rolecall token show"

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Literal
 
-from agent.clock import instant, spell_duration
+from agent.clock import instant
 from agent.errors import IssuerUnreadable
 from agent.publishing import Jwk, Sighting
 from agent.publishing.discovery import MANY_KEYS, MOST_KEYS, crowding
 from agent.publishing.inspection import Answer, Inspection, Tls
+from agent.spans import spell_duration
 
 #: Without these, STS says that it could not retrieve the verification key.
 _NEEDED: Final = ("response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported")

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from agent.clock import spell_duration
 from agent.settings.credentials import arn_partition, partition_of
 from agent.settings.draft import Draft
 from agent.settings.mistakes import Mistake, nearest, shown, shown_word
 from agent.settings.publishing import S3, Directory, Https
 from agent.settings.succession import unfit
 from agent.settings.tokens import FromFile, SelfSigned
+from agent.spans import spell_duration
 from agent.tokens import MOST_TAGS, one_tag
 
 

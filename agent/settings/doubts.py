@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from agent.clock import spell_duration
 from agent.settings import S3, Https, Settings
 from agent.settings.keys import makes_keys
 from agent.settings.tokens import FromFile, SelfSigned
+from agent.spans import spell_duration
 
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
 _SHORT_SESSION = timedelta(minutes=30)

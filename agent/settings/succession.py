@@ -6,12 +6,12 @@ Where keys are, where they are published and what [rotation] says have to go tog
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent.clock import spell_duration
 from agent.settings.draft import Draft
 from agent.settings.keys import Key, Pem, Tpm2, makes_keys, place_of
 from agent.settings.mistakes import Mistake, shown
 from agent.settings.rotation import Rotation, fits
 from agent.settings.tokens import SelfSigned
+from agent.spans import spell_duration
 
 
 def ring_place(key: Key, usual: Path) -> Path:

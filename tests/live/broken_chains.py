@@ -218,7 +218,7 @@ CASES = [
         "keys that may be kept for a week",
         lambda c: c.site("week"),
         "issuer",
-        "7 days",
+        "7d",
         "max-age=300",
         "warning",
         agent=True,

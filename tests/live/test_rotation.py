@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.fakes.vault import TOKEN as VAULT_TOKEN
 from tests.fakes.vault import fake_vault
 from tests.fakes.vault_versions import keep_versions
 from tests.live.host import Agent, Host, agent_on, fetch, running_host, sandboxed
-from tests.live.walking import DAY, change_key, metric, on_site, ring, signed_by, states, status, touch, until
+from tests.live.walking import DAY, change_key, metric, on_site, ring, signed_by, states, status, until
 
 LOOKED_AGAIN = 8  # seconds; the agent looks at the ring every five
 
@@ -166,7 +167,7 @@ async def test_a_key_set_that_somebody_has_edited_is_told_and_made_good(tmp_path
         jwks = tmp_path / "site/.well-known/jwks.json"
         right = jwks.read_bytes()
         jwks.write_text(right.decode().replace(kid, "no-kid-of-ours"))
-        touch(host)
+        agent.process.send_signal(signal.SIGHUP)  # or it would look by itself, within the hour
         await until(lambda: _is(host, "rolecall_issuer_published", 0, kid=kid), LOOKED_AGAIN)
         warned = [one for one in agent.events("issuer_read") if one["level"] == "warning"]
         assert [(one["signing_key_shown"], one["missing"]) for one in warned] == [("no", kid)]
@@ -199,6 +200,9 @@ async def test_it_starts_without_its_vault_and_signs_when_that_comes(tmp_path: P
                     await until(lambda: _told(agent, "rotation_stuck"))
                     assert agent.events("rotation_stuck")[0]["step"] == "key"
                     line.mend()
+                    agent.process.send_signal(
+                        signal.SIGHUP
+                    )  # or it tries again by itself, in 15 s
                     await until(lambda: _served(host), 25)
                     [kid] = await states(host)
                     assert on_site(host) == [kid]

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 from pydantic_core import PydanticUndefined
 
-from agent.clock import spell_duration
 from agent.settings import (
     S3,
     AwsKms,
@@ -33,6 +32,7 @@ from agent.settings import (
 )
 from agent.settings.doubts import warnings
 from agent.settings.section import Section
+from agent.spans import spell_duration
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text("utf-8")

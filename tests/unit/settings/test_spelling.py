@@ -5,10 +5,10 @@ from typing import Annotated
 import pytest
 from hypothesis import given, strategies
 
-from agent.clock import spell_duration
 from agent.settings.mistakes import Wrong
 from agent.settings.section import Section, Surroundings, read
 from agent.settings.spelling import FilePath, SecretPath, SecretPaths, expand, parse_duration, span
+from agent.spans import spell_duration
 
 HERE = Surroundings(Path("/etc/rolecall"), Path("/run/credentials/rolecall.service"), {"HOST": "web-1", "ROLE": "db"})
 
