@@ -16,7 +16,7 @@ help:  ## Say what there is to make
 demo: .venv/runtime.stamp  ## The whole system on this machine, without an AWS account
 	@$(BIN)/rolecall demo $(ARGS)
 
-test: .venv/dev.stamp  ## All tests, in under three minutes
+test: .venv/dev.stamp  ## The tests, in under three minutes; ARGS=--long for all
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: lint types contracts test  ## What CI asks for

@@ -17,6 +17,8 @@ import pytest
 from agent.sandbox import Fault
 from tests.live.host import ROLECALL, TOKEN, Agent, Host, agent_on, fetch, running_host, sandboxed
 
+pytestmark = pytest.mark.long
+
 
 @contextmanager
 def many_files() -> Iterator[None]:

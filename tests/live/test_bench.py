@@ -10,6 +10,8 @@ import pytest
 
 from bench.peers import PATH, TOKEN
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

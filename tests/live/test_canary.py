@@ -43,6 +43,8 @@ from tests.fakes.memory_key import MemoryKey
 from tests.live.canaries import PIECE, Canaries
 from tests.live.host import ISSUER, ROLECALL, TOKEN, Agent, Host, agent_on, fetch, sandboxed
 
+pytestmark = pytest.mark.long
+
 ARN = "arn:aws:iam::123456789012:role/demo"
 PASSPHRASE = "canary-passphrase-Vq3hZ8mWn2"
 WRONG_TOKEN = "canary-of-a-stranger-Tt5kB1xJe7"

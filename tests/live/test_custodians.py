@@ -18,6 +18,8 @@ from tests.fakes.vault_versions import keep_versions
 from tests.live.host import sandboxed
 from tests.live.walking import on_site
 
+pytestmark = pytest.mark.long
+
 
 @dataclass
 class Custody:

@@ -200,9 +200,7 @@ async def test_it_starts_without_its_vault_and_signs_when_that_comes(tmp_path: P
                     await until(lambda: _told(agent, "rotation_stuck"))
                     assert agent.events("rotation_stuck")[0]["step"] == "key"
                     line.mend()
-                    agent.process.send_signal(
-                        signal.SIGHUP
-                    )  # or it tries again by itself, in 15 s
+                    agent.process.send_signal(signal.SIGHUP)  # or it tries again by itself, in 15 s
                     await until(lambda: _served(host), 25)
                     [kid] = await states(host)
                     assert on_site(host) == [kid]

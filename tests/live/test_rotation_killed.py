@@ -5,6 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # no disk has to keep up
 

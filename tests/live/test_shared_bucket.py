@@ -19,6 +19,8 @@ from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, published
 from agent.publishing.s3.publisher import Bucket, S3Publisher
 from tests.fakes.moto import REGION, endpoint, moto
 
+pytestmark = pytest.mark.long
+
 HOSTS = 64
 #: A client takes a while to be made; each has connections enough for its share of the hosts.
 CLIENTS = 8
