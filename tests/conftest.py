@@ -1,4 +1,4 @@
-"""What holds for every test: how much Hypothesis tries, what takes too long for everybody, and that CI skips nothing."""
+"""What holds for every test: how much Hypothesis tries, what is left out by default, and that CI skips nothing."""
 
 import os
 from collections.abc import Generator

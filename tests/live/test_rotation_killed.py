@@ -5,6 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
