@@ -10,6 +10,8 @@ from agent.sandbox import Fault
 from agent.sandbox.faults import Garbage
 from tests.live.made_up_time import Life, life_of
 
+pytestmark = pytest.mark.long
+
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
 IN_MID_LIFE = [

@@ -14,6 +14,8 @@ from tests.fakes.answering import answering, http
 from tests.fakes.commands import ROLECALL, clean
 from tests.fakes.written import role_status, status_json, write_configuration
 
+pytestmark = pytest.mark.long
+
 
 def seen(*words: str | Path, **environ: str) -> tuple[int, str]:
     """Run a command with a terminal for stdout and stderr; its exit code, and all that was written there."""
