@@ -291,11 +291,13 @@ class Hanging(type(Path())):  # type: ignore[misc]  # the class for this system,
     """A path on a file server that is gone, until `back` is set."""
 
     back = threading.Event()
+    reached = threading.Event()
     asked = 0
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         if Path(self).exists():
             type(self).asked += 1
+            self.reached.set()
             assert self.back.wait(30)
         found = Path(self).stat(follow_symlinks=follow_symlinks)
         assert isinstance(found, os.stat_result)
@@ -307,11 +309,13 @@ async def test_a_file_server_that_is_gone_holds_one_thread_and_takes_nothing_awa
     shown = ShownCertificate(Files(Hanging(scene.path), scene.secret), scene.clock, scene.told)
     await shown.load()
     Hanging.back.clear()
+    Hanging.reached.clear()
     Hanging.asked = 0
     for _ in range(3):
         looking = asyncio.ensure_future(shown.look())
         await scene.clock.advance(timedelta(seconds=10))
         await looking
+    assert await asyncio.to_thread(Hanging.reached.wait, 30)  # however late the thread begins
     assert scene.refused() == [f"the certificate {scene.path} cannot be read: no answer for 10 s"]
     assert Hanging.asked == 1
     Hanging.back.set()
