@@ -9,7 +9,6 @@ from agent.assembly.publishing import OwnSite
 from agent.clock import Clock
 from agent.events import Report
 from agent.outputs.ecs import serving_credentials
-from agent.outputs.issuer import serving_issuer
 from agent.service import Address, Listener
 from agent.sessions import Keeper
 from agent.settings.outputs import Address as Written
@@ -20,7 +19,6 @@ from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
 from agent.web.listener import serving
 from agent.web.stats import RequestStats
-from agent.web.tls import Files, ShownCertificate
 
 
 class Doors:
@@ -79,6 +77,8 @@ class Doors:
         credentials_directory: Path | None,
     ) -> tuple[str, Listener]:
         """The HTTPS listener on which the world reads the issuer's documents, where we serve them ourselves."""
+        from agent.outputs.issuer import serving_issuer
+        from agent.web.tls import Files, ShownCertificate
 
         def on_bug(error: BaseException) -> None:
             logger.error("bug", exc_info=error, extra={"fields": {"where": "issuer's listener"}})

@@ -12,7 +12,6 @@ from agent.credentials import Credentials
 from agent.errors import CredentialsUnavailable, PublishingFailed
 from agent.events import Report, RotationStuck
 from agent.publishing import Publisher
-from agent.publishing.certificates import WithCertificates
 from agent.publishing.directory import DirectoryPublisher
 from agent.publishing.shelf import Shelf
 from agent.sessions import RoleSession
@@ -50,6 +49,8 @@ def place(
     made = _made(words, settings.issuer.url, sessions, clock, chance)
     if words.certificates is None:
         return made
+
+    from agent.publishing.certificates import WithCertificates
 
     def doubtful(doubt: str) -> None:
         report(RotationStuck("certificates", PublishingFailed(doubt, hint="renew what is in publishing.certificates")))

@@ -1,11 +1,13 @@
 """How do our signing keys follow one another, and where are they shown?"""
 
+import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.assembly.keys import chores as custodian_chores
 from agent.assembly.keys import custody
@@ -14,14 +16,16 @@ from agent.errors import KeyUnavailable
 from agent.events import Report
 from agent.keys import SigningKey
 from agent.ledger import Ledger
-from agent.publishing import Publisher
+from agent.publishing import Publisher, Sight, Sighting
 from agent.publishing.discovery import published
-from agent.publishing.world import PublicSite
 from agent.ring import Ring, Rules
 from agent.ring_file import RingFile
 from agent.rotation import Rotation, Site
 from agent.service import READY_PATIENCE, Job
 from agent.settings import Pem, Settings
+
+if TYPE_CHECKING:
+    from agent.publishing.world import PublicSite
 
 #: Names one run of this machine, and so of the clock that counts it (proc(5)).
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -40,7 +44,7 @@ def rotation(
     check = timedelta(minutes=10) if words is None else words.check
     return Rotation(
         custody(settings, credentials_directory, clock),
-        Site(publisher, None if publisher is None else public_site(settings, clock), check),
+        Site(publisher, None if publisher is None else _LateSight(settings, clock), check),
         rules(settings),
         ledger=Ledger(ring_file(settings), clock=clock, boot=boot(), report=report),
         clock=clock,
@@ -94,8 +98,25 @@ def ring_held(settings: Settings) -> Iterator[None]:
         yield
 
 
-def public_site(settings: Settings, clock: Clock) -> PublicSite:
+class _LateSight:
+    """Our issuer as the world sees it; what reads it is loaded for the first look, for which no start has to wait."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._site: Sight | None = None
+
+    async def look(self) -> Sighting:
+        """Read the issuer's documents. Raises IssuerUnreadable."""
+        if self._site is None:
+            self._site = await asyncio.to_thread(public_site, self._settings, self._clock)
+        return await self._site.look()
+
+
+def public_site(settings: Settings, clock: Clock) -> "PublicSite":
     """Our issuer as the world sees it."""
+    from agent.publishing.world import PublicSite
+
     assert settings.issuer is not None
     return PublicSite(
         settings.issuer.url, clock=clock, ca_bundle=settings.issuer.ca_bundle, proxy=settings.issuer.proxy
