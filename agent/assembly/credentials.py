@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from agent.clock import RemoteClock
 from agent.credentials import CredentialSource
@@ -14,6 +14,9 @@ from agent.secret import Secret
 from agent.settings.credentials import Role as RoleSettings
 from agent.settings.credentials import Sts as StsSettings
 from agent.tokens import TokenSource
+
+if TYPE_CHECKING:
+    from agent.clients.aws import StsEndpoint
 
 #: Time for what has no time limit of its own: the name look-up, and an answer that trickles.
 _LOOKING_UP = timedelta(seconds=5)
@@ -35,18 +38,9 @@ class OpenedSts:
 
     async def __aenter__(self) -> Self:
         """Open the client. Raises ConfigurationError."""
-        from agent.clients.aws import StsEndpoint, sts_client  # the largest import there is: see ADR 0006
+        from agent.clients.aws import sts_client  # the largest import there is: see ADR 0006
 
-        endpoint = StsEndpoint(
-            region=self._settings.region,
-            endpoint_url=self._settings.endpoint_url,
-            fips=self._settings.fips,
-            dualstack=self._settings.dualstack,
-            ca_bundle=self._settings.ca_bundle,
-            proxy=self._settings.proxy,
-            connect_timeout=self._settings.connect_timeout,
-            read_timeout=self._settings.read_timeout,
-        )
+        endpoint = sts_endpoint(self._settings)
         self._sts = AwsSts(await self._stack.enter_async_context(sts_client(endpoint)))
         return self
 
@@ -62,6 +56,22 @@ class OpenedSts:
         if self._sts is None:
             raise CredentialsUnavailable("STS has been closed: the agent is stopping")
         return await self._sts.assume_role_with_web_identity(role, token)
+
+
+def sts_endpoint(settings: StsSettings) -> "StsEndpoint":
+    """Where STS is, and how it is reached."""
+    from agent.clients.aws import StsEndpoint
+
+    return StsEndpoint(
+        region=settings.region,
+        endpoint_url=settings.endpoint_url,
+        fips=settings.fips,
+        dualstack=settings.dualstack,
+        ca_bundle=settings.ca_bundle,
+        proxy=settings.proxy,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+    )
 
 
 def credential_source(

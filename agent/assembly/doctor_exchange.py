@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agent.assembly.credentials import OpenedSts
+from agent.assembly.credentials import OpenedSts, sts_endpoint
 from agent.assembly.tokens import mint
 from agent.clock import Clock, RemoteClock, within
 from agent.credentials.sts import Answer, Role
@@ -132,20 +132,10 @@ class Exchanges:
 
     async def who_am_i(self, document: Mapping[str, Any]) -> str:
         """The ARN by which AWS knows credentials that the agent served. Raises AgentError."""
-        from agent.clients.aws import StsEndpoint
         from agent.clients.identity import Keys, caller_identity
 
         words = self._settings.sts
-        place = StsEndpoint(
-            region=words.region,
-            endpoint_url=words.endpoint_url,
-            fips=words.fips,
-            dualstack=words.dualstack,
-            ca_bundle=words.ca_bundle,
-            proxy=words.proxy,
-            connect_timeout=words.connect_timeout,
-            read_timeout=words.read_timeout,
-        )
+        place = sts_endpoint(words)
         keys = Keys(
             str(document.get("AccessKeyId")),
             Secret(str(document.get("SecretAccessKey"))),
