@@ -1,6 +1,7 @@
 """The doctor against a real chain: every way to break it is named first, and a chain that works is left in peace."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
@@ -42,7 +43,7 @@ async def test_what_is_broken_is_named_first_and_nothing_else_is_blamed(case: Ca
     assert others == [], told(diagnosis)
     assert diagnosis.is_broken == (case.severity == "error")
     assert TOKEN not in told(diagnosis)
-    assert "eyJ" not in told(diagnosis)
+    assert not re.search(r"eyJ[\w-]+\.", told(diagnosis))  # a token; a kid may have these letters by chance
 
 
 def seen(home: Path) -> dict[str, tuple[int, bytes]]:
