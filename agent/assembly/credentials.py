@@ -74,11 +74,9 @@ def sts_endpoint(settings: StsSettings) -> "StsEndpoint":
     )
 
 
-def credential_source(
-    name: str, settings: RoleSettings, sts: OpenedSts, tokens: TokenSource, *, clock: RemoteClock, report: Report
-) -> CredentialSource:
-    """The source of one role. Raises ConfigurationError if the role cannot be what it claims."""
-    role = Role(
+def role_of(name: str, settings: RoleSettings) -> Role:
+    """What is asked of STS for a role. Raises ConfigurationError if the role cannot be what it claims."""
+    return Role(
         arn=settings.arn,
         session_name=settings.session_name,
         duration=settings.duration,
@@ -86,4 +84,10 @@ def credential_source(
         policy_arns=settings.policy_arns,
         setting=f"roles.{name}",
     )
-    return StsWebIdentity(sts, role, tokens, clock, report, patience=sts.patience)
+
+
+def credential_source(
+    name: str, settings: RoleSettings, sts: OpenedSts, tokens: TokenSource, *, clock: RemoteClock, report: Report
+) -> CredentialSource:
+    """The source of one role. Raises ConfigurationError if the role cannot be what it claims."""
+    return StsWebIdentity(sts, role_of(name, settings), tokens, clock, report, patience=sts.patience)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from agent.assembly.credentials import OpenedSts, sts_endpoint
+from agent.assembly.credentials import OpenedSts, role_of, sts_endpoint
 from agent.assembly.tokens import mint
 from agent.clock import Clock, RemoteClock, within
 from agent.credentials.sts import Answer, Role
@@ -104,15 +104,8 @@ class Exchanges:
         return answer
 
     def _role(self, wanted: Wanted, *, powerless: bool) -> Role:
-        written = self._settings.roles[wanted.name]
-        role = Role(
-            arn=wanted.arn,
-            session_name=wanted.session_name,
-            duration=wanted.duration,
-            policy=written.session_policy,
-            policy_arns=written.policy_arns,
-            setting=f"roles.{wanted.name}",
-        )
+        written = role_of(wanted.name, self._settings.roles[wanted.name])
+        role = replace(written, arn=wanted.arn, session_name=wanted.session_name, duration=wanted.duration)
         return replace(role, policy=_POWERLESS, policy_arns=()) if powerless else role
 
     async def _token(self, wanted: Wanted) -> Token:
