@@ -37,39 +37,41 @@ class RenewalFailed:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsVended:
-    """A caller was given a role's credentials."""
+    """A caller was given a role's credentials. `facts` are all that is known of it, as in `agent.callers`."""
 
     role: str
     caller: str
     access_key_id: str
     expires_at: datetime
+    facts: frozenset[tuple[str, str]] = frozenset()
 
 
 #: Why a caller that asked for credentials was given none; the list is closed, as each is a series of its own.
 Denial = Literal["unknown_caller", "not_granted", "unknown_role", "ambiguous", "not_ready", "unavailable"]
 
-#: Why a request was not even looked at: a page in a browser, or a proxy, may have sent it.
-Refusal = Literal["refused_host", "refused_origin"]
+#: Why a request was not even looked at: a browser or a proxy may have sent it, or its caller asks too often.
+Refusal = Literal["refused_host", "refused_origin", "throttled"]
 
 
 @dataclass(frozen=True, slots=True)
 class VendingDenied:
     """A caller was given nothing; `reason` is one word of a short list, `error` the whole story.
 
-    `role` is a configured one, or empty.
+    `role` is a configured one, or empty; `facts` are all that is known of the caller.
     """
 
     role: str
     caller: str
     reason: Denial
     error: AgentError
+    facts: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """A request from `address` was refused for what it is, whoever sent it."""
+    """A request was refused for what it is, or for how many there are of it, before it was asked what it wants."""
 
-    address: str
+    caller: str
     reason: Refusal
 
 

@@ -13,11 +13,13 @@ from agent.clock import Clock, RemoteClock, SystemClock
 from agent.credentials import Credentials
 from agent.events import Event
 from agent.outputs import documents
-from agent.outputs.ecs import serving_credentials
+from agent.outputs.ecs import EcsOutput
+from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.secret import Secret
 from agent.sessions import RoleSession
 from agent.vending import Vendor
+from agent.web.listener import answering
 from agent.web.stats import RequestStats
 
 ROLE = "web"
@@ -73,9 +75,10 @@ async def serve(token_file: Path) -> None:
     tokens = BearerTokens({token_file: timedelta(hours=1)}, clock=clock, report=ignore)
     await tokens.read()
     grant = Grant(ROLE, frozenset({("token.file", str(token_file))}))
-    vendor = Vendor({ROLE: session}, [tokens], [grant], ignore)
+    vendor = Vendor(Roster.whole({ROLE: session}), [tokens], [grant], ignore)
     where = ("127.0.0.1", 0)
-    async with serving_credentials(vendor, clock, [ROLE], where, RequestStats(), complain, ignore) as (_, port):
+    output, stats = EcsOutput(vendor, [ROLE]), RequestStats()
+    async with answering(output, where, clock=clock, stats=stats, on_bug=complain, report=ignore) as (_, port):
         print(port, flush=True)
         await asyncio.Event().wait()
 

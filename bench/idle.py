@@ -7,10 +7,12 @@ import time
 import uvloop
 
 from agent.clock import RemoteClock, SystemClock
-from agent.outputs.ecs import serving_credentials
+from agent.outputs.ecs import EcsOutput
+from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
 from agent.vending import Vendor
+from agent.web.listener import answering
 from agent.web.stats import RequestStats
 from bench.agent_server import MadeUp, complain, ignore
 
@@ -38,9 +40,11 @@ async def _idle(seconds: float) -> float:
         for number in range(ROLES)
     }
     keeper = Keeper(sessions.values(), clock=clock, concurrency=ROLES, spread=lambda: 0.0)  # all at once, to begin with
-    vendor = Vendor(sessions, [], [], ignore)
+    vendor = Vendor(Roster.whole(sessions), [], [], ignore)
     keeping = asyncio.ensure_future(keeper.keep_fresh())
-    async with serving_credentials(vendor, clock, sessions, ("127.0.0.1", 0), RequestStats(), complain, ignore):
+    output, stats = EcsOutput(vendor, sessions), RequestStats()
+    where = ("127.0.0.1", 0)
+    async with answering(output, where, clock=clock, stats=stats, on_bug=complain, report=ignore):
         await keeper.tried()
         await asyncio.sleep(0.5)
         began = time.process_time()

@@ -26,6 +26,7 @@ from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
 from agent.events import Event, KeyReady, Report
 from agent.ring import prospect
+from agent.roster import Roster
 from agent.rotation import Rotation
 from agent.schedule import RefreshPolicy
 from agent.service import Service
@@ -67,7 +68,7 @@ async def assemble(
     sessions |= _sessions(settings, walk, sts, clock=aws_time, report=report, chance=chance)
     keeper = Keeper(sessions.values(), clock=aws_time, concurrency=settings.sts.concurrency, spread=chance.random)
     tokens = bearer_tokens(settings.grants, clock=clock, report=report)
-    vendor = Vendor(sessions, [tokens], grants(settings.grants), report)
+    vendor = Vendor(Roster.whole(sessions), [tokens], grants(settings.grants), report)
 
     stats = RequestStats()
     doors = Doors(settings.listen)

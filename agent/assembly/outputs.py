@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.assembly.publishing import OwnSite
 from agent.clock import Clock
 from agent.events import Report
-from agent.outputs.ecs import serving_credentials
+from agent.outputs.ecs import EcsOutput
 from agent.service import Address, Listener
 from agent.sessions import Keeper
 from agent.settings.outputs import Address as Written
@@ -17,7 +17,7 @@ from agent.status.routes import admin_application
 from agent.status.snapshot import ListenerStatus, Overview
 from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
-from agent.web.listener import serving
+from agent.web.listener import answering, serving
 from agent.web.stats import RequestStats
 
 
@@ -53,7 +53,9 @@ class Doors:
         where = (self._settings.credentials.host, self._settings.credentials.port)
 
         def listener() -> AbstractAsyncContextManager[Address]:
-            return self._noted("credentials", serving_credentials(vendor, clock, roles, where, stats, on_bug, report))
+            output = EcsOutput(vendor, roles)
+            opening = answering(output, where, clock=clock, stats=stats, on_bug=on_bug, report=report)
+            return self._noted("credentials", opening)
 
         return "credentials", listener
 

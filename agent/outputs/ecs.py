@@ -1,49 +1,20 @@
 """How do AWS SDKs get credentials from us? As a container credentials endpoint (AWS_CONTAINER_CREDENTIALS_FULL_URI)."""
 
 import re
-import socket
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
-from agent.clock import Clock
 from agent.credentials import Credentials
-from agent.events import Report
 from agent.outputs import documents
 from agent.vending import Vendor
-from agent.web import Answered, Asked, listener
-from agent.web.connections import Limits
+from agent.web import Answered, Asked
 from agent.web.problems import NOT_FOUND, Refusal, method_not_allowed
-from agent.web.sockets import Address
-from agent.web.stats import RequestStats
 
 #: What metrics call this output.
 NAME = "ecs"
 
 #: Literally so: an encoded letter, a doubled slash or a dot segment makes it another path, and there is none.
 _PATH = re.compile(r"/v1/credentials(?:/([A-Za-z0-9][A-Za-z0-9._-]{0,127}))?")
-
-
-@asynccontextmanager
-async def serving_credentials(
-    vendor: Vendor,
-    clock: Clock,
-    roles: Collection[str],
-    where: Address | socket.socket,
-    stats: RequestStats,
-    on_bug: Callable[[BaseException], None],
-    report: Report,
-    limits: Limits = Limits(),  # noqa: B008 - a frozen value
-) -> AsyncIterator[Address]:
-    """Serve credentials while the context lasts; yields the address that it listens on. Raises ListenerUnavailable.
-
-    `clock` gives the Date of answers: the clock of whoever issued the credentials. `roles` are those configured.
-    """
-    output = EcsOutput(vendor, roles)
-    async with listener.answering(
-        output, where, clock=clock, stats=stats, on_bug=on_bug, report=report, limits=limits
-    ) as address:
-        yield address
 
 
 class EcsOutput:
@@ -72,16 +43,15 @@ class EcsOutput:
             raise Refusal(NOT_FOUND)
         if asked.method != "GET":
             raise Refusal(method_not_allowed("GET"))
-        role = match[1] or self._vendor.sole_role(asked.peer)
-        return self._document(role, await self._vendor.vend(asked.peer, role))
+        return self._document(*await self._vendor.vend(asked.peer, match[1] or ""))
 
     def ready(self, asked: Asked) -> Answered | None:
-        """The credentials asked for by name, if they are held and this caller may have them."""
+        """The credentials asked for, if they are held and this caller may have them."""
         match = _PATH.fullmatch(asked.path)
-        if match is None or match[1] not in self._roles or asked.method != "GET":
+        if match is None or asked.method != "GET":
             return None
-        held = self._vendor.vend_held(asked.peer, match[1])
-        return None if held is None else self._document(match[1], held)
+        held = self._vendor.vend_held(asked.peer, match[1] or "")
+        return None if held is None else self._document(*held)
 
     def _document(self, role: str, credentials: Credentials) -> Answered:
         """Rendered once for each set, not for each request; forgotten when the session forgets the set."""

@@ -60,7 +60,7 @@ class Audit:
             case VendingDenied():
                 self._denied(event.caller, event.role, event.reason)
             case RequestRefused():
-                self._denied(f"unknown at {event.address}", "", event.reason)
+                self._denied(event.caller, "", event.reason)
             case _:
                 return
 

@@ -6,20 +6,23 @@ Both routes, the ready-made bytes and aiohttp's responses, take their headers fr
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from agent.web import JSON
+
 
 def http_date(moment: datetime) -> str:
     """The one form of a date that HTTP may send (RFC 9110 5.6.7), in whole seconds, those begun cut off."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
-def headers(body: bytes, date: str, own: tuple[tuple[str, str], ...] = ()) -> list[tuple[str, str]]:
+def headers(
+    body: bytes, date: str, own: tuple[tuple[str, str], ...] = (), media_type: str = JSON
+) -> list[tuple[str, str]]:
     """The headers of every answer, in the order sent; `own` are those of this one.
 
-    The media type has no charset: some SDKs compare the header for equality. The date is the remote service's,
-    since one SDK reckons the life of credentials from it.
+    The date is the remote service's, since one SDK reckons the life of credentials from it.
     """
     return [
-        ("Content-Type", "application/json"),
+        ("Content-Type", media_type),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("Date", date),

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from agent.web.fast import Ends, ReadyAnswers
+from agent.callers import Origin
+from agent.web.fast import ReadyAnswers
 from agent.web.ordinary import OrdinaryConnection
 from agent.web.stats import RequestStats
 
@@ -56,9 +57,9 @@ class Floor(Protocol):
 class Connection(asyncio.Protocol):
     """One connection, in front of both routes."""
 
-    __slots__ = ("_begin", "_ended", "_floor", "_last", "_ordinary", "_transport", "_writing_paused", "ends", "seen")
+    __slots__ = ("_begin", "_ended", "_floor", "_last", "_ordinary", "_transport", "_writing_paused", "origin", "seen")
 
-    def __init__(self, floor: Floor, ends: Ends, begin: Beginning) -> None:
+    def __init__(self, floor: Floor, origin: Origin, begin: Beginning) -> None:
         """A connection that does not know its transport yet."""
         self._floor = floor
         self._ordinary: OrdinaryConnection | None = None
@@ -67,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._writing_paused = False
         self._ended = False
         self._last: float | None = None  # steady time when the last answer was written: only the end is awaited
-        self.ends = ends
+        self.origin = origin
         self.seen = floor.steady()  # steady time of the latest sign of life; of the head's first byte while it comes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
         floor, transport = self._floor, self._transport
         if self._ordinary is None and transport is not None and self._last is None:
             now = floor.steady()
-            ready = floor.answers.find(self.ends, data, now)
+            ready = floor.answers.find(self.origin, data, now)
             if ready is None:
                 self._one_by_one(transport, data, now)
                 return
@@ -179,7 +180,7 @@ class Connection(asyncio.Protocol):
             end = data.find(b"\r\n\r\n", start) + 4
             if end in (3, len(data)) and start == 0:
                 break  # a single request, whole or not, that `find` has refused already
-            ready = self._floor.answers.find(self.ends, data[start:end], now) if end > 3 else None
+            ready = self._floor.answers.find(self.origin, data[start:end], now) if end > 3 else None
             if ready is None:
                 break
             transport.write(ready.content)

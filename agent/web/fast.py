@@ -8,14 +8,12 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.clock import Clock
 from agent.web import Asked, Output
 from agent.web.answers import headers, http_date, wire
 from agent.web.peer import host_allowed
-
-#: Both ends of a connection: (the peer's address, ours).
-Ends = tuple[str, str]
+from agent.web.shares import MADE, READY, Share, Shares
 
 #: The longest request that is recognised, in bytes: SDKs send 150 to 700.
 _LONGEST = 2048
@@ -51,7 +49,7 @@ class Recognised(NamedTuple):
     last: bool
 
 
-def recognise(request: bytes, ends: Ends) -> Recognised | None:
+def recognise(request: bytes, origin: Origin) -> Recognised | None:
     """Read exactly one whole request, strictly; None for all that is unusual, and never a reason."""
     if len(request) > _LONGEST:
         return None
@@ -66,18 +64,19 @@ def recognise(request: bytes, ends: Ends) -> Recognised | None:
             return None
         found[name] = value.strip(b" ")
     connection = found.get(b"connection", b"keep-alive").lower()
-    if connection not in (b"keep-alive", b"close") or not host_allowed(found.get(b"host", b""), ends[1]):
+    if connection not in (b"keep-alive", b"close") or not host_allowed(found.get(b"host", b""), origin.local):
         return None
-    peer = Peer(ends[0], found.get(b"authorization"))
+    peer = Peer(origin, found.get(b"authorization"))
     return Recognised(Asked("GET", match[1].decode("ascii"), peer), last=connection == b"close")
 
 
 class Ready(NamedTuple):
-    """An answer as it goes on the wire; `counted` is what it is in the statistics."""
+    """An answer as it goes on the wire; `counted` is what it is in the statistics, `share` is who pays for it."""
 
     content: bytes
     last: bool
     counted: tuple[str, str, int]
+    share: Share
 
     def __repr__(self) -> str:
         """Show all but the content, which holds secrets."""
@@ -85,28 +84,32 @@ class Ready(NamedTuple):
 
 
 class ReadyAnswers:
-    """Answers made in the current second, by the bytes of the request and both ends of its connection.
+    """Answers made in the current second, by the bytes of the request and where its connection comes from.
 
     Nothing outlives the second that its Date names, so what the output decides anew (a token taken away, new
     credentials, the end of the old) counts within one second; the output's own margin is far wider.
     """
 
-    def __init__(self, output: Output, clock: Clock, on_bug: Callable[[BaseException], None]) -> None:
+    def __init__(self, output: Output, clock: Clock, shares: Shares, on_bug: Callable[[BaseException], None]) -> None:
         """Know nothing yet."""
+        self._shares = shares
         self._output = output
         self._clock = clock
         self._on_bug = on_bug
-        self._known: dict[tuple[Ends, bytes], Ready] = {}
+        self._known: dict[tuple[Origin, bytes], Ready] = {}
         self._room = _MOST_BYTES
         self._until = 0.0
         self._date = ""
 
-    def find(self, ends: Ends, request: bytes, now: float) -> Ready | None:
+    def find(self, origin: Origin, request: bytes, now: float) -> Ready | None:
         """The answer to a request, at steady time `now`; None if the ordinary route must find it."""
         if now >= self._until:
             self.forget(now)
-        ready = self._known.get((ends, request))
-        return ready if ready is not None else self._make(ends, request)
+        ready = self._known.get((origin, request))
+        if ready is None:
+            return self._make(origin, request, now)
+        ready.share.left -= READY
+        return ready
 
     def forget(self, now: float) -> None:
         """Begin a new second: all that was made in the last one is gone."""
@@ -116,9 +119,10 @@ class ReadyAnswers:
         self._until = now + 1.0 - moment.microsecond / 1e6
         self._date = http_date(moment)
 
-    def _make(self, ends: Ends, request: bytes) -> Ready | None:
-        recognised = recognise(request, ends)
-        if recognised is None:
+    def _make(self, origin: Origin, request: bytes, now: float) -> Ready | None:
+        recognised = recognise(request, origin)
+        share = self._shares.of(origin, now)
+        if recognised is None or not share.take(MADE, now):
             return None
         try:
             answered = self._output.ready(recognised.asked)
@@ -127,10 +131,11 @@ class ReadyAnswers:
             return None
         if answered is None:
             return None
-        content = wire("200 OK", headers(answered.body, self._date), answered.body, last=recognised.last)
-        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200))
+        named = headers(answered.body, self._date, answered.headers, answered.media_type)
+        content = wire("200 OK", named, answered.body, last=recognised.last)
+        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200), share)
         size = len(request) + len(content)
         if len(self._known) < _MOST and size <= self._room:
-            self._known[ends, request] = ready
+            self._known[origin, request] = ready
             self._room -= size
         return ready

@@ -11,14 +11,17 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
+from agent.callers import End, Origin, Recogniser
 from agent.clock import Clock
 from agent.events import Report
 from agent.web import Output, sockets
 from agent.web.answers import headers, http_date, wire
 from agent.web.connections import Beginning, Connection, Limits
-from agent.web.fast import Ends, ReadyAnswers
+from agent.web.fast import ReadyAnswers
 from agent.web.ordinary import OrdinaryConnection, OrdinaryRoute, as_http_1_1
-from agent.web.problems import OVERLOADED
+from agent.web.origins import ByAddress
+from agent.web.problems import OVERLOADED, THROTTLED, Problem
+from agent.web.shares import CONNECTED, Shares
 from agent.web.sockets import Address
 from agent.web.stats import RequestStats
 
@@ -87,15 +90,20 @@ async def answering(
     stats: RequestStats,
     on_bug: OnBug,
     report: Report,
+    recogniser: Recogniser | None = None,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> AsyncIterator[Address]:
     """Answer for one output, fast, while the context lasts; yields the address that it listens on.
 
-    `clock` gives the Date of answers. On the way out nothing more is accepted, requests under way get their
+    `recogniser` is asked once for each connection; without one, callers are told apart by their address. `clock` gives the Date of answers. On the way out nothing more is accepted, requests under way get their
     answer within 2 s, then connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where)
-    listener = _Listener(listening, output, clock=clock, stats=stats, on_bug=on_bug, report=report, limits=limits)
+    route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report)
+    answers = ReadyAnswers(output, clock, route.shares, on_bug)
+    listener = _Listener(
+        listening, recogniser or ByAddress(), route, answers, stats=stats, on_bug=on_bug, limits=limits
+    )
     listener.open()
     try:
         yield sockets.address_of(listening)
@@ -113,23 +121,24 @@ class _Listener:
     def __init__(
         self,
         listening: socket.socket,
-        output: Output,
+        recogniser: Recogniser,
+        route: OrdinaryRoute,
+        answers: ReadyAnswers,
         *,
-        clock: Clock,
         stats: RequestStats,
         on_bug: OnBug,
-        report: Report,
         limits: Limits,
     ) -> None:
         self._listening = listening
-        self._local = sockets.address_of(listening)[0]
-        self._anywhere = self._local in ("0.0.0.0", "::")  # noqa: S104 - recognised, not chosen
+        self._recogniser = recogniser
+        self._here = sockets.address_of(listening)
+        self._anywhere = self._here[0] in ("0.0.0.0", "::")  # noqa: S104 - recognised, not chosen
         self._loop = asyncio.get_running_loop()
         self._on_bug = on_bug
         self._limits = limits
         descriptors = _descriptors()
         self._most = min(limits.connections, max(descriptors - _RESERVED, descriptors // 4))
-        self._route = OrdinaryRoute(output, clock, stats, on_bug, report)
+        self._route = route
         self._server = web.Server(self._route, request_factory=self._request)
         self._connections: dict[Connection, None] = {}  # oldest first
         self._adoptions: set[asyncio.Task[None]] = set()
@@ -137,9 +146,9 @@ class _Listener:
         self._closing = False
         self._told = -_AGAIN  # steady time at which it was last told that there was no accepting
         self._empty = asyncio.Event()
-        self.answers = ReadyAnswers(output, clock, on_bug)
+        self.answers = answers
         self.stats = stats
-        self.steady = clock.steady
+        self.steady = route.clock.steady
 
     def open(self) -> None:
         """Accept from now on."""
@@ -174,7 +183,7 @@ class _Listener:
                     await self._empty.wait()
 
     def ordinary(self, connection: Connection) -> OrdinaryConnection:
-        return OrdinaryConnection(self._server, self._route, connection.ends, connection.linger)
+        return OrdinaryConnection(self._server, self._route, connection.origin, connection.linger)
 
     def lost(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
@@ -193,15 +202,14 @@ class _Listener:
                     self._pause(error)
                 return False
             try:
-                self._take(accepted, str(peer[0]))
+                self._take(accepted, (str(peer[0]), int(peer[1])))
             except OSError:
                 accepted.close()  # the client has gone already
         return True
 
-    def _take(self, accepted: socket.socket, address: str) -> None:
+    def _take(self, accepted: socket.socket, client: End) -> None:
         """Answer what has come with the connection, if it is known; keep the connection if more may come."""
         now = self.steady()
-        ends = (address, str(accepted.getsockname()[0]) if self._anywhere else self._local)
         try:
             received = accepted.recv(65536, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -210,10 +218,18 @@ class _Listener:
             if not received:
                 accepted.close()  # connected, and gone again without a word
                 return
+        # Who is there is asked now: the kernel forgets a socket with its last owner, and only this one counts.
+        server = (str(accepted.getsockname()[0]), self._here[1]) if self._anywhere else self._here
+        origin = self._recogniser.recognise(client, server)
+        if not self._route.shares.of(origin, now).take(CONNECTED, now):
+            self._route.unheard(origin, THROTTLED)
+            accepted.send(self._refused(THROTTLED), socket.MSG_DONTWAIT)
+            accepted.close()
+            return
         if self._sweep is None:  # also for who is gone again at once: the answer is remembered
             self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
         begin = Beginning(received=received)
-        ready = self.answers.find(ends, received, now) if received else None
+        ready = self.answers.find(origin, received, now) if received else None
         if ready is not None:
             sent = accepted.send(ready.content, socket.MSG_DONTWAIT)
             self.stats.count(ready.counted, self.steady() - now)
@@ -225,13 +241,13 @@ class _Listener:
             begin = Beginning(unsent=ready.content[sent:], last=ready.last)
         if len(self._connections) >= self._most and not self._make_room():
             if ready is None:  # who had a ready answer has it, however full the house is
-                accepted.send(self._overloaded(), socket.MSG_DONTWAIT)
+                accepted.send(self._refused(OVERLOADED), socket.MSG_DONTWAIT)
             accepted.close()
             return
-        self._adopt(accepted, ends, begin)
+        self._adopt(accepted, origin, begin)
 
-    def _adopt(self, accepted: socket.socket, ends: Ends, begin: Beginning) -> None:
-        connection = Connection(self, ends, begin)
+    def _adopt(self, accepted: socket.socket, origin: Origin, begin: Beginning) -> None:
+        connection = Connection(self, origin, begin)
         self._connections[connection] = None
         # Not a TaskGroup: it would wrap whatever ends the service around us in a group of one.
         adoption = self._loop.create_task(self._adopted(accepted, connection))
@@ -289,10 +305,10 @@ class _Listener:
         if not self._closing:
             self._loop.add_reader(self._listening, self._accept)
 
-    def _overloaded(self) -> bytes:
-        body = OVERLOADED.body()
-        self.stats.count((self._route.name, "", OVERLOADED.status), 0.0)
-        named = headers(body, http_date(self._route.clock.now()), OVERLOADED.headers)
+    def _refused(self, problem: Problem) -> bytes:
+        body = problem.body()
+        self.stats.count((self._route.name, "", problem.status), 0.0)
+        named = headers(body, http_date(self._route.clock.now()), problem.headers)
         return wire("503 Service Unavailable", named, body, last=True)
 
     def _request(

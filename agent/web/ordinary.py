@@ -12,13 +12,13 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 
+from agent.callers import Caller, Origin, Peer
 from agent.clock import Clock
 from agent.errors import AgentError
 from agent.events import Refusal as RefusedFor
 from agent.events import Report, RequestRefused
 from agent.web import Answered, Asked, Output
 from agent.web.answers import headers, http_date
-from agent.web.fast import Ends
 from agent.web.peer import peer
 from agent.web.problems import (
     BAD_REQUEST,
@@ -26,10 +26,12 @@ from agent.web.problems import (
     HEAD_TOO_LARGE,
     HOST_REFUSED,
     INTERNAL,
+    THROTTLED,
     Problem,
     Refusal,
     problem_of,
 )
+from agent.web.shares import ASKED, Shares
 from agent.web.stats import RequestStats
 
 #: The most that the line and the headers of one request may come to, in bytes.
@@ -39,16 +41,28 @@ LARGEST_HEAD = 16_384
 _MOST_WAITING = 65_536
 
 #: What only somebody else's program sends in a caller's name (a browser, a rebound name), by the answer's code.
-_FORGED: Final[Mapping[str, RefusedFor]] = {HOST_REFUSED.code: "refused_host", BROWSER_REFUSED.code: "refused_origin"}
+#: And what a caller sends too much of.
+_UNHEARD: Final[Mapping[str, RefusedFor]] = {
+    HOST_REFUSED.code: "refused_host",
+    BROWSER_REFUSED.code: "refused_origin",
+    THROTTLED.code: "throttled",
+}
 
 
 class OrdinaryRoute:
     """Answers requests by asking the output; the one place where its errors become answers."""
 
     def __init__(
-        self, output: Output, clock: Clock, stats: RequestStats, on_bug: Callable[[BaseException], None], report: Report
+        self,
+        output: Output,
+        clock: Clock,
+        shares: Shares,
+        stats: RequestStats,
+        on_bug: Callable[[BaseException], None],
+        report: Report,
     ) -> None:
-        """Hold what is needed; `on_bug` is told of exceptions that nobody expected, `report` of forged requests."""
+        """Hold what is needed; `on_bug` is told of exceptions that nobody expected, `report` of requests not heard."""
+        self.shares = shares
         self.name = output.name
         self.clock = clock
         self._output = output
@@ -63,11 +77,11 @@ class OrdinaryRoute:
         role = ""
         try:
             role = self._output.role(path)
+            self._charge(_origin(request), started)
             answered = await self._output.answer(_asked(request, path))
         except Refusal as refusal:
             outcome: Answered | Problem = refusal.problem
-            if (reason := _FORGED.get(refusal.problem.code)) is not None:
-                self._report(RequestRefused(_ends(request)[0], reason))
+            self.unheard(_origin(request), refusal.problem)
         except AgentError as error:
             outcome = problem_of(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets JSON and the next request its turn
@@ -81,6 +95,15 @@ class OrdinaryRoute:
         self._stats.count((self.name, role, response.status), self.clock.steady() - started)
         return response
 
+    def _charge(self, origin: Origin, now: float) -> None:
+        if not self.shares.of(origin, now).take(ASKED, now):
+            raise Refusal(THROTTLED)
+
+    def unheard(self, origin: Origin, problem: Problem) -> None:
+        """Tell of a request that was refused before it was asked what it wants; of others, who was asked tells."""
+        if (reason := _UNHEARD.get(problem.code)) is not None:
+            self._report(RequestRefused(Caller(Peer(origin, None), origin.facts).name, reason))
+
     def refuse(self, problem: Problem) -> web.Response:
         """Answer what could not even be parsed."""
         self._stats.count((self.name, "", problem.status), 0.0)
@@ -90,7 +113,8 @@ class OrdinaryRoute:
         """The response for an outcome, dated now."""
         date = http_date(self.clock.now())
         if isinstance(outcome, Answered):
-            return web.Response(body=outcome.body, headers=headers(outcome.body, date))
+            named = headers(outcome.body, date, outcome.headers, outcome.media_type)
+            return web.Response(body=outcome.body, headers=named)
         body = outcome.body()
         response = web.Response(status=outcome.status, body=body, headers=headers(body, date, outcome.headers))
         if outcome.final:
@@ -105,17 +129,17 @@ def _asked(request: web.BaseRequest, path: str) -> Asked:
         raise Refusal(HEAD_TOO_LARGE)
     if not path.startswith("/"):  # the absolute form is for proxies, the others are not for GET
         raise Refusal(BAD_REQUEST)
-    address, local = _ends(request)
-    sender = peer(request.raw_headers, address, local, needs_host=request.version == HttpVersion11)
+    sender = peer(request.raw_headers, _origin(request), needs_host=request.version == HttpVersion11)
     if request.body_exists and request.method == "GET":
         raise Refusal(BAD_REQUEST)
-    return Asked(request.method, path, sender)
+    named = {name.lower(): value.strip(b" \t") for name, value in request.raw_headers}
+    return Asked(request.method, path, sender, named)
 
 
-def _ends(request: web.BaseRequest) -> Ends:
+def _origin(request: web.BaseRequest) -> Origin:
     connection = request.protocol
     assert isinstance(connection, OrdinaryConnection)
-    return connection.ends
+    return connection.origin
 
 
 class OrdinaryConnection(web.RequestHandler):
@@ -131,10 +155,10 @@ class OrdinaryConnection(web.RequestHandler):
         "_unfinished",
         "_waiting",
         "begun",
-        "ends",
+        "origin",
     )
 
-    def __init__(self, server: web.Server, route: OrdinaryRoute, ends: Ends, linger: Callable[[], None]) -> None:
+    def __init__(self, server: web.Server, route: OrdinaryRoute, origin: Origin, linger: Callable[[], None]) -> None:
         """`linger` is called instead of closing the transport, once the last answer has been written."""
         super().__init__(
             server,
@@ -155,7 +179,7 @@ class OrdinaryConnection(web.RequestHandler):
         self._held = False
         self._unfinished = 0
         self._waiting = bytearray()
-        self.ends = ends
+        self.origin = origin
         self.begun = False
 
     @property

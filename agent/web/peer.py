@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.web.problems import BAD_REQUEST, BROWSER_REFUSED, HOST_REFUSED, Refusal
 
 #: Hosts that SDKs accept for an endpoint without TLS. A page in a browser can make a name of its own point here
@@ -26,8 +26,8 @@ def host_allowed(host: bytes, local: str) -> bool:
     return name in _SDK_HOSTS or name == (f"[{local}]" if ":" in local else local).encode()
 
 
-def peer(headers: Sequence[tuple[bytes, bytes]], address: str, local: str, *, needs_host: bool) -> Peer:
-    """Who sent these headers from `address` to `local`. `needs_host`: HTTP/1.1 demands one, 1.0 does not.
+def peer(headers: Sequence[tuple[bytes, bytes]], origin: Origin, *, needs_host: bool) -> Peer:
+    """Who sent these headers, from there. `needs_host`: HTTP/1.1 demands one, 1.0 does not.
 
     Raises Refusal: no Host or two, Authorization twice, a Host that is not ours, a header of browsers or proxies.
     """
@@ -42,6 +42,6 @@ def peer(headers: Sequence[tuple[bytes, bytes]], address: str, local: str, *, ne
             raise Refusal(BROWSER_REFUSED)
     if len(hosts) > 1 or len(presented) > 1 or (needs_host and not hosts):
         raise Refusal(BAD_REQUEST)
-    if hosts and not host_allowed(hosts[0], local):
+    if hosts and not host_allowed(hosts[0], origin.local):
         raise Refusal(HOST_REFUSED)
-    return Peer(address, presented[0] if presented else None)
+    return Peer(origin, presented[0] if presented else None)

@@ -58,6 +58,11 @@ OVERLOADED = Problem(
 )
 
 
+THROTTLED = Problem(
+    503, "TooManyRequests", "This caller asks too often; try again.", (("Retry-After", "1"),), final=True
+)
+
+
 def method_not_allowed(allowed: str) -> Problem:
     """For a path that is there, but not for this method."""
     return Problem(405, "MethodNotAllowed", f"Only {allowed} is answered here.", (("Allow", allowed),))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.cli.environment import Environment
 from agent.cli.reach import Reply
 from agent.web import Answered, Asked
@@ -101,7 +101,7 @@ def test_what_may_hold_a_secret_is_not_shown(value: type[Any]) -> None:
         Beginning(received=b"canary", unsent=b"canary"),
         Reply(200, b"canary", {"Token": "canary"}),
         Environment({"AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary"}, ()),
-        Recognised(Asked("GET", "/", Peer("127.0.0.1", b"canary")), last=True),
+        Recognised(Asked("GET", "/", Peer(Origin("127.0.0.1"), b"canary")), last=True),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from agent.callers import Attestor, Peer
+from agent.callers import Attestor, Origin, Peer
 from agent.callers.bearer import BearerTokens
 from tests.fakes.clock import FakeClock
 
@@ -31,7 +31,7 @@ def bearer(folder: Path) -> Bench:
     path.chmod(0o600)
     attestor = BearerTokens({path: timedelta(hours=1)}, clock=FakeClock(), report=lambda _: None)
     asyncio.run(attestor.read())
-    return Bench(attestor, Peer("127.0.0.1", b"a-token-that-is-known"), "token.")
+    return Bench(attestor, Peer(Origin("127.0.0.1"), b"a-token-that-is-known"), "token.")
 
 
 @pytest.fixture(params=[bearer])

@@ -19,9 +19,10 @@ from agent.clock import Clock, RemoteClock
 from agent.credentials import Credentials, CredentialSource
 from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.events import Event, Report
-from agent.outputs.ecs import serving_credentials
+from agent.outputs.ecs import EcsOutput
 from agent.publishing.directory import DirectoryPublisher
 from agent.publishing.discovery import published
+from agent.roster import Roster
 from agent.sandbox import Fault, Sandbox, practice_world
 from agent.sandbox.sts.fetch import PATIENCE as GIVES_UP_ON_SITES
 from agent.schedule import RefreshPolicy
@@ -33,6 +34,7 @@ from agent.tokens import TokenSource
 from agent.tokens.file import TokenFile
 from agent.tokens.self_signed import Identity, SelfSigned
 from agent.vending import Vendor
+from agent.web.listener import answering
 from agent.web.stats import RequestStats
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_key import MemoryKey
@@ -92,6 +94,9 @@ class Anyone:
 
     def attest(self, peer: Peer) -> Facts:  # noqa: ARG002 - the shape of an attestor
         return frozenset()
+
+    async def learn(self, peer: Peer) -> None:
+        pass
 
 
 @dataclass
@@ -203,7 +208,7 @@ async def life_of(
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
         stats = RequestStats()
-        vendor = Vendor(sessions, [Anyone()], [Grant("backup", frozenset())], report)
+        vendor = Vendor(Roster.whole(sessions), [Anyone()], [Grant("backup", frozenset())], report)
         overview = Overview(sessions, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
         metrics = Metrics(CollectorRegistry(), overview, stats)
         readers.append(metrics)
@@ -212,7 +217,8 @@ async def life_of(
             raise AssertionError from error
 
         where = ("127.0.0.1", 0)
-        async with serving_credentials(vendor, aws_time, tuple(sessions), where, stats, on_bug, report) as (host, port):
+        output = EcsOutput(vendor, tuple(sessions))
+        async with answering(output, where, clock=aws_time, stats=stats, on_bug=on_bug, report=report) as (host, port):
             keeping = asyncio.ensure_future(keeper.keep_fresh())
             url = f"http://{host}:{port}/v1/credentials/backup"
             life = Life(true, clock, aws_clock, sandbox, source, session, metrics, url, stream, project, events)

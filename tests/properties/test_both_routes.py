@@ -130,7 +130,7 @@ def test_the_same_bytes_get_the_same_answer_by_both_routes(pair: Pair, sent: byt
 def test_it_does_not_matter_how_the_bytes_are_cut(pair: Pair, sent: bytes, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
     for bound in bounds[:-1]:  # who wants the connection closed after a first request may send no second: RFC 9112 9.6
-        first = recognise(sent[:bound], ("127.0.0.1", "127.0.0.1"))
+        first = recognise(sent[:bound], Origin("127.0.0.1", "127.0.0.1"))
         assume(first is None or not first.last or bound == len(sent))
     pieces = [sent[start:end] for start, end in pairwise(bounds)]
     assert told(pair.fast, *pieces) == told(pair.slow, sent)
@@ -151,7 +151,7 @@ def test_every_200_has_credentials_in_it_and_only_for_who_may_have_them(pair: Pa
 
 @given(sent=st.one_of(damaged(), well_formed))
 def test_what_is_recognised_names_its_caller_as_it_was_sent(sent: bytes) -> None:
-    recognised = recognise(sent, ("127.0.0.1", "127.0.0.1"))
+    recognised = recognise(sent, Origin("127.0.0.1", "127.0.0.1"))
     if recognised is not None and recognised.asked.peer.presented is not None:
         assert recognised.asked.peer.presented in sent
         assert recognised.asked.peer.presented == recognised.asked.peer.presented.strip()

@@ -20,6 +20,7 @@ from agent.clients.systemd import ServiceManager
 from agent.errors import AgentError, ConfigurationError
 from agent.infrastructure import Role
 from agent.outputs.ecs import EcsOutput
+from agent.roster import Roster
 from agent.service import Service
 from agent.settings import Settings, load
 from agent.vending import Vendor
@@ -150,7 +151,7 @@ async def test_what_is_called_good_can_be_built_and_what_is_called_bad_cannot(on
             assert caught.value.what in {refusal.error.what for refusal in refusals}
             return
         assert await assembled(known)
-        output = EcsOutput(Vendor({}, [], [], lambda _: None), known.roles)
+        output = EcsOutput(Vendor(Roster({}), [], [], lambda _: None), known.roles)
         for name, role in known.roles.items():
             assert output.role(f"/v1/credentials/{name}") == name
             assert Role.of(name, role.arn, role.duration).arn == role.arn

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as some
 
-from agent.callers import Caller, Facts, Grant, Peer
+from agent.callers import Caller, Facts, Grant, Origin, Peer
 
 roles = some.sampled_from(["web", "ops", "backup", "Web", ""])
 fact = some.tuples(
@@ -14,7 +14,7 @@ grants = some.builds(Grant, roles, facts)
 
 
 def caller(known: Facts) -> Caller:
-    return Caller(Peer("127.0.0.1", None), known)
+    return Caller(Peer(Origin("127.0.0.1"), None), known)
 
 
 @given(some.lists(grants, max_size=6), roles, facts, facts)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from agent.callers import Facts, Grant, Peer
+from agent.callers import Facts, Grant, Origin, Peer
 from agent.credentials import Credentials
 from agent.errors import (
     AgentError,
@@ -17,6 +17,7 @@ from agent.errors import (
     RoleUnknown,
 )
 from agent.events import CredentialsVended, VendingDenied
+from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from agent.vending import Vendor
@@ -45,12 +46,18 @@ class ByToken:
     def attest(self, peer: Peer) -> Facts:
         return KNOWN.get(peer.presented, frozenset())
 
+    async def learn(self, peer: Peer) -> None:
+        pass
+
 
 class ByAddress:
     """Knows one address."""
 
     def attest(self, peer: Peer) -> Facts:
         return frozenset({("peer.address", peer.address)}) if peer.address == "127.0.0.9" else frozenset()
+
+    async def learn(self, peer: Peer) -> None:
+        pass
 
 
 class Stage:
@@ -72,7 +79,7 @@ class Stage:
             )
             for role, source in self.sources.items()
         }
-        self.vendor = Vendor(self.sessions, [ByToken(), ByAddress()], grants or GRANTS, self.reported)
+        self.vendor = Vendor(Roster.whole(self.sessions), [ByToken(), ByAddress()], grants or GRANTS, self.reported)
 
     async def warm(self) -> "Stage":
         for role in ("web", "ops"):
@@ -81,13 +88,13 @@ class Stage:
 
     async def outcome(self, peer: Peer, role: str) -> str:
         try:
-            return (await self.vendor.vend(peer, role)).role_arn.rpartition("/")[2]
+            return (await self.vendor.vend(peer, role))[1].role_arn.rpartition("/")[2]
         except AgentError as error:
             return type(error).__name__
 
 
 def peer(presented: bytes | None, address: str = "127.0.0.1") -> Peer:
-    return Peer(address, presented)
+    return Peer(Origin(address), presented)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,6 @@ def peer(presented: bytes | None, address: str = "127.0.0.1") -> Peer:
         (WEB, "ops", "CallerDenied"),  # half of what the grant asks for
         (WEB, "cold", "CallerDenied"),
         (WEB, "nosuch", "RoleUnknown"),
-        (WEB, "", "RoleUnknown"),
         (WEB, "WEB", "RoleUnknown"),
         (BOTH, "web", "web"),
         (BOTH, "ops", "ops"),

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.assembly.callers import bearer_tokens, grants
-from agent.callers import Caller, Grant, Peer
+from agent.callers import Caller, Grant, Origin, Peer
 from agent.settings.callers import Grant as Written
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
@@ -27,7 +27,7 @@ def test_each_role_is_granted_to_each_who_shows_one_of_the_tokens() -> None:
 
 
 def test_anyone_is_granted_a_role_only_where_that_is_spelt_out() -> None:
-    nobody = Caller(Peer("127.0.0.1", None), frozenset())
+    nobody = Caller(Peer(Origin("127.0.0.1"), None), frozenset())
     (open_to_all,) = grants([written(roles=("reports",), anyone=True)])
     assert open_to_all.covers(nobody, "reports")
     assert grants([written(roles=("backup",))]) == []
@@ -47,7 +47,7 @@ async def test_a_file_that_two_grants_name_keeps_old_tokens_for_the_shorter_time
         clock._steady += 1  # a change counts when it has stood for a moment
         await tokens.read()
         known = {("token.file", str(file))}
-        assert tokens.attest(Peer("127.0.0.1", OLD.encode())) == known
+        assert tokens.attest(Peer(Origin("127.0.0.1"), OLD.encode())) == known
         clock._steady += 11 * 60
-        assert tokens.attest(Peer("127.0.0.1", OLD.encode())) == frozenset()
-        assert tokens.attest(Peer("127.0.0.1", NEW.encode())) == known
+        assert tokens.attest(Peer(Origin("127.0.0.1"), OLD.encode())) == frozenset()
+        assert tokens.attest(Peer(Origin("127.0.0.1"), NEW.encode())) == known

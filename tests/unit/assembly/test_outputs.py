@@ -13,6 +13,7 @@ from agent.clock import RemoteClock, SystemClock
 from agent.errors import ListenerUnavailable
 from agent.publishing.discovery import JWKS_PATH, published
 from agent.publishing.shelf import Shelf
+from agent.roster import Roster
 from agent.service import Listener
 from agent.sessions import Keeper
 from agent.settings import Https, load
@@ -40,7 +41,7 @@ def listeners(doors: Doors) -> dict[str, Listener]:
     overview = Overview({}, clock=clock, version="1", keys=KeyRing, listeners=doors.open_now, callers=lambda _: ())
     keeper = Keeper([], clock=clock, concurrency=1, spread=lambda: 0.5)
     metrics = Metrics(CollectorRegistry(), overview, stats)
-    vendor = Vendor({}, [], [], Reported())
+    vendor = Vendor(Roster({}), [], [], Reported())
     return dict(
         [
             doors.credentials(vendor, (), clock, stats, logging.getLogger("tests"), Reported()),

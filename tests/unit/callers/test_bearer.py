@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.callers import Caller, Facts, Peer, bearer
+from agent.callers import Caller, Facts, Origin, Peer, bearer
 from agent.callers.bearer import BearerTokens
 from agent.events import CallerTokensChanged, CallerTokensReadable, CallerTokensUnreadable
 from tests.fakes.clock import FakeClock, settle
@@ -54,7 +54,7 @@ class Stage:
         return bool(self.facts(presented))
 
     def facts(self, presented: bytes | None) -> Facts:
-        return self.tokens.attest(Peer("127.0.0.1", presented))
+        return self.tokens.attest(Peer(Origin("127.0.0.1"), presented))
 
     async def later(self, seconds: float = 5) -> None:
         """Time passes, and the files are looked at."""
@@ -502,7 +502,7 @@ async def test_a_file_that_hangs_stops_neither_the_others_nor_anybody_who_asks(t
         for _ in range(400):  # real threads, so real time
             await clock.advance(timedelta(seconds=0.1))
             await asyncio.sleep(0.001)
-        known = [bool(tokens.attest(Peer("127.0.0.1", token))) for token in (OLD, NEW, OTHER)]
+        known = [bool(tokens.attest(Peer(Origin("127.0.0.1"), token))) for token in (OLD, NEW, OTHER)]
         assert known == [True, False, True]
         [trouble] = told.of(CallerTokensUnreadable)
         assert "no answer for 10 s" in trouble.error.what
@@ -511,7 +511,7 @@ async def test_a_file_that_hangs_stops_neither_the_others_nor_anybody_who_asks(t
         for _ in range(100):
             await clock.advance(timedelta(seconds=0.1))
             await asyncio.sleep(0.001)
-        assert tokens.attest(Peer("127.0.0.1", NEW))
+        assert tokens.attest(Peer(Origin("127.0.0.1"), NEW))
         assert told.of(CallerTokensReadable) == [CallerTokensReadable(str(tmp_path / "hanging"))]
     finally:
         reads.let_go.set()
@@ -592,7 +592,7 @@ async def test_every_token_is_compared_whoever_asks_and_by_digest(
 
 
 def test_a_peer_and_a_caller_do_not_show_what_was_presented() -> None:
-    peer = Peer("127.0.0.1", OLD)
+    peer = Peer(Origin("127.0.0.1"), OLD)
     assert OLD.decode() not in f"{peer!r}{Caller(peer, frozenset())!r}{Caller(peer, frozenset()).name}"
 
 
@@ -609,7 +609,7 @@ tokens = BearerTokens(
     {Path(name): timedelta(hours=1) for name in sys.argv[1:]}, clock=SystemClock(), report=told.append
 )
 asyncio.run(tokens.read())
-tokens.attest(Peer("127.0.0.1", None))
+tokens.attest(Peer(Origin("127.0.0.1"), None))
 Path(sys.argv[1]).write_bytes(Path(sys.argv[1]).read_bytes()[::-1])
 asyncio.run(tokens.read())
 time.sleep(0.3)

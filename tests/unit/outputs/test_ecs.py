@@ -6,11 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
 from agent.events import CredentialsVended, RequestRefused, VendingDenied
 from agent.events import Refusal as RefusedFor
-from agent.outputs.ecs import serving_credentials
 from agent.web import Asked
 from agent.web.problems import Refusal
 from tests.unit.web.world import BOTH, NONE, ROLES, WEB, World, ask, request
@@ -24,7 +23,7 @@ async def world() -> World:
 
 
 def asked(path: str, token: bytes | None = WEB, method: str = "GET") -> Asked:
-    return Asked(method, path, Peer("127.0.0.1", token))
+    return Asked(method, path, Peer(Origin("127.0.0.1"), token))
 
 
 async def test_a_role_is_asked_for_by_name_or_as_the_only_one(world: World) -> None:
@@ -139,7 +138,7 @@ async def test_what_a_web_page_sends_in_a_callers_name_is_told_of(
 
 async def test_what_the_session_has_forgotten_is_not_remembered_here(world: World) -> None:
     output = world.output
-    asked = Asked("GET", "/v1/credentials/web", Peer("127.0.0.1", WEB))
+    asked = Asked("GET", "/v1/credentials/web", Peer(Origin("127.0.0.1"), WEB))
     assert output.ready(asked) is not None
     held = world.sessions["web"].usable()
     assert held is not None

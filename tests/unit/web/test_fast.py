@@ -2,13 +2,13 @@ from datetime import timedelta
 
 import pytest
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.web import Answered, Asked
 from agent.web.fast import Ready, ReadyAnswers, Recognised, recognise
 from tests.fakes.clock import FakeClock
 from tests.unit.web.world import WEB, Broken, World, ask, request
 
-ENDS = ("127.0.0.1", "127.0.0.1")
+HERE = Origin("127.0.0.1", "127.0.0.1")
 GOOD = request()
 
 
@@ -51,8 +51,8 @@ def answers(given: Given, clock: FakeClock) -> ReadyAnswers:
     return ReadyAnswers(given, clock, no_bug)
 
 
-def found(answers: ReadyAnswers, clock: FakeClock, sent: bytes = GOOD, ends: tuple[str, str] = ENDS) -> Ready:
-    ready = answers.find(ends, sent, clock.steady())
+def found(answers: ReadyAnswers, clock: FakeClock, sent: bytes = GOOD, origin: Origin = HERE) -> Ready:
+    ready = answers.find(origin, sent, clock.steady())
     assert ready is not None
     return ready
 
@@ -79,9 +79,7 @@ CRT = (
 
 @pytest.mark.parametrize("sent", [BOTOCORE, GO_V2, JS_V3, CRT], ids=["botocore", "go", "js", "crt"])
 def test_what_sdks_send_is_recognised(sent: bytes) -> None:
-    assert recognise(sent, ENDS) == Recognised(
-        Asked("GET", "/v1/credentials/web", Peer("127.0.0.1", b"token")), last=False
-    )
+    assert recognise(sent, ENDS) == Recognised(Asked("GET", "/v1/credentials/web", Peer(HERE, b"token")), last=False)
 
 
 def test_a_wish_to_close_is_recognised() -> None:
@@ -156,7 +154,7 @@ async def test_an_answer_lives_to_the_end_of_its_second_not_for_one(given: Given
 
 def test_an_answer_belongs_to_the_ends_of_its_connection(given: Given, answers: ReadyAnswers, clock: FakeClock) -> None:
     found(answers, clock)
-    found(answers, clock, ends=("10.0.0.7", "127.0.0.1"))
+    found(answers, clock, origin=Origin("10.0.0.7", "127.0.0.1"))
     assert [asked.peer.address for asked in given.asked] == ["127.0.0.1", "10.0.0.7"]
 
 

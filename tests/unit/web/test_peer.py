@@ -75,11 +75,11 @@ def test_the_address_that_a_connection_came_in_on_is_allowed() -> None:
     ],
 )
 def test_what_was_presented_is_raw_but_for_blanks_around_it(value: bytes, presented: bytes) -> None:
-    assert peer([HOST, (b"AUTHORIZATION", value)], "10.9.8.7", LOCAL, needs_host=True) == Peer("10.9.8.7", presented)
+    assert peer([HOST, (b"AUTHORIZATION", value)], FAR, needs_host=True) == Peer(FAR, presented)
 
 
 def test_nothing_presented_is_none() -> None:
-    assert peer([HOST], "10.9.8.7", LOCAL, needs_host=True) == Peer("10.9.8.7", None)
+    assert peer([HOST], FAR, needs_host=True) == Peer(FAR, None)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_nothing_presented_is_none() -> None:
 )
 def test_requests_that_no_sdk_sends_are_refused(headers: list[tuple[bytes, bytes]], problem: Problem) -> None:
     with pytest.raises(Refusal) as refused:
-        peer(headers, "127.0.0.1", LOCAL, needs_host=True)
+        peer(headers, HERE, needs_host=True)
     assert refused.value.problem is problem
 
 
 def test_only_http_1_1_demands_a_host() -> None:
-    assert peer([], "127.0.0.1", LOCAL, needs_host=False) == Peer("127.0.0.1", None)
+    assert peer([], HERE, needs_host=False) == Peer(HERE, None)
     with pytest.raises(Refusal):
-        peer([(b"Host", b"evil.example.com")], "127.0.0.1", LOCAL, needs_host=False)
+        peer([(b"Host", b"evil.example.com")], HERE, needs_host=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from agent.callers import Facts, Grant, Peer
 from agent.outputs.ecs import EcsOutput
+from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from agent.vending import Vendor
@@ -68,7 +69,7 @@ class World:
         }
         grants = [("web", WEB), ("web", BOTH), ("backup", BOTH)]
         self.vendor = Vendor(
-            self.sessions,
+            Roster.whole(self.sessions),
             [self.tokens],
             [Grant(role, frozenset({("token.file", token.decode())})) for role, token in grants],
             self.reported,
