@@ -28,6 +28,7 @@ VERBS = (
     "run",
     "status",
     "wait",
+    "who",
     "env",
     "exec",
     "credentials",

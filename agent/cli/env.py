@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:,@%+=-]*")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the role, the token file and the format."""
-    parser.add_argument("role", metavar="ROLE")
+    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="default: whichever the caller is granted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
     parser.add_argument("--format", choices=sorted(_FORMATS), default="sh", help="for whom (default: sh)")
 
@@ -33,6 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the environment. It holds the token: that is what was asked for."""
     reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
     name = "json" if arguments.json else arguments.format
+    if reach.unit_tokens is not None and name != "systemd":
+        raise ConfigurationError(
+            f"role {reach.role} is granted to units that show a token of their own, which systemd alone can fetch",
+            hint=f"write a drop-in for the unit: rolecall env {reach.role} --format systemd",
+        )
     if (trouble := trouble_with_file(reach)) is not None:
         if name == "systemd":  # there it is the file or nothing
             raise trouble
@@ -40,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     env = environment(reach, os.environ)
     if name in {"sh", "fish"}:  # meant for here and now, so what lies around here counts
         env = replace(env, settings=env.settings | over_default_profile(os.environ))
-    print(_FORMATS[name](env))
+    print(_FORMATS[name](env) if reach.unit_tokens is None else as_systemd(env, reach.unit_tokens))
     return 0
 
 
@@ -90,11 +95,14 @@ def as_docker(env: Environment) -> str:
     return "\n".join(lines)
 
 
-def as_systemd(env: Environment) -> str:
-    """Write a drop-in. All may read units, so the token comes as a credential; %d is where systemd puts those."""
+def as_systemd(env: Environment, unit_tokens: Path | None = None) -> str:
+    """Write a drop-in. All may read units, so the token comes as a credential; %d is where systemd puts those.
+
+    With the socket `unit_tokens` it is the unit's own token, which systemd fetches there.
+    """
     settings = dict(env.settings)
     settings.pop(TOKEN, None)
-    file = settings.pop(TOKEN_FILE, None)
+    file = settings.pop(TOKEN_FILE, None) if unit_tokens is None else str(unit_tokens)
     lines = ["[Unit]", "Wants=rolecall.service", "After=rolecall.service", "", "[Service]"]
     if file is not None:
         if "\n" in file:
@@ -104,7 +112,8 @@ def as_systemd(env: Environment) -> str:
             f'Environment="{TOKEN_FILE}=%d/rolecall-token"',
         ]
     lines += [f'Environment="{name}={_unit(value)}"' for name, value in settings.items()]
-    return "\n".join([*lines, f"UnsetEnvironment={' '.join(env.unset)}"])
+    unset = [name for name in env.unset if name != TOKEN_FILE or file is None]
+    return "\n".join([*lines, f"UnsetEnvironment={' '.join(unset)}"])
 
 
 def as_json(env: Environment) -> str:

@@ -23,10 +23,10 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the role, the token file, the patience and the command."""
-    parser.add_argument("role", metavar="ROLE")
+    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="default: the one that you are granted")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
     parser.add_argument("--timeout", type=seconds, default=30.0, metavar="30s", help="how long to wait for the role")
-    parser.usage = "%(prog)s ROLE [-c FILE] [--token-file FILE] [--timeout 30s] -- CMD …"
+    parser.usage = "%(prog)s [ROLE] [-c FILE] [--token-file FILE] [--timeout 30s] -- CMD …"
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from agent.cli.patience import patiently
 from agent.errors import AgentUnreachable, CallerDenied, ConfigurationError, CredentialsUnavailable
 from agent.secret import Secret
-from agent.settings import Address, Settings
+from agent.settings import Address, Grant, Settings
 
 #: How long one request may take, in seconds: the agent answers from memory, and never later than after 0.7 s.
 _PATIENCE, _LEAST = 5.0, 1.0
@@ -53,14 +54,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How one role is fetched from here.
+    """How a role is fetched from here.
 
     Attributes:
-        role: its name.
+        role: its name; empty for the one role that whoever asks is granted.
         address: where the credentials listener is.
         token: what to show, if anything.
         token_file: the file that holds it, if any.
         bare: whether the file holds the token and nothing else, as SDKs want it: they send the file as it is.
+        unit_tokens: the socket at which systemd gets a token for a unit, where the role is granted by that.
     """
 
     role: str
@@ -68,11 +70,17 @@ class Access:
     token: Secret | None = None
     token_file: Path | None = None
     bare: bool = True
+    unit_tokens: Path | None = None
 
     @property
     def path(self) -> str:
         """The path of the role's credentials."""
-        return f"/v1/credentials/{self.role}"
+        return f"/v1/credentials/{self.role}" if self.role else "/v1/credentials"
+
+    @property
+    def called(self) -> str:
+        """The role, in the middle of a sentence."""
+        return f"role {self.role}" if self.role else "the one role of this caller"
 
     @property
     def url(self) -> str:
@@ -94,42 +102,55 @@ class Access:
             raise Stranger(self.address)
         if reply.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise CredentialsUnavailable(
-                f"the agent has no credentials for role {self.role} yet", hint="see why with: rolecall status"
+                f"the agent has no credentials for {self.called} yet", hint="see why with: rolecall status"
             )
         raise CallerDenied(
-            f"the agent refused role {self.role}: {said}",
-            hint="compare the grants in the configuration with the token that was shown: "
+            f"the agent refused {self.called}: {said}",
+            hint="see what the agent sees of this caller with: rolecall who; token shown: "
             + (str(self.token_file) if self.token_file else "none"),
         )
 
     def fetch_patiently(self, seconds: float) -> Reply:
         """Ask until there are credentials, for so many seconds at most. Raises as `fetch` does."""
-        return patiently(self.fetch, seconds, f"role {self.role}")
+        return patiently(self.fetch, seconds, self.called)
 
 
 def access(settings: Settings, role: str, token_file: Path | None) -> Access:
-    """How `role` is fetched from here, and with which token.
+    """How `role`, or with "" the one role that whoever asks is granted, is fetched from here, and with which token.
 
     That of the file given; none where anyone may have the role; that of the first file granted that can be read; that
-    of the file that the environment names, as for a unit that has its token as a credential. Raises
-    ConfigurationError.
+    of the file that the environment names, as for a unit that has its token as a credential; none where who asks is
+    enough. Raises ConfigurationError.
     """
-    if role not in settings.roles:
+    if role and role not in settings.roles:
         known = ", ".join(sorted(settings.roles))
         raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
     address = settings.listen.credentials
     if token_file is not None:
         return _with_token(role, address, token_file)
-    grants = [grant for grant in settings.grants if role in grant.roles]
+    grants = [grant for grant in settings.grants if not role or role in grant.roles]
     if any(grant.anyone for grant in grants):
         return Access(role, address)
     if not grants:
         raise ConfigurationError(f"nobody is granted role {role}", hint="add a [[grants]] for it")
+    return _of_granted(settings, role, grants)
+
+
+def _of_granted(settings: Settings, role: str, grants: Sequence[Grant]) -> Access:
+    """The way of the first of these grants that can be gone from here. Raises ConfigurationError."""
+    address = settings.listen.credentials
+    by_itself = any(not grant.token_file and not grant.unit_token for grant in grants)
+    if by_itself and not role:
+        return Access(role, address)
     files = [path for grant in grants for path in grant.token_file]
     named = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     for path in [*files, *([Path(named)] if named else [])]:
         if os.access(path, os.R_OK):
             return _with_token(role, address, path)
+    if by_itself:
+        return Access(role, address)
+    if settings.unit_tokens is not None and any(grant.unit_token for grant in grants):
+        return Access(role, address, unit_tokens=settings.unit_tokens.socket)
     if files and all(map(_is_missing, files)):
         raise ConfigurationError(
             f"no token file that grants role {role} exists: {', '.join(map(str, files))}",

@@ -1,7 +1,9 @@
 """How are credentials written down for those who ask? Pure."""
 
 import json
+from collections.abc import Iterable
 
+from agent.callers import Caller, Grant
 from agent.clock import instant
 from agent.credentials import Credentials
 
@@ -25,6 +27,13 @@ def ecs(credentials: Credentials) -> bytes:
             "RoleArn": credentials.role_arn,
         }
     )
+
+
+def who(caller: Caller, grants: Iterable[Grant]) -> bytes:
+    """What we see of a caller, and what it may have: nothing of others, nor of roles that it may not have."""
+    granted = [{"role": grant.role, "by": grant.setting} for grant in grants]
+    seen = {"caller": caller.name, "facts": sorted(caller.facts), "granted": granted}
+    return json.dumps(seen, separators=(",", ":")).encode("ascii")
 
 
 def _json(members: dict[str, str]) -> bytes:

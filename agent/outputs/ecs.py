@@ -13,12 +13,15 @@ from agent.web.problems import NOT_FOUND, Refusal, method_not_allowed
 #: What metrics call this output.
 NAME = "ecs"
 
+#: Where a caller asks what we see of it.
+_WHO = "/v1/who"
+
 #: Literally so: an encoded letter, a doubled slash or a dot segment makes it another path, and there is none.
 _PATH = re.compile(r"/v1/credentials(?:/([A-Za-z0-9][A-Za-z0-9._-]{0,127}))?")
 
 
 class EcsOutput:
-    """`GET /v1/credentials/{role}`, and `GET /v1/credentials` for callers that are granted one role."""
+    """`GET /v1/credentials/{role}`, `GET /v1/credentials` for callers that are granted one role, and `GET /v1/who`."""
 
     def __init__(self, vendor: Vendor, roles: Collection[str]) -> None:
         """Render nothing yet."""
@@ -39,10 +42,12 @@ class EcsOutput:
     async def answer(self, asked: Asked) -> Answered:
         """The credentials asked for, after waiting at most 0.7 s. Raises Refusal, and what Vendor raises."""
         match = _PATH.fullmatch(asked.path)
-        if match is None:
+        if match is None and asked.path != _WHO:
             raise Refusal(NOT_FOUND)
         if asked.method != "GET":
             raise Refusal(method_not_allowed("GET"))
+        if match is None:
+            return Answered("", documents.who(*await self._vendor.seen(asked.peer)))
         return self._document(*await self._vendor.vend(asked.peer, match[1] or ""))
 
     def ready(self, asked: Asked) -> Answered | None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agent.callers import Origin
 from agent.web.fast import recognise
 from agent.web.sockets import Address
 from tests.unit.web.world import BOTH, NONE, WEB, OnlyOrdinary, World, in_a_thread, request

@@ -12,7 +12,7 @@ from agent.events import CredentialsVended, RequestRefused, VendingDenied
 from agent.events import Refusal as RefusedFor
 from agent.web import Asked
 from agent.web.problems import Refusal
-from tests.unit.web.world import BOTH, NONE, ROLES, WEB, World, ask, request
+from tests.unit.web.world import BOTH, NONE, WEB, World, ask, request
 
 
 @pytest.fixture
@@ -101,9 +101,7 @@ async def test_a_cold_role_is_waited_for_no_longer_than_sdks_wait() -> None:
 
 
 async def test_an_outage_is_not_noticed_until_the_set_has_a_minute_left_and_then_it_is_503(world: World) -> None:
-    async with serving_credentials(
-        world.vendor, world.clock, ROLES, ("127.0.0.1", 0), world.stats, world.bugs.append, world.reported
-    ) as address:
+    async with world.listening() as address:
         for minutes, status in ((0, 200), (30, 200), (28, 200), (1, 503), (10, 503)):
             await world.clock.advance(timedelta(minutes=minutes))
             told = await ask(address, request())
@@ -133,7 +131,7 @@ async def test_what_a_web_page_sends_in_a_callers_name_is_told_of(
     async with world.listening() as address:
         told = await ask(address, b"GET /v1/credentials/web HTTP/1.1\r\n" + host + header + b"\r\n\r\n")
     assert told.status == 403
-    assert world.reported.of(RequestRefused) == [RequestRefused("127.0.0.1", reason)]
+    assert world.reported.of(RequestRefused) == [RequestRefused("unknown at 127.0.0.1", reason)]
 
 
 async def test_what_the_session_has_forgotten_is_not_remembered_here(world: World) -> None:

@@ -1,10 +1,11 @@
 import pytest
 
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.web.peer import host_allowed, peer
 from agent.web.problems import BAD_REQUEST, BROWSER_REFUSED, HOST_REFUSED, Problem, Refusal
 
 LOCAL = "127.0.0.1"
+HERE, FAR = Origin("127.0.0.1", LOCAL), Origin("10.9.8.7", LOCAL)
 HOST = (b"Host", b"127.0.0.1:9170")
 
 
