@@ -66,7 +66,7 @@ def test_little_is_left_that_the_service_could_do_wrong() -> None:
     assert done.returncode == 0, done.stdout
     found = re.search(r"exposure level for rolecall.service: ([0-9.]+)", done.stdout)
     assert found
-    assert float(found[1]) <= 1.2
+    assert float(found[1]) <= 1.3  # 0.1 of it is AF_NETLINK, by which the kernel says who calls
 
 
 # --- run by systemd
