@@ -1,14 +1,65 @@
 """How are callers recognised, and what are they granted?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from agent.callers import Grant
 from agent.callers.bearer import BearerTokens
 from agent.clock import Clock
 from agent.events import Report
 from agent.settings.callers import Grant as GrantSettings
+
+#: The facts of which patterns may stand in grants.
+PATTERNED: Final = ("systemd.unit", "systemd.user_unit", "token.unit", "container.name")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What some grant asks of callers, so that nothing else need be found out.
+
+    Attributes:
+        users: the names of users; ids need no looking up.
+        groups: the names of groups.
+        every_user: whether the name of each caller's user is wanted, for a template.
+        patterns: those of each fact, by its name, one of PATTERNED; a tuple for each of them, empty or not.
+        kernel: whether anything is wanted that the kernel alone tells.
+        executables: whether programs are.
+        containers: whether containers are.
+        unit_tokens: whether tokens of units are.
+    """
+
+    users: frozenset[str]
+    groups: frozenset[str]
+    every_user: bool
+    patterns: Mapping[str, tuple[str, ...]]
+    kernel: bool
+    executables: bool
+    containers: bool
+    unit_tokens: bool
+
+
+def wanted(found: Sequence[Grant]) -> Wanted:
+    """What these grants ask for."""
+    facts = {fact for grant in found for fact in grant.when}
+    named = {name.removesuffix(".like") for name, _ in facts}
+    variables = {variable for grant in found for variable in grant.narrowing.variables}
+
+    def values(name: str) -> list[str]:
+        return sorted(value for known, value in facts if known == name)
+
+    return Wanted(
+        users=frozenset(values("unix.user")),
+        groups=frozenset(values("unix.group")),
+        every_user="USER" in variables,
+        patterns={name: tuple(values(f"{name}.like")) for name in PATTERNED},
+        kernel=any(name.startswith(("unix.", "systemd.", "process.")) for name in named),
+        executables="process.executable" in named,
+        containers="container.name" in named,
+        unit_tokens="token.unit" in named,
+    )
 
 
 def bearer_tokens(settings: Sequence[GrantSettings], *, clock: Clock, report: Report) -> BearerTokens:
@@ -22,10 +73,9 @@ def bearer_tokens(settings: Sequence[GrantSettings], *, clock: Clock, report: Re
 
 def grants(settings: Sequence[GrantSettings]) -> list[Grant]:
     """One grant for each role and each way to be recognised."""
-    found = []
-    for grant in settings:
-        known = [frozenset({("token.file", str(path))}) for path in grant.token_file]
-        if grant.anyone:  # only where it is spelt out: a grant that names nobody is nobody's
-            known = [frozenset()]
-        found += [Grant(role, when) for role in grant.roles for when in known]
-    return found
+    return [
+        Grant(role, way, grant.narrowing(role), f"grants#{number}")
+        for number, grant in enumerate(settings, start=1)
+        for role in grant.roles
+        for way in grant.ways()
+    ]

@@ -10,8 +10,10 @@ from types import MappingProxyType
 
 from agent.errors import ConfigurationError
 from agent.settings.agreement import disagreements
-from agent.settings.callers import Grant
+from agent.settings.callers import Callers, Grant
+from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
+from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import Mistake, secrets_in
@@ -24,11 +26,13 @@ from agent.settings.rotation import Rotation
 from agent.settings.section import Surroundings
 from agent.settings.succession import rotation_of
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+from agent.settings.unit_tokens import UnitTokens
 
 __all__ = [
-    "S3", "Address", "AwsKms", "Directory", "FromFile", "Grant", "Https", "Identity", "Infrastructure", "Issuer",
-    "Key", "Listen", "Log", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts",
-    "Tpm2", "VaultTransit", "find", "load",
+    "S3", "Address", "AwsKms", "Callers", "Containers", "CredentialsFile", "Directory", "FromFile", "Grant",
+    "Https", "Identity", "Infrastructure", "Issuer", "KeptFile", "Key", "Listen", "Log", "Pem", "Pkcs11",
+    "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "Tpm2", "UnitTokens", "VaultTransit",
+    "WebIdentityTokenFile", "find", "load",
 ]  # fmt: skip
 
 
@@ -51,6 +55,10 @@ class Settings:
     sts: Sts
     roles: Mapping[str, Role]
     grants: tuple[Grant, ...]
+    callers: Callers
+    unit_tokens: UnitTokens | None
+    containers: Containers | None
+    files: tuple[KeptFile, ...]
     publishing: Publishing | None
     infrastructure: Infrastructure | None
     listen: Listen
@@ -82,7 +90,7 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
         *disagreements(draft),
         *unknown(environ),
     ]
-    if not mistakes and draft.identity and draft.sts and draft.listen and draft.log:
+    if not mistakes and draft.identity and draft.sts and draft.callers and draft.listen and draft.log:
         return Settings(
             path=where,
             issuer=draft.issuer,
@@ -94,6 +102,10 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             sts=draft.sts,
             roles=MappingProxyType(draft.roles),
             grants=tuple(draft.grants.values()),
+            callers=draft.callers,
+            unit_tokens=draft.unit_tokens,
+            containers=draft.containers,
+            files=tuple(draft.files.values()),
             publishing=draft.publishing,
             infrastructure=draft.infrastructure,
             listen=draft.listen,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -147,20 +147,38 @@ def _policy_file(value: str, surroundings: Surroundings) -> PolicyFile:
     return PolicyFile(path, compact_policy(written))
 
 
+#: The JSON of a session policy, compact.
+Policy = Annotated[str, text(lambda value, _: compact_policy(value))]
+#: A file with one.
+PolicyPath = Annotated[PolicyFile, text(_policy_file)]
+PolicyArns = Annotated[tuple[str, ...], array(_policy_arn, of="ARNs of policies", most=10)]
+#: How long a session lives, by AWS's bounds.
+SessionSpan = Annotated[timedelta, span("15m", "12h")]
+
+
+def foreign(role_arn: str, policies: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Which of these managed policies AWS does not take for that role: their numbers, from 1, and a sentence."""
+    role = ROLE_ARN.fullmatch(role_arn)
+    if role is None:
+        return
+    for number, policy in enumerate(policies, start=1):
+        managed = _POLICY_ARN.fullmatch(policy)
+        if managed and managed[1] != role["partition"]:
+            yield number, f"is in partition {managed[1]}, but the role is in {role['partition']}"
+        elif managed and managed[2] not in {role["account"], "aws"}:
+            yield number, f"is of account {managed[2]}; AWS takes only those of the role's, {role['account']}"
+
+
 class Role(Section):
     """One role that is kept at hand. Templates are filled in; times are timedeltas; `policy` is compact JSON."""
 
     source: Annotated[Literal["sts"], one_of(Literal["sts"])] = "sts"
     arn: Annotated[str, text(_role_arn)] = Field(examples=[f'"{_ROLE_EXAMPLE}"'])
-    duration: Annotated[timedelta, span("15m", "12h")] = timedelta(hours=1)
+    duration: SessionSpan = timedelta(hours=1)
     session_name: Annotated[str, text(_session_name)] = Field(_DEFAULT_SESSION_NAME, validate_default=True)
-    policy: Annotated[str, text(lambda value, _: compact_policy(value))] | None = Field(
-        None, examples=["""'{"Version": "2012-10-17", "Statement": []}'"""]
-    )
-    policy_file: Annotated[PolicyFile, text(_policy_file)] | None = Field(None, examples=['"backup.json"'])
-    policy_arns: Annotated[tuple[str, ...], array(_policy_arn, of="ARNs of policies", most=10)] = Field(
-        (), examples=['["arn:aws:iam::aws:policy/ReadOnlyAccess"]']
-    )
+    policy: Policy | None = Field(None, examples=["""'{"Version": "2012-10-17", "Statement": []}'"""])
+    policy_file: PolicyPath | None = Field(None, examples=['"backup.json"'])
+    policy_arns: PolicyArns = Field((), examples=['["arn:aws:iam::aws:policy/ReadOnlyAccess"]'])
     tags: Tags = Field({}, examples=['{ purpose = "${ROLE}" }'])
 
     @property
@@ -179,18 +197,10 @@ class Role(Section):
         if "policy" in words and "policy_file" in words:
             yield "policy", 'cannot stand beside "policy_file"; keep one of them'
         arn, policies = words.get("arn"), words.get("policy_arns")
-        role = ROLE_ARN.fullmatch(arn) if isinstance(arn, str) else None
-        if role is None or not isinstance(policies, list):
-            return
-        for number, policy in enumerate(policies, start=1):
-            managed = _POLICY_ARN.fullmatch(policy) if isinstance(policy, str) else None
-            if managed and managed[1] != role["partition"]:
-                yield f"policy_arns#{number}", f"is in partition {managed[1]}, but the role is in {role['partition']}"
-            elif managed and managed[2] not in {role["account"], "aws"}:
-                yield (
-                    f"policy_arns#{number}",
-                    f"is of account {managed[2]}; AWS takes only those of the role's, {role['account']}",
-                )
+        if isinstance(arn, str) and isinstance(policies, list):
+            # What is not text is told of by itself, and may not move the others' numbers.
+            named = [policy if isinstance(policy, str) else "" for policy in policies]
+            yield from ((f"policy_arns#{number}", said) for number, said in foreign(arn, named))
 
 
 SOURCES: Final[Mapping[str, type[Role]]] = {"sts": Role}

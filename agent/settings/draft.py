@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.settings.callers import Grant
+from agent.settings.callers import Callers, Grant
+from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
+from agent.settings.files import KeptFile
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import Key
 from agent.settings.outputs import Listen, Log
 from agent.settings.publishing import Publishing
 from agent.settings.rotation import Rotation
 from agent.settings.tokens import Identity, Issuer
+from agent.settings.unit_tokens import UnitTokens
 
 
 @dataclass(slots=True)
@@ -30,6 +33,10 @@ class Draft:
     sts: Sts | None = None
     roles: dict[str, Role] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
+    callers: Callers | None = None
+    unit_tokens: UnitTokens | None = None
+    containers: Containers | None = None
+    files: dict[int, KeptFile] = field(default_factory=dict)
     publishing: Publishing | None = None
     infrastructure: Infrastructure | None = None
     listen: Listen | None = None

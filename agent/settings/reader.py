@@ -3,11 +3,12 @@
 A mistake in one table keeps no other from being read, so that all are found at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
-from agent.settings import credentials, keys, publishing, tokens
-from agent.settings.callers import Grant
+from agent.settings import credentials, files, keys, publishing, tokens
+from agent.settings.callers import Callers, Grant
+from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
 from agent.settings.draft import Draft
 from agent.settings.infrastructure import Infrastructure
@@ -16,10 +17,12 @@ from agent.settings.outputs import Listen, Log
 from agent.settings.rotation import Rotation
 from agent.settings.section import Section, Surroundings, choose, read
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+from agent.settings.unit_tokens import UnitTokens
 
 S = TypeVar("S", bound=Section)
 _TABLES: Final = (
-    "issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "infrastructure", "listen", "log",
+    "issuer", "key", "rotation", "identity", "sts", "roles", "grants", "callers", "unit_tokens", "containers", "files",
+    "publishing", "infrastructure", "listen", "log",
 )  # fmt: skip
 
 
@@ -48,6 +51,10 @@ class Reader:
             sts=self._section(Sts, self._words.get("sts", {}), "sts"),
             roles=self._roles(),
             grants=self._grants(),
+            callers=self._section(Callers, self._words.get("callers", {}), "callers"),
+            unit_tokens=self._optional(UnitTokens, "unit_tokens"),
+            containers=self._optional(Containers, "containers"),
+            files=self._files(),
             publishing=self._publishing(),
             infrastructure=self._optional(Infrastructure, "infrastructure"),
             listen=self._section(Listen, self._words.get("listen", {}), "listen"),
@@ -137,13 +144,26 @@ class Reader:
         return kind is not None
 
     def _grants(self) -> dict[int, Grant]:
-        tables = self._words.get("grants", [])
-        if not isinstance(tables, list):
-            said = f"must be tables, each begun by a line [[grants]] with double brackets, not {kind_of(tables)}"
-            self.mistakes.append(Mistake("grants", said))
-            return {}
         grants = {}
-        for number, words in enumerate(tables, start=1):
+        for number, words in self._tables("grants"):
             if grant := self._section(Grant, words, f"grants#{number}"):
                 grants[number] = grant
         return grants
+
+    def _files(self) -> dict[int, files.KeptFile]:
+        found = {}
+        for number, words in self._tables("files"):
+            file = self._one_of(files.KINDS, "kind", words, f"files#{number}")
+            assert file is None or isinstance(file, files.KeptFile)
+            if file is not None:
+                found[number] = file
+        return found
+
+    def _tables(self, name: str) -> Iterator[tuple[int, object]]:
+        """The tables of which there may be several, numbered from one."""
+        tables = self._words.get(name, [])
+        if isinstance(tables, list):
+            yield from enumerate(tables, start=1)
+        else:
+            said = f"must be tables, each begun by a line [[{name}]] with double brackets, not {kind_of(tables)}"
+            self.mistakes.append(Mistake(name, said))

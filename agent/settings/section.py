@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from agent.settings.mistakes import Mistake, Wrong, kind_of, listed, near_word, nearest, shown, shown_word
@@ -46,6 +47,11 @@ class Section(BaseModel):
 
     #: Words that are not taken, but deserve a better answer than "unknown".
     answers: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def words(cls) -> Mapping[str, FieldInfo]:
+        """The words of the table: its fields, by the names that they have in the file."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -95,16 +101,16 @@ def choose(
 
 def _as_meant(kind: type[Section], table: Mapping[str, object]) -> Mapping[str, object]:
     """The table with words spelt as they were probably meant, beside those that stand there."""
-    meant = {near_word(word, kind.model_fields): value for word, value in table.items() if word not in kind.answers}
+    meant = {near_word(word, kind.words()): value for word, value in table.items() if word not in kind.answers}
     return {word: value for word, value in meant.items() if word is not None} | dict(table)
 
 
 def _without_echoes(kind: type[Section], details: list[ErrorDetails]) -> list[ErrorDetails]:
     """Leave out that a word is missing where it stands there misspelt, or an answer names it: one mistake, not two."""
     strangers = [str(detail["loc"][0]) for detail in details if detail["type"] == "extra_forbidden"]
-    meant = {near_word(stranger, kind.model_fields) for stranger in strangers}
+    meant = {near_word(stranger, kind.words()) for stranger in strangers}
     answers = " ".join(kind.answers[stranger] for stranger in strangers if stranger in kind.answers)
-    meant |= {word for word in kind.model_fields if f" {word} = " in answers}
+    meant |= {word for word in kind.words() if f" {word} = " in answers}
     return [detail for detail in details if detail["type"] != "missing" or detail["loc"][0] not in meant]
 
 
@@ -116,12 +122,12 @@ def _told(kind: type[Section], detail: ErrorDetails, path: str) -> Iterator[Mist
     if isinstance(wrong, Wrong):
         yield from (Mistake(where + suffix, said) for suffix, said in wrong.parts)
     elif detail["type"] == "missing":
-        examples = kind.model_fields[word].examples or ["…"]
+        examples = kind.words()[word].examples or ["…"]
         yield Mistake(where, f"is missing; for example {word} = {examples[0]}")
     elif word in kind.answers:
         yield Mistake(where, kind.answers[word])
     elif detail["type"] == "extra_forbidden":
-        known = list(kind.model_fields)
+        known = list(kind.words())
         yield Mistake(where, f"is unknown{nearest(word, known)}; [{path}] knows {listed(known)}")
     else:  # no field of ours leaves anything to pydantic's own checks
         yield Mistake(where, "is not what this setting needs")

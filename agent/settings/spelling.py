@@ -50,26 +50,32 @@ def array(reader: Reader[T], *, of: str, most: int | None = None, single: bool =
     def check(value: object, info: ValidationInfo) -> tuple[T, ...]:
         if single and isinstance(value, str):
             return (read_text(value, reader, Surroundings.of(info)),)
-        if not isinstance(value, list):
-            raise Wrong(f'must be an array of {of}, as in ["…", "…"], not {kind_of(value)}')
-        read: dict[T, int] = {}
-        parts: list[tuple[str, str]] = []
-        for number, item in enumerate(value, start=1):
-            try:
-                one = read_text(item, reader, Surroundings.of(info))
-            except Wrong as wrong:
-                parts += [(f"#{number}{suffix}", said) for suffix, said in wrong.parts]
-            else:
-                if one in read:
-                    parts.append((f"#{number}", f"says the same as #{read[one]}; once is enough"))
-                read.setdefault(one, number)
-        if most is not None and len(value) > most:
-            parts.append(("", f"has {len(value)} {of}; AWS takes at most {most}"))
-        if parts:
-            raise Wrong(parts=parts)
-        return tuple(read)
+        read = read_array(value, reader, Surroundings.of(info), of)
+        if most is not None and len(read) > most:
+            raise Wrong(f"has {len(read)} {of}; AWS takes at most {most}")
+        return read
 
     return PlainValidator(check)
+
+
+def read_array(value: object, reader: Reader[T], surroundings: Surroundings, of: str) -> tuple[T, ...]:
+    """Read an array of different texts. Raises Wrong."""
+    if not isinstance(value, list):
+        raise Wrong(f'must be an array of {of}, as in ["…", "…"], not {kind_of(value)}')
+    read: dict[T, int] = {}
+    parts: list[tuple[str, str]] = []
+    for number, item in enumerate(value, start=1):
+        try:
+            one = read_text(item, reader, surroundings)
+        except Wrong as wrong:
+            parts += [(f"#{number}{suffix}", said) for suffix, said in wrong.parts]
+        else:
+            if one in read:
+                parts.append((f"#{number}", f"says the same as #{read[one]}; once is enough"))
+            read.setdefault(one, number)
+    if parts:
+        raise Wrong(parts=parts)
+    return tuple(read)
 
 
 def one_of(choice: object) -> PlainValidator:
@@ -150,7 +156,8 @@ def expand(template: str, surroundings: Surroundings) -> str:
     return _TEMPLATE.sub(value, template)
 
 
-def _path(value: str, surroundings: Surroundings) -> Path:
+def file_path(value: str, surroundings: Surroundings) -> Path:
+    """Read a path; a relative one starts at the directory of the configuration file. Raises Wrong."""
     _check_path(value)
     if value.startswith("credential:"):
         raise Wrong("is no secret, so no systemd credential stands here; write the path of the file or directory")
@@ -185,7 +192,7 @@ def _check_path(value: str) -> None:
 
 
 #: A path; a relative one starts at the directory of the configuration file.
-FilePath = Annotated[Path, text(_path)]
+FilePath = Annotated[Path, text(file_path)]
 #: The absolute path of a file with a secret in it, or "credential:NAME" for a systemd credential.
 SecretPath = Annotated[Path, text(_secret_path)]
 #: One or several of those.

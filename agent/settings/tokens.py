@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator, ValidationInfo
 
 from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
 from agent.settings.section import Section, Surroundings
-from agent.settings.spelling import FilePath, Flag, SecretPath, array, expand, one_of, span, text
+from agent.settings.spelling import FilePath, Flag, Reader, SecretPath, array, expand, one_of, read_text, span, text
 from agent.settings.web import Proxy
 from agent.tokens import MOST_TAGS, one_tag, tag_name_fault, tag_value_fault
 
@@ -92,33 +92,40 @@ def _tag_key(value: str, _: Surroundings) -> str:
     return value
 
 
-def _tags(value: object, info: ValidationInfo) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise Wrong(f'must be a table of names and texts, as in {{ team = "web" }}, not {kind_of(value)}')
-    parts: list[tuple[str, str]] = []
-    tags: dict[str, str] = {}
-    for key, given in value.items():
-        suffix = f".{shown_word(key)}"
-        try:
-            _tag_key(key, Surroundings.of(info))
-            if not isinstance(given, str):
-                raise Wrong(f"must be text in quotes, not {kind_of(given)}")  # noqa: TRY301 - said as all the others are
-            tags[key] = expand(given, Surroundings.of(info))
-            if fault := tag_value_fault(tags[key]):
-                raise Wrong(f"the value of the tag {fault}")  # noqa: TRY301 - the same
-        except Wrong as wrong:
-            parts += [(suffix, said) for _, said in wrong.parts]
-    if one_tag(tags):
-        parts.append(("", "has names that differ only in upper and lower case; to AWS they are the same tag"))
-    if len(value) > MOST_TAGS:
-        parts.append(("", f"has {len(value)} tags; AWS takes at most {MOST_TAGS}"))
-    if parts:
-        raise Wrong(parts=parts)
-    return tags
+def session_tags(read_value: Reader[str]) -> PlainValidator:
+    """Take session tags, names to values, by the rules of STS; `read_value` says what stands for a value."""
+
+    def check(value: object, info: ValidationInfo) -> dict[str, str]:
+        if not isinstance(value, Mapping):
+            raise Wrong(f'must be a table of names and texts, as in {{ team = "web" }}, not {kind_of(value)}')
+        parts: list[tuple[str, str]] = []
+        found: dict[str, str] = {}
+        for key, given in value.items():
+            try:
+                _tag_key(key, Surroundings.of(info))
+                found[key] = read_text(given, read_value, Surroundings.of(info))
+            except Wrong as wrong:
+                parts += [(f".{shown_word(key)}", said) for _, said in wrong.parts]
+        if one_tag(found):
+            parts.append(("", "has names that differ only in upper and lower case; to AWS they are the same tag"))
+        if len(value) > MOST_TAGS:
+            parts.append(("", f"has {len(value)} tags; AWS takes at most {MOST_TAGS}"))
+        if parts:
+            raise Wrong(parts=parts)
+        return found
+
+    return PlainValidator(check)
+
+
+def _tag_value(value: str, surroundings: Surroundings) -> str:
+    filled = expand(value, surroundings)
+    if fault := tag_value_fault(filled):
+        raise Wrong(f"the value of the tag {fault}")
+    return filled
 
 
 #: Session tags: names to values, templates filled in.
-Tags = Annotated[Mapping[str, str], PlainValidator(_tags)]
+Tags = Annotated[Mapping[str, str], session_tags(_tag_value)]
 
 
 class SelfSigned(Section):

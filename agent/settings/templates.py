@@ -1,0 +1,91 @@
+"""What in a grant waits for the caller, and what is known when the configuration is read?
+
+${HOST} and ${ROLE} are; the others stay as they are, to be filled in from the facts about each caller. What stands
+between them has to be what AWS takes, since nobody looks at it later.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from agent.narrowing import VARIABLES
+from agent.settings.mistakes import Wrong, shown_word
+from agent.settings.section import Surroundings
+from agent.settings.spelling import text
+from agent.tokens import tag_value_fault
+
+#: What is filled in when the configuration is read; ROLE for each of the roles that are granted.
+_EARLY: Final = ("HOST", "ROLE")
+_PART: Final = re.compile(r"\$(?:\{([^{}]*)\})?")
+#: What AWS takes in names of sessions and source identities (STS API reference).
+_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]*")
+_SHORTEST_NAME: Final = 2
+_LONGEST_NAME: Final = 64
+#: What may come to a single character.
+_SHORT: Final = frozenset({"ROLE", "UID", "USER", "INSTANCE", "CONTAINER"})
+
+
+def for_role(template: str, role: str) -> str:
+    """Fill in ${ROLE}."""
+    return template.replace("${ROLE}", role)
+
+
+def variables(texts: Iterable[str]) -> list[str]:
+    """Names of what has to be known of a caller, each once, in the order in which they stand there."""
+    return [name for name in _named(texts) if name in VARIABLES]
+
+
+def name_fault(template: str) -> str:
+    """What keeps AWS from taking what this comes to as a name of a session or a source identity; "" if nothing does."""
+    fixed, named = _PART.sub("", template), _named([template])
+    if not _NAME.fullmatch(fixed):
+        return "has characters other than A-Z a-z 0-9 _ + = , . @ -, which are what AWS takes"
+    if len(fixed) > _LONGEST_NAME - (_SHORTEST_NAME if named else 0):
+        return f"is longer than the {_LONGEST_NAME} characters that AWS takes"
+    if len(fixed) < _SHORTEST_NAME and (not named or (not fixed and len(named) == 1 and named[0] in _SHORT)):
+        return f"may come to less than the {_SHORTEST_NAME} characters that AWS wants; write more than that"
+    return ""
+
+
+def value_fault(template: str) -> str:
+    """What keeps AWS from taking what this comes to as the value of a tag; "" if nothing does."""
+    fault = tag_value_fault(_PART.sub("", template))
+    return f"the value of the tag {fault}" if fault else ""
+
+
+def _named(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name for template in texts for name in _PART.findall(template)))
+
+
+def _waiting(value: str, surroundings: Surroundings) -> str:
+    """Fill in ${HOST}, and leave ${ROLE} and what only the caller decides. Raises Wrong."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            raise Wrong("has a lone dollar sign, which AWS does not take here; leave it out")
+        if name not in _EARLY and name not in VARIABLES:
+            known = ", ".join(f"${{{one}}}" for one in (*_EARLY, *VARIABLES))
+            raise Wrong(f"${{{shown_word(name)}}} is unknown here; a grant knows {known}")
+        return surroundings.names["HOST"] if name == "HOST" else match[0]
+
+    return _PART.sub(fill, value)
+
+
+def _name(value: str, surroundings: Surroundings) -> str:
+    template = _waiting(value, surroundings)
+    if fault := name_fault(template):
+        raise Wrong(fault)
+    return template
+
+
+def caller_tag(value: str, surroundings: Surroundings) -> str:
+    """Read the value of a tag of a grant. Raises Wrong."""
+    template = _waiting(value, surroundings)
+    if fault := value_fault(template):
+        raise Wrong(fault)
+    return template
+
+
+#: The name of a session, or a source identity, in a grant.
+CallerName = Annotated[str, text(_name)]
