@@ -1,20 +1,20 @@
 #!/bin/sh
-# Builds the clients of the conformance suite that are not Python, each with the SDK of its language as its own registry
+# Builds the clients of the conformance suite that are not Python, each with its SDK as the registry of its language
 # has it, at the versions of its lock file:
 #
-#     tests/conformance/clients/build.sh [FOLDER [NAME...]]        # javascript, go, java and rust, or those named
+#     tests/conformance/clients/build.sh [FOLDER [NAME...]]        # javascript, go, minio, java and rust, or those named
 #
 # Puts one executable for each NAME into FOLDER (.cache/conformance here, if not said), and what it needs to run below
-# FOLDER/build; nothing is written beside the sources. What is there already, from the very same sources,
-# is left as it is. A language whose tools are missing or too old is passed over, and said to be; a build that fails
-# ends it. The first time takes minutes, most of them for Rust.
+# FOLDER/build; nothing is written beside the sources. What is there already, from the very same sources, is left as it
+# is. A client whose tools are missing or too old is passed over, and said to be; a build that fails ends it. The first
+# time takes minutes, most of them for Rust.
 # shellcheck disable=SC2016  # what stands in single quotes is for the shell of the executables
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$here/../../../.cache/conformance}
 [ "$#" = 0 ] || shift
-[ "$#" -gt 0 ] || set -- javascript go java rust
+[ "$#" -gt 0 ] || set -- javascript go minio java rust
 mkdir -p "$folder/build"
 folder=$(cd "$folder" && pwd)
 
@@ -27,10 +27,10 @@ say() { echo "build.sh: $*" >&2; }
 # tool NAME NEEDED FOUND: whether a tool is there, and not older than what the SDK can do with.
 tool() {
     if ! command -v "$1" >/dev/null; then
-        say "no client in $name: $1 is not installed"
+        say "no client $name: $1 is not installed"
         return 1
     elif ! printf '%s\n' "$2" "$3" | sort -C -V; then
-        say "no client in $name: $1 is of version $3, and the SDK wants $2"
+        say "no client $name: $1 is of version $3, and the SDK wants $2"
         return 1
     fi
 }
@@ -41,6 +41,7 @@ version_of() {
 
 tools_for_javascript() { tool node 20 "$(version_of node --version)" && tool npm 9 "$(version_of npm --version)"; }
 tools_for_go() { tool go 1.24 "$(version_of go env GOVERSION)"; }
+tools_for_minio() { tool go 1.26 "$(version_of go env GOVERSION)"; }
 tools_for_java() { tool javac 17 "$(version_of javac --version)" && tool mvn 3.6.3 "$(version_of mvn --version)"; }
 tools_for_rust() { tool cargo 1.94.1 "$(version_of cargo --version)"; }
 
@@ -51,9 +52,10 @@ build_javascript() {
 }
 
 build_go() {
-    CGO_ENABLED=0 nice go -C "$here/go" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/client" .
-    starts_with '"$build/go/client"'
+    CGO_ENABLED=0 nice go -C "$here/$name" build -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/client" .
+    starts_with "\"\$build/$name/client\""
 }
+build_minio() { build_go; }
 
 # The JVM is told that it will not live long, and has to share the machine.
 build_java() {
@@ -84,7 +86,7 @@ starts_with() {
 }
 
 for name in "$@"; do
-    case $name in javascript | go | java | rust) ;; *) say "there is no client named $name"; exit 2 ;; esac
+    case $name in javascript | go | minio | java | rust) ;; *) say "there is no client named $name"; exit 2 ;; esac
     "tools_for_$name" || continue
     work=$folder/build/$name
     recipe=$(find "$here/$name" "$here/build.sh" -type f | sort | xargs cat | sha256sum | cut -d' ' -f1)
