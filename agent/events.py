@@ -14,13 +14,14 @@ from agent.errors import AgentError
 
 @dataclass(frozen=True, slots=True)
 class SessionRenewed:
-    """A role has new credentials."""
+    """A role has new credentials; `about` says which of its sessions, where it has several."""
 
     role: str
     access_key_id: str
     expires_at: datetime
     took: timedelta
     renew_in: timedelta
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class RenewalFailed:
     took: timedelta
     retry_in: timedelta
     held_until: datetime | None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,24 @@ class VendingDenied:
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """A request was refused for what it is, or for how many there are of it, before it was asked what it wants."""
+    """A request was refused for what it is, or for how many there are of it, before it was asked what it wants.
+
+    `facts` are what the kernel says of the caller: nothing that it presented was looked at.
+    """
 
     caller: str
     reason: Refusal
+    facts: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RosterFull:
+    """There was no room to make a session of a role: so many are kept on demand, so many of them for this payer."""
+
+    role: str
+    payer: str
+    kept: int
+    mine: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +252,7 @@ Event = (
     | CredentialsVended
     | VendingDenied
     | RequestRefused
+    | RosterFull
     | TokenSigned
     | StsAnswered
     | ClockMeasured

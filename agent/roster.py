@@ -1,19 +1,108 @@
-"""Which sessions are there?"""
+"""Which sessions are there?
 
-from collections.abc import Collection, Mapping
+Those that do not depend on who asks are there from the start. Those that are filled in from the facts about a caller
+are made when it first asks, kept fresh while they are used, and dropped when nobody can hold a set of theirs any more.
+Callers can make up names of units, so there is room for so many; and whoever has most of it is refused first.
+"""
 
-from agent.errors import CredentialsUnavailable
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, NoReturn, Protocol
+
+from agent.callers import Facts
+from agent.clock import Clock
+from agent.errors import AgentError, CredentialsNotReady, CredentialsUnavailable
+from agent.events import Report, RosterFull
 from agent.narrowing import WHOLE, Narrowing
 from agent.sessions import RoleSession
+
+#: How many sessions are kept on demand. Sets of an hour are then renewed by 0.6 calls to STS a second.
+ROOM: Final = 1024
+
+#: So many of one payer may be waiting for their first set, so that a herd of them does not hold up others' for longer
+#: than a second: each takes STS 0.2 s, and some are fetched at a time.
+_AT_ONCE: Final = 32
+
+#: One role may take up to so many times what is free: three quarters of all.
+_ROLE_WEIGHT: Final = 3
+
+#: How long what never had a set is kept when nobody asks for it.
+_FRUITLESS: Final = timedelta(minutes=5)
+
+#: How often is looked for what can go, in seconds.
+_LOOK: Final = 60.0
+
+#: The manager of a user's own units, and the slice of everything of a user's, as systemd calls them.
+_USER: Final = re.compile(r"user@([0-9]+)\.service|user-([0-9]+)\.slice")
+
+
+class Keeper(Protocol):
+    """Who keeps sessions fresh."""
+
+    def add(self, session: RoleSession) -> None:
+        """Begin, at once."""
+        ...
+
+    def drop(self, session: RoleSession) -> None:
+        """Stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How sessions come to be that nobody has asked for yet.
+
+    Attributes:
+        make: gives a new session; it raises ConfigurationError if there cannot be such a one.
+        keeper: keeps it fresh from then on.
+        room: the most that there are at a time.
+    """
+
+    make: Callable[[str, Narrowing], RoleSession]
+    keeper: Keeper
+    clock: Clock
+    report: Report
+    room: int = ROOM
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A session that is there; `on_demand` if it was made because somebody asked."""
+
+    role: str
+    narrowing: Narrowing
+    session: RoleSession
+    on_demand: bool
+
+
+@dataclass(slots=True)
+class _Made:
+    """A session that was made on demand: who pays for it, and when it was last asked for, by the steady clock."""
+
+    session: RoleSession
+    payer: str
+    asked_at: float
 
 
 class Roster:
     """The sessions of all roles, by role and narrowing."""
 
-    def __init__(self, sessions: Mapping[tuple[str, Narrowing], RoleSession]) -> None:
-        """Those that are kept at hand from the start."""
+    def __init__(
+        self,
+        sessions: Mapping[tuple[str, Narrowing], RoleSession],
+        roles: Mapping[str, str] | None = None,
+        making: Making | None = None,
+    ) -> None:
+        """Those that are kept at hand from the start, and how others are made.
+
+        `roles` are the ARNs of all roles, by name, where some of them have no session at the start.
+        """
         self._sessions = dict(sessions)
-        self._roles = frozenset(role for role, _ in sessions)
+        self._roles = dict(roles or {}) | {role: session.role_arn for (role, _), session in sessions.items()}
+        self._making = making
+        self._made: dict[tuple[str, Narrowing], _Made] = {}
 
     @staticmethod
     def whole(sessions: Mapping[str, RoleSession]) -> "Roster":
@@ -22,16 +111,99 @@ class Roster:
 
     @property
     def roles(self) -> Collection[str]:
-        """The names of the roles that are configured."""
-        return self._roles
+        """The names of the roles that are configured, in their order."""
+        return self._roles.keys()
+
+    def arn(self, role: str) -> str:
+        """The ARN of a role. Raises KeyError if there is none of that name."""
+        return self._roles[role]
+
+    def kept(self) -> Iterator[Kept]:
+        """All that are there now."""
+        for (role, narrowing), session in self._sessions.items():
+            yield Kept(role, narrowing, session, on_demand=False)
+        for (role, narrowing), made in self._made.items():
+            yield Kept(role, narrowing, made.session, on_demand=True)
 
     def held(self, role: str, narrowing: Narrowing) -> RoleSession | None:
-        """The session, if it is there."""
-        return self._sessions.get((role, narrowing))
+        """The session, if it is there; it is used from now on."""
+        key = (role, narrowing)
+        session = self._sessions.get(key)
+        if session is not None or self._making is None:
+            return session
+        made = self._made.get(key)
+        if made is None:
+            return None
+        made.asked_at = self._making.clock.steady()
+        return made.session
 
-    def wake(self, role: str, narrowing: Narrowing) -> RoleSession:
-        """The session. Raises CredentialsUnavailable if there is none."""
-        session = self._sessions.get((role, narrowing))
-        if session is None:
+    def wake(self, role: str, narrowing: Narrowing, payer: str) -> RoleSession:
+        """The session, made now if it is not there, at the cost of `payer`.
+
+        Raises CredentialsUnavailable if there is no room for it, and CredentialsNotReady if too many are being made.
+        """
+        session = self.held(role, narrowing)
+        if session is not None:
+            return session
+        if self._making is None:
             raise CredentialsUnavailable(f"role {role} has no such session")
+        return self._make(role, narrowing, payer, self._making)
+
+    async def keep_tidy(self) -> NoReturn:
+        """Drop what nobody uses any more, for ever; for a roster that makes sessions."""
+        making = self._making
+        assert making is not None
+        while True:
+            await making.clock.sleep(_LOOK)
+            self._tidy(making)
+
+    def _make(self, role: str, narrowing: Narrowing, payer: str, making: Making) -> RoleSession:
+        self._tidy(making)
+        mine = [made for made in self._made.values() if made.payer == payer]
+        if sum(not made.session.attempted for made in mine) >= _AT_ONCE:
+            raise CredentialsNotReady(
+                f"{len(mine)} other sessions for {payer} are on their way first", hint="ask again in a second"
+            )
+        free = making.room - len(self._made)
+        of_role = sum(known == role for known, _ in self._made)
+        if len(mine) >= free or of_role >= _ROLE_WEIGHT * free:
+            making.report(RosterFull(role, payer, len(self._made), len(mine)))
+            raise CredentialsUnavailable(
+                f"there is no room for another session of role {role}: {len(self._made)} are kept on demand, of which "
+                f"{len(mine)} for {payer}",
+                hint="let the grant name something that fewer differ in: ${USER} rather than ${USER_UNIT}",
+            )
+        try:
+            session = making.make(role, narrowing)
+        except AgentError as error:
+            raise CredentialsUnavailable(f"role {role} cannot be had so: {error.what}", hint=error.hint) from error
+        self._made[role, narrowing] = _Made(session, payer, making.clock.steady())
+        making.keeper.add(session)
         return session
+
+    def _tidy(self, making: Making) -> None:
+        """Drop those of which nobody can hold a set any more: who holds one comes back before its end."""
+        now = making.clock.steady()
+        for key, made in list(self._made.items()):
+            if now - made.asked_at > max(made.session.longest, _FRUITLESS).total_seconds():
+                del self._made[key]
+                making.keeper.drop(made.session)
+
+
+def payer(facts: Facts, address: str) -> str:
+    """Who answers for what a caller makes us do, of whom this is known.
+
+    All of a user's is his, whatever uids he has in a namespace of his own and whatever units and containers he makes
+    up; root's services are told apart by their unit.
+    """
+    known = dict(facts)
+    slices = [value for name, value in facts if name == "systemd.slice"]
+    for place in (known.get("systemd.unit", ""), *sorted(slices)):
+        if (user := _USER.fullmatch(place)) is not None:
+            return f"user {user[1] or user[2]}"
+    if (container := known.get("container.id")) is not None:
+        return f"container {container}"
+    uid = known.get("unix.uid")
+    if uid is None:
+        return f"at {address}"
+    return f"root in {known.get('systemd.unit', '')}" if uid == "0" else f"uid {uid}"

@@ -42,7 +42,10 @@ class _Facts:
 
 @dataclass(frozen=True, slots=True)
 class SessionSnapshot:
-    """What there is to tell of a session; no secret in it. `problem` is why the latest attempt failed, if it did."""
+    """What there is to tell of a session; no secret in it.
+
+    `problem` is why the latest attempt failed, if it did; `about` says which of the role's sessions it is.
+    """
 
     role: str
     role_arn: str
@@ -54,10 +57,11 @@ class SessionSnapshot:
     problem: AgentError | None
     failures: int
     next_attempt_in: timedelta | None
+    about: str = ""
 
 
 class RoleSession:
-    """The credentials of one role: what is held stays until its own end, whatever fails."""
+    """The credentials of one role, or of a part of it: what is held stays until its own end, whatever fails."""
 
     def __init__(
         self,
@@ -69,9 +73,14 @@ class RoleSession:
         clock: IssuerClock,
         report: Report,
         spread: Callable[[], float],
+        about: str = "",
     ) -> None:
-        """Hold nothing yet. `spread` gives a number from 0 up to but not including 1 each time it is called."""
+        """Hold nothing yet. `spread` gives a number from 0 up to but not including 1 each time it is called.
+
+        `about` tells this session from others of the same role, to people.
+        """
         self.role = role
+        self.about = about
         self.role_arn = role_arn
         self._source = source
         self._policy = policy
@@ -84,6 +93,7 @@ class RoleSession:
         self._ends_at_most = 0.0  # the same, if the steady clock has missed nothing
         self._asked_at = clock.latest()  # when what is held was asked for, by the issuer's clock
         self._lasts = timedelta(0)  # for how long from then it is handed out
+        self._longest = timedelta(0)
         self._problem: AgentError | None = None
         self._failures = 0
         self._alike = 0  # how many of those, up to the latest, were of its kind: passing by themselves, or not
@@ -157,6 +167,11 @@ class RoleSession:
         return self._attempts > 0
 
     @property
+    def longest(self) -> timedelta:
+        """The longest life of any set that there was; nothing if there was none."""
+        return self._longest
+
+    @property
     def failing(self) -> bool:
         """Whether the latest attempt failed."""
         return self._failures > 0
@@ -176,6 +191,7 @@ class RoleSession:
             problem=self._problem,
             failures=self._failures,
             next_attempt_in=None if self._due is None else timedelta(seconds=max(0.0, self._due - now)),
+            about=self.about,
         )
 
     def _forget(self) -> None:
@@ -224,7 +240,8 @@ class RoleSession:
         self._ends = self._ends_at_most = self._clock.steady() + (left - self._policy.margin).total_seconds()
         self._asked_at, self._lasts = self._clock.latest() - took, fresh.lifetime - self._policy.margin
         wait = max(self._policy.renew_after(fresh.lifetime, self._spread()) - took, timedelta(0))
-        self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait))
+        self._longest = max(self._longest, fresh.lifetime)
+        self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait, self.about))
         return wait
 
     def _failed(self, error: AgentError, took: timedelta) -> timedelta:
@@ -238,7 +255,7 @@ class RoleSession:
         else:
             wait = self._policy.refused_after(self._alike, self._spread())
         until = held.expires_at if held else None
-        self._report(RenewalFailed(self.role, error, self._failures, took, wait, until))
+        self._report(RenewalFailed(self.role, error, self._failures, took, wait, until, self.about))
         self._problem = _anew(error)  # without the traceback, whose frames hold what we would rather forget
         return wait
 
@@ -254,22 +271,37 @@ class Keeper:
         self, sessions: Iterable[RoleSession], *, clock: IssuerClock, concurrency: int, spread: Callable[[], float]
     ) -> None:
         """Start nothing. `concurrency` is the most calls under way at once."""
-        self._sessions = tuple(sessions)
+        self._sessions = dict.fromkeys(sessions)  # a set that keeps its order
+        self._untried = set(self._sessions)
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         self._order = itertools.count()
         self._due: list[tuple[float, int, RoleSession]] = []
         self._changed = asyncio.Event()
-        self._untried = len(self._sessions)
         self._all_tried = asyncio.Event()
         self._spread = spread
         self._looked = clock.steady()
         self._gained = self._lag()
 
+    def add(self, session: RoleSession) -> None:
+        """Keep this one fresh, too, beginning now; who waits for `tried` does not wait for it."""
+        if session not in self._sessions:
+            self._sessions[session] = None
+            self._plan(session, timedelta(0))
+
+    def drop(self, session: RoleSession) -> None:
+        """Keep this one fresh no longer; a fetch of it under way is let run out."""
+        self._sessions.pop(session, None)
+        self._due = [one for one in self._due if one[2] is not session]
+        heapq.heapify(self._due)
+        self._tried(session)
+
     async def keep_fresh(self) -> NoReturn:
         """Renew each session when it is due, for ever."""
+        planned = {session for _, _, session in self._due}
         for session in self._sessions:
-            self._plan(session, splay(len(self._sessions), self._spread()))
+            if session not in planned:
+                self._plan(session, splay(len(self._sessions), self._spread()))
         async with asyncio.TaskGroup() as renewals:
             while True:
                 self._changed.clear()
@@ -280,7 +312,7 @@ class Keeper:
                 await self._nap()
 
     async def tried(self) -> None:
-        """Return when every session has had its first attempt, successful or not."""
+        """Return when every session that was there from the start has had its first attempt, successful or not."""
         if self._untried:
             await self._all_tried.wait()
 
@@ -310,14 +342,18 @@ class Keeper:
         heapq.heapify(self._due)
 
     async def _renew(self, session: RoleSession) -> None:
-        first = not session.attempted
         async with self._slots:
+            if session not in self._sessions:  # dropped while it waited for its turn
+                return
             wait = await session.renew()
-        self._plan(session, wait)
-        if first:
-            self._untried -= 1
-            if not self._untried:
-                self._all_tried.set()
+        self._tried(session)
+        if session in self._sessions:
+            self._plan(session, wait)
+
+    def _tried(self, session: RoleSession) -> None:
+        self._untried.discard(session)
+        if not self._untried:
+            self._all_tried.set()
 
     def _plan(self, session: RoleSession, wait: timedelta) -> None:
         heapq.heappush(self._due, (self._clock.steady() + wait.total_seconds(), next(self._order), session))

@@ -14,6 +14,7 @@ from agent.credentials import Credentials
 from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
 from agent.events import CredentialsVended, Denial, Report, VendingDenied
 from agent.narrowing import Narrowing, Unfillable
+from agent.roster import payer
 from agent.sessions import RoleSession
 
 #: How many callers are remembered as told of, for each set; beyond that some are told of again.
@@ -43,8 +44,8 @@ class Sessions(Protocol):
         """The session, if it is there; it is used from now on."""
         ...
 
-    def wake(self, role: str, narrowing: Narrowing) -> RoleSession:
-        """The session, made now if it is not there. Raises CredentialsUnavailable if there is no room for it."""
+    def wake(self, role: str, narrowing: Narrowing, payer: str) -> RoleSession:
+        """The session, made now if it is not there. Raises CredentialsUnavailable if `payer` has no room for it."""
         ...
 
 
@@ -81,7 +82,7 @@ class Vendor:
         try:
             grant = self._grant(caller, role)
             role, narrowing = grant.role, _narrowed(grant, caller)
-            held = await self._sessions.wake(role, narrowing).credentials()
+            held = await self._sessions.wake(role, narrowing, payer(caller.facts, peer.address)).credentials()
         except AgentError as error:
             self._told_of(caller, role, error)
             raise
@@ -106,9 +107,9 @@ class Vendor:
         caller = await self._recognised(peer)
         return caller, [grant for _, grant in sorted(self._granted(caller).items())]
 
-    def callers(self, role: str) -> Sequence[str]:
-        """Those who were given what `role` holds now, or last held, by name."""
-        told = {name for (known, _), (_, names) in self._told.items() if known == role for name in names}
+    def callers(self, role: str, narrowing: Narrowing) -> Sequence[str]:
+        """Those who were given what this session holds now, or last held, by name."""
+        _, told = self._told.get((role, narrowing), ("", ()))
         return heapq.nsmallest(_SHOWN, told)
 
     async def _recognised(self, peer: Peer) -> Caller:
@@ -205,7 +206,7 @@ def _covering(caller: Caller, near: Iterable[Iterable[_Numbered]]) -> list[_Numb
 def _narrowed(grant: Grant, caller: Caller) -> Narrowing:
     """What this caller gets of the role. Raises CallerDenied if that depends on what is not known of it."""
     try:
-        return grant.narrowing.filled(caller.facts)
+        return grant.narrowing.filled(caller.facts, grant.setting)
     except Unfillable as missing:
         what = f"{grant.setting} names ${{{missing}}}, which is not known of this caller"
         raise CallerDenied(what, hint="grant it by what is known of it; see: rolecall who") from missing

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Self
 from agent.clock import RemoteClock
 from agent.credentials import CredentialSource
 from agent.credentials.sts import Answer, AwsSts, Role, Sts, StsWebIdentity
-from agent.errors import CredentialsUnavailable
+from agent.errors import ConfigurationError, CredentialsUnavailable
 from agent.events import Report
+from agent.narrowing import WHOLE, Narrowing
 from agent.secret import Secret
 from agent.settings.credentials import Role as RoleSettings
 from agent.settings.credentials import Sts as StsSettings
@@ -74,20 +75,31 @@ def sts_endpoint(settings: StsSettings) -> "StsEndpoint":
     )
 
 
-def role_of(name: str, settings: RoleSettings) -> Role:
-    """What is asked of STS for a role. Raises ConfigurationError if the role cannot be what it claims."""
+def role_of(name: str, settings: RoleSettings, narrowing: Narrowing = WHOLE) -> Role:
+    """What is asked of STS for a role, or for so much of it.
+
+    Raises ConfigurationError if the role cannot be what it claims, or the narrowing would widen it: of several session
+    policies AWS allows what any of them does, so a grant can have one only where the role has none.
+    """
+    limits, limited = (narrowing.policy, narrowing.policy_arns), (settings.session_policy, settings.policy_arns)
+    if any(limits) and any(limited):
+        raise ConfigurationError(
+            f"roles.{name} has a session policy, and a grant of it has another: AWS would allow what either does",
+            hint="write all of it in the grant, or all of it in the role",
+        )
+    policy, policy_arns = limits if any(limits) else limited
     return Role(
         arn=settings.arn,
-        session_name=settings.session_name,
-        duration=settings.duration,
-        policy=settings.session_policy,
-        policy_arns=settings.policy_arns,
+        session_name=narrowing.session_name or settings.session_name,
+        duration=min(settings.duration, narrowing.duration or settings.duration),
+        policy=policy,
+        policy_arns=policy_arns,
         setting=f"roles.{name}",
     )
 
 
 def credential_source(
-    name: str, settings: RoleSettings, sts: OpenedSts, tokens: TokenSource, *, clock: RemoteClock, report: Report
+    role: Role, sts: OpenedSts, tokens: TokenSource, *, clock: RemoteClock, report: Report
 ) -> CredentialSource:
-    """The source of one role. Raises ConfigurationError if the role cannot be what it claims."""
-    return StsWebIdentity(sts, role_of(name, settings), tokens, clock, report, patience=sts.patience)
+    """The source of one role's credentials."""
+    return StsWebIdentity(sts, role, tokens, clock, report, patience=sts.patience)

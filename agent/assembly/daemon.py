@@ -7,28 +7,26 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
 from agent.assembly.callers import bearer_tokens, grants
-from agent.assembly.credentials import OpenedSts, credential_source
+from agent.assembly.credentials import OpenedSts
 from agent.assembly.outputs import Doors
 from agent.assembly.publishing import Place, place
 from agent.assembly.rotation import chores, ring_held, rotation, started
-from agent.assembly.tokens import token_source
+from agent.assembly.sessions import kept, session_maker
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
 from agent.events import Event, KeyReady, Report
+from agent.narrowing import WHOLE
 from agent.ring import prospect
-from agent.roster import Roster
 from agent.rotation import Rotation
-from agent.schedule import RefreshPolicy
 from agent.service import Service
 from agent.sessions import Keeper, RoleSession
 from agent.settings import Settings
@@ -65,15 +63,18 @@ async def assemble(
         publisher = published.publisher if published else None
         walk = rotation(settings, credentials_directory, publisher=publisher, clock=aws_time, report=report)
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
-    sessions |= _sessions(settings, walk, sts, clock=aws_time, report=report, chance=chance)
-    keeper = Keeper(sessions.values(), clock=aws_time, concurrency=settings.sts.concurrency, spread=chance.random)
+    granted = grants(settings.grants)
+    signer = None if walk is None else walk.signer
+    make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance)
+    roster, keeper = kept(settings, granted, make, clock=aws_time, report=report, chance=chance)
+    sessions |= {one.role: one.session for one in roster.kept() if one.narrowing == WHOLE}
     tokens = bearer_tokens(settings.grants, clock=clock, report=report)
-    vendor = Vendor(Roster.whole(sessions), [tokens], grants(settings.grants), report)
+    vendor = Vendor(roster, [tokens], granted, report)
 
     stats = RequestStats()
     doors = Doors(settings.listen)
     overview = Overview(
-        sessions,
+        roster,
         clock=aws_time,
         version=__version__,
         keys=lambda: _shown(walk),
@@ -92,7 +93,7 @@ async def assemble(
         keeper.retry_now()
 
     listeners = [
-        doors.credentials(vendor, tuple(sessions), aws_time, stats, logger, report),
+        doors.credentials(vendor, roster.roles, aws_time, stats, logger, report),
         doors.admin(overview, metrics, keeper),
     ]
     if published is not None and published.site is not None:
@@ -101,6 +102,7 @@ async def assemble(
         clients=_opened(settings, sts, walk, published),
         jobs=[
             keeper.keep_fresh,
+            roster.keep_tidy,
             tokens.keep_read,
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
@@ -155,30 +157,6 @@ def _import_aws() -> None:
     import agent.clients.aws  # noqa: F401 - for OpenedSts to find it loaded
 
 
-def _sessions(
-    settings: Settings,
-    walk: Rotation | None,
-    sts: OpenedSts,
-    *,
-    clock: RemoteClock,
-    report: Report,
-    chance: random.Random,
-) -> Mapping[str, RoleSession]:
-    def token_id() -> str:
-        return str(UUID(int=chance.getrandbits(128), version=4))
-
-    sessions = {}
-    for name, role in settings.roles.items():
-        tokens = token_source(
-            settings, role, None if walk is None else walk.signer, clock=clock, token_id=token_id, report=report
-        )
-        source = credential_source(name, role, sts, tokens, clock=clock, report=report)
-        sessions[name] = RoleSession(
-            name, role.arn, source, RefreshPolicy(), clock=clock, report=report, spread=chance.random
-        )
-    return sessions
-
-
 def _shown(walk: Rotation | None) -> KeyRing:
     """How the keys stand."""
     ring = None if walk is None else walk.ring
@@ -210,7 +188,8 @@ def _state(overview: Overview) -> str:
     if bad:
         return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {_some(bad)}"
     ends = [role.expires_at for role in roles if role.expires_at is not None]
-    return f"{len(roles)} of {len(roles)} roles ready; the first set ends at {instant(min(ends))}"
+    first = f"; the first set ends at {instant(min(ends))}" if ends else ""
+    return f"{len(roles)} of {len(roles)} roles ready{first}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Through which doors are we reached: for credentials, and for a look at how we are?"""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Doors:
     def credentials(
         self,
         vendor: Vendor,
-        roles: Sequence[str],
+        roles: Collection[str],
         clock: Clock,
         stats: RequestStats,
         logger: logging.Logger,

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.assembly.callers import grants
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.rotation import signing_key
+from agent.assembly.sessions import refused
 from agent.assembly.tokens import check_identity
 from agent.clock import SystemClock
 from agent.errors import AgentError
@@ -41,6 +43,7 @@ async def rehearse(settings: Settings, credentials_directory: Path | None, *, tr
             check_identity(settings, role)
         except AgentError as error:
             refusals.append(Refusal(f"roles.{name}", error))
+    refusals += [Refusal(setting, error) for setting, error in refused(settings, grants(settings.grants))]
     if settings.key is not None and try_key:
         try:
             async with signing_key(settings, credentials_directory, SystemClock()) as signing:

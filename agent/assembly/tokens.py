@@ -8,6 +8,7 @@ from agent.clock import Clock, RemoteClock
 from agent.errors import ConfigurationError
 from agent.events import Report
 from agent.keys import SigningKey
+from agent.narrowing import WHOLE, Narrowing
 from agent.settings import Settings
 from agent.settings.credentials import Role
 from agent.settings.tokens import FromFile, SelfSigned
@@ -25,22 +26,29 @@ def token_source(
     clock: RemoteClock,
     token_id: Callable[[], str],
     report: Report,
+    narrowing: Narrowing = WHOLE,
 ) -> TokenSource:
-    """The token source of one role: each has its own, since a token names the role that it is for."""
+    """The token source of one role, or of so much of it: each has its own, since a token names what it is for.
+
+    Raises ConfigurationError.
+    """
     match settings.identity:
         case SelfSigned():
             if signer is None or settings.issuer is None:
                 raise ConfigurationError("tokens are to be self-signed, and there is no key or issuer to do it with")
-            identity = _identity(settings, settings.identity, settings.issuer.url, role)
+            identity = _identity(settings, settings.identity, settings.issuer.url, role, narrowing)
             return SelfSignedTokens(signer, identity, clock, token_id=token_id, report=report)
         case FromFile():
+            _refuse_claims(narrowing)
             return TokenFile(settings.identity.file, clock)
 
 
-def check_identity(settings: Settings, role: Role) -> None:
-    """Say whether AWS would take the tokens of this role. Raises ConfigurationError."""
-    if isinstance(settings.identity, SelfSigned) and settings.issuer is not None:
-        _identity(settings, settings.identity, settings.issuer.url, role)
+def check_identity(settings: Settings, role: Role, narrowing: Narrowing = WHOLE) -> None:
+    """Say whether AWS would take the tokens of this role, or of so much of it. Raises ConfigurationError."""
+    if isinstance(settings.identity, FromFile):
+        _refuse_claims(narrowing)
+    elif settings.issuer is not None:
+        _identity(settings, settings.identity, settings.issuer.url, role, narrowing)
 
 
 async def mint(
@@ -65,15 +73,39 @@ async def mint(
     return await SelfSignedTokens(lambda: key, identity, clock, token_id=token_id, report=lambda _: None).token()
 
 
-def _identity(settings: Settings, words: SelfSigned, issuer: str, role: Role | None) -> Identity:
+def _identity(
+    settings: Settings, words: SelfSigned, issuer: str, role: Role | None, narrowing: Narrowing = WHOLE
+) -> Identity:
     roles = settings.roles.values() if role is None else [role]
+    tags = {**words.tags, **(role.tags if role else {})}
     return Identity(
         issuer=issuer,
         subject=words.subject,
         audience=words.audience,
         lifetime=words.lifetime,
         roles=tuple(role.arn for role in roles) if words.pin_roles else (),
-        tags={**words.tags, **(role.tags if role else {})},
+        tags={**_unchanged(tags, narrowing), **dict(narrowing.tags)},
         transitive_tags=words.transitive_tags,
-        source_identity=words.source_identity,
+        source_identity=narrowing.source_identity or words.source_identity,
     )
+
+
+def _unchanged(tags: Mapping[str, str], narrowing: Narrowing) -> Mapping[str, str]:
+    """The tags that a grant adds to, none of which it may change: what a policy reads in them opens doors."""
+    taken = {name.lower(): name for name in tags}
+    for name, _ in narrowing.tags:
+        if name.lower() in taken:
+            raise ConfigurationError(
+                f"a grant sets the session tag {name!r}, which the role or [identity] sets already",
+                hint="choose another name in the grant, or leave the tag to it",
+            )
+    return tags
+
+
+def _refuse_claims(narrowing: Narrowing) -> None:
+    """Tags and source identity are claims of a token, and this one is made by somebody else."""
+    if narrowing.tags or narrowing.source_identity is not None:
+        raise ConfigurationError(
+            "a grant sets session tags or a source identity, which are part of a token that we do not make",
+            hint='leave them out, or let tokens be ours: source = "self_signed" in [identity]',
+        )

@@ -17,7 +17,10 @@ from agent.settings import Settings
 HELP = "what the running agent holds, and what is wrong"
 EXAMPLE = "rolecall status --watch"
 
-_STYLES = {"good": "green", "starting": "cyan", "failing": "yellow", "ending": "red", "bare": "red"}
+_STYLES = {"good": "green", "starting": "cyan", "failing": "yellow", "ending": "red", "bare": "red", "idle": "cyan"}
+
+#: How many sessions of a role are listed.
+_LISTED = 20
 
 #: How often `--watch` looks, in seconds.
 _EVERY = 2.0
@@ -107,6 +110,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
             yield paint(f"  {'':<{width}}  {role['hint']}", "dim")
         if role["callers"]:
             yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
+        yield from _sessions(role, width)
     for key in status["keys"]:
         soon = f" in {_span(key['next_in_seconds'])}" if key.get("next_in_seconds") is not None else ""
         unseen = ", not seen at the issuer" if key.get("published") is False else ""
@@ -116,8 +120,29 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"{listener['name']} at {listener['address']}"
 
 
+def _sessions(role: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Each session of a role of which parts are given; those that were made on demand may be many."""
+    sessions = role.get("sessions", [])
+    if not any(one["about"] for one in sessions):
+        return
+    for one in sorted(sessions, key=lambda one: one["ready"])[:_LISTED]:
+        yield f"  {'':<{width}}  {one['about'] or 'the whole role'}: {_held(one)}"
+    if len(sessions) > _LISTED:
+        yield paint(f"  {'':<{width}}  … and {len(sessions) - _LISTED} more sessions: --json shows all", "dim")
+
+
+def _held(one: Mapping[str, Any]) -> str:
+    """How a session stands, and what it holds."""
+    state = paint(one["state"], _STYLES.get(one["state"], "bold"))
+    return f"{state}, " + (
+        f"…{one['key_id_ending']}, {_span(one['left_seconds'])} left" if one["usable"] else "nothing to give"
+    )
+
+
 def _role(role: Mapping[str, Any], width: int) -> str:
     state = paint(f"{role['state']:<8}", _STYLES.get(role["state"], "bold"))
+    if role["state"] == "idle":
+        return f"  {role['role']:<{width}}  {state}  fetched when somebody asks"
     held = f"…{role['key_id_ending']}, {_span(role['left_seconds'])} left" if role["usable"] else "nothing to give"
     ahead = role["next_attempt_in_seconds"]
     age = "" if role["age_seconds"] is None else f", refreshed {_span(role['age_seconds'])} ago"

@@ -55,7 +55,7 @@ def _look_at(name: str, role: Mapping[str, Any] | None) -> None:
             f"the running agent does not know role {name}",
             hint="restart it, so that it reads its configuration; or is it another one? look at [listen]",
         )
-    if not role["usable"]:
+    if not role["usable"] and role.get("state") != "idle":  # of which nothing is fetched before somebody asks
         raise CredentialsUnavailable(
             f"role {name} has no credentials: {role['problem'] or 'the first are still on their way'}",
             hint=role["hint"] or "see more with: rolecall status",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agent.clock import instant
-from agent.status.snapshot import KeyStatus, RoleStatus, StatusSnapshot
+from agent.status.snapshot import KeyStatus, RoleStatus, SessionStatus, StatusSnapshot
 
 #: What JSON can hold.
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -43,6 +43,8 @@ def _when(moment: datetime | None) -> str | None:
 
 
 def _role(role: RoleStatus) -> Mapping[str, Json]:
+    """A role as the worst of its sessions, and each of them."""
+    worst = role.worst
     return {
         "role": role.role,
         "arn": role.arn,
@@ -50,16 +52,38 @@ def _role(role: RoleStatus) -> Mapping[str, Json]:
         "ready": role.ready,
         "reason": role.unready or None,
         "usable": role.usable,
-        "key_id_ending": role.key_id or None,
+        "key_id_ending": worst.key_id or None if worst else None,
         "expires_at": _when(role.expires_at),
-        "left_seconds": _seconds(role.left),
-        "age_seconds": _seconds(role.age),
+        "left_seconds": _seconds(worst.left) if worst else None,
+        "age_seconds": _seconds(worst.age) if worst else None,
         "last_success": _when(role.last_success),
         "next_attempt_in_seconds": _seconds(role.next_attempt_in),
         "failures": role.failures,
-        "problem": role.problem or None,
-        "hint": role.hint or None,
+        "problem": worst.problem or None if worst else None,
+        "hint": worst.hint or None if worst else None,
         "callers": role.callers,
+        "sessions": [_session(one) for one in role.sessions],
+    }
+
+
+def _session(one: SessionStatus) -> Mapping[str, Json]:
+    return {
+        "about": one.about or None,
+        "on_demand": one.on_demand,
+        "state": one.state,
+        "ready": one.ready,
+        "reason": one.unready or None,
+        "usable": one.usable,
+        "key_id_ending": one.key_id or None,
+        "expires_at": _when(one.expires_at),
+        "left_seconds": _seconds(one.left),
+        "age_seconds": _seconds(one.age),
+        "last_success": _when(one.last_success),
+        "next_attempt_in_seconds": _seconds(one.next_attempt_in),
+        "failures": one.failures,
+        "problem": one.problem or None,
+        "hint": one.hint or None,
+        "callers": one.callers,
     }
 
 

@@ -11,7 +11,7 @@ from html import escape
 from typing import Final
 
 from agent.clock import instant
-from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, StatusSnapshot
+from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, SessionStatus, StatusSnapshot
 from agent.status.style import STYLE
 
 #: How often the page is loaded again, in seconds.
@@ -35,7 +35,11 @@ _STATES: Final[dict[RoleState, tuple[str, str, int]]] = {
     "failing": ("warn", "failing, still good", 2),
     "starting": ("idle", "starting", 3),
     "good": ("good", "on call", 4),
+    "idle": ("idle", "on demand", 5),
 }
+
+#: How many sessions of a role are listed, the worst first; who wants all reads the JSON.
+_LISTED: Final = 50
 
 _ICON: Final = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
@@ -117,23 +121,53 @@ def _summary(now: StatusSnapshot) -> str:
 
 
 def _role(role: RoleStatus) -> str:
+    """A role as the worst of its sessions, and all of them if that is not the role as a whole alone."""
     tone, words, _ = _STATES[role.state]
+    worst = role.worst
+    key_id = worst.key_id if worst else ""
     facts = [
         ("Ends", _moment(role.expires_at)),
         ("Renewed", _moment(role.last_success)),
         ("Given to", escape(", ".join(role.callers)) or "nobody yet"),
-        ("Next attempt", "under way" if role.next_attempt_in is None else f"in {span(role.next_attempt_in)}"),
-        ("Key id", f"<code>…{escape(role.key_id)}</code>" if role.key_id else "none"),
+        ("Next attempt", _next_attempt(role)),
+        ("Key id", f"<code>…{escape(key_id)}</code>" if key_id else "none"),
     ]
     if role.failures:
         facts.append(("Failures in a row", str(role.failures)))
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts)
     return f"""<li class="card role {tone}">
-{_dial(role)}
+{_dial(worst)}
 <div><h2>{escape(role.role)} <span class="badge">{words}</span></h2><code class="arn">{_arn(role.arn)}</code></div>
-{_problem(role)}<dl>{listed}</dl>
-</li>
+{_problem(worst)}<dl>{listed}</dl>
+{_sessions(role)}</li>
 """
+
+
+def _next_attempt(role: RoleStatus) -> str:
+    if role.worst is None:
+        return "when somebody asks"
+    return "under way" if role.next_attempt_in is None else f"in {span(role.next_attempt_in)}"
+
+
+def _sessions(role: RoleStatus) -> str:
+    """Each session of a role that has more than one, or one that is less than the role."""
+    if not any(one.about for one in role.sessions):
+        return ""
+    shown = sorted(role.sessions, key=lambda one: (_STATES[one.state][2], one.about))
+    rows = "".join(_session_row(one) for one in shown[:_LISTED])
+    more = f"<tr><td>and {len(shown) - _LISTED} more</td></tr>" if len(shown) > _LISTED else ""
+    return f"""<div class="parts scroll"><table>
+<thead><tr><th>Session</th><th>State</th><th>Ends</th><th>Given to</th></tr></thead>
+<tbody>{rows}{more}</tbody></table></div>
+"""
+
+
+def _session_row(one: SessionStatus) -> str:
+    tone, words, _ = _STATES[one.state]
+    about = escape(one.about) or "the whole role"
+    given = escape(", ".join(one.callers[:5])) + (" …" if len(one.callers) > 5 else "")
+    cells = (about, f'<span class="badge {tone}">{words}</span>', _moment(one.expires_at), given or "nobody yet")
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _arn(arn: str) -> str:
@@ -150,17 +184,17 @@ def _moment(moment: datetime | None) -> str:
     return f'<time datetime="{written}" title="{day}">{time}</time> <span class="about">UTC</span>'
 
 
-def _problem(role: RoleStatus) -> str:
-    if not role.problem:
+def _problem(worst: SessionStatus | None) -> str:
+    if worst is None or not worst.problem:
         return ""
-    hint = f"<span>{escape(role.hint)}</span>" if role.hint else ""
-    return f'<p class="problem"><b>{escape(role.problem)}</b>{hint}</p>\n'
+    hint = f"<span>{escape(worst.hint)}</span>" if worst.hint else ""
+    return f'<p class="problem"><b>{escape(worst.problem)}</b>{hint}</p>\n'
 
 
-def _dial(role: RoleStatus) -> str:
+def _dial(worst: SessionStatus | None) -> str:
     """How much is left of the set held, as a ring."""
-    left = role.left if role.usable and role.left else timedelta(0)
-    share = 100 * left / role.lifetime if role.lifetime else 0.0
+    left = worst.left if worst and worst.usable and worst.left else timedelta(0)
+    share = 100 * left / worst.lifetime if worst and worst.lifetime else 0.0
     number, _, unit = span(left).partition(" ")
     if left >= timedelta(hours=1):
         hours, minutes = divmod(int(left.total_seconds()) // 60, 60)

@@ -4,18 +4,24 @@ Pure values, read from the parts that know at the moment of asking. No secret an
 them, so whatever shows them (a page, JSON, metrics, the command line) has none to lose.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
+from agent.narrowing import Narrowing
 from agent.sessions import SessionSnapshot
 
 #: What a role must still be good for to count as ready: the longest that SDKs trust what they hold unasked.
 READY_FOR = timedelta(minutes=15)
 
 KeyState = Literal["announced", "signing", "retired"]
-RoleState = Literal["starting", "good", "failing", "ending", "bare"]
+SessionState = Literal["starting", "good", "failing", "ending", "bare"]
+#: `idle` is a role of which nobody has asked for anything, and that nobody could have fetched anything of before.
+RoleState = Literal["idle", "starting", "good", "failing", "ending", "bare"]
+
+#: From what one would rather not see to what is as it should be.
+_WORST_FIRST: Final[Sequence[RoleState]] = ("bare", "ending", "failing", "starting", "good", "idle")
 
 
 class Session(Protocol):
@@ -23,6 +29,36 @@ class Session(Protocol):
 
     def snapshot(self) -> SessionSnapshot:
         """Tell how it stands, without secrets."""
+        ...
+
+
+class KeptSession(Protocol):
+    """A session, whose it is, how much of the role it is, and whether it is there because somebody asked."""
+
+    @property
+    def role(self) -> str: ...  # noqa: D102 - as above
+    @property
+    def narrowing(self) -> Narrowing: ...  # noqa: D102
+    @property
+    def session(self) -> Session: ...  # noqa: D102
+    @property
+    def on_demand(self) -> bool: ...  # noqa: D102
+
+
+class Sessions(Protocol):
+    """What is asked of whoever has all sessions."""
+
+    @property
+    def roles(self) -> Collection[str]:
+        """The configured roles, in the order of the configuration."""
+        ...
+
+    def arn(self, role: str) -> str:
+        """The ARN of a role. Raises KeyError if there is none of that name."""
+        ...
+
+    def kept(self) -> Iterable[KeptSession]:
+        """All that are there now."""
         ...
 
 
@@ -44,10 +80,12 @@ class AgreedClock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RoleStatus:
-    """How one role stands.
+class SessionStatus:
+    """How one session of a role stands.
 
     Attributes:
+        about: which of the role's it is; empty for the role as a whole.
+        on_demand: whether it is there because somebody asked.
         key_id: the last four characters of the access key id held; empty if there is none.
         usable: whether what is held is being handed out.
         left: until the end of what is held; None if nothing is held, negative if its end has passed.
@@ -60,7 +98,8 @@ class RoleStatus:
     """
 
     role: str
-    arn: str
+    about: str
+    on_demand: bool
     key_id: str
     usable: bool
     expires_at: datetime | None
@@ -103,13 +142,78 @@ class RoleStatus:
         return None if self.lifetime is None else min(READY_FOR, self.lifetime / 3)
 
     @property
-    def state(self) -> RoleState:
+    def state(self) -> SessionState:
         """One word for it. `failing` still has enough left, `ending` has not, `bare` has nothing usable."""
         if not self.usable:
             return "bare" if self.failures else "starting"
         if not self.failures:
             return "good"
         return "failing" if self.ready else "ending"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStatus:
+    """How one role stands: as the worst of its sessions."""
+
+    role: str
+    arn: str
+    sessions: tuple[SessionStatus, ...]
+
+    @property
+    def counted(self) -> tuple[SessionStatus, ...]:
+        """The sessions that say how the role stands: all but those that somebody has just asked for the first time."""
+        return tuple(one for one in self.sessions if not (one.on_demand and one.state == "starting"))
+
+    @property
+    def worst(self) -> SessionStatus | None:
+        """The session that one would rather not see; of several, the one that ends first. None if none counts."""
+        return min(self.counted, key=_badness, default=None)
+
+    @property
+    def state(self) -> RoleState:
+        """One word for it."""
+        return "idle" if self.worst is None else self.worst.state
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that it has is."""
+        return self.unready == ""
+
+    @property
+    def unready(self) -> str:
+        """Why it is not ready, in a sentence; empty if it is."""
+        said = ((one.about, one.unready) for one in sorted(self.counted, key=_badness) if one.unready)
+        return next((f"{about}: {why}" if about else why for about, why in said), "")
+
+    @property
+    def usable(self) -> bool:
+        """Whether all that it has is being handed out, and there is something."""
+        return bool(self.counted) and all(one.usable for one in self.counted)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the first of the sets held ends; None if one of the sessions never had any."""
+        return _first(one.expires_at for one in self.counted)
+
+    @property
+    def last_success(self) -> datetime | None:
+        """When the oldest of the sets held was obtained; None if one of the sessions never had any."""
+        return _first(one.last_success for one in self.counted)
+
+    @property
+    def failures(self) -> int:
+        """How many attempts in a row have failed, of the session that has had the most of them."""
+        return max((one.failures for one in self.counted), default=0)
+
+    @property
+    def next_attempt_in(self) -> timedelta | None:
+        """When the next attempt for any of them is due; None if none is."""
+        return min((one.next_attempt_in for one in self.counted if one.next_attempt_in is not None), default=None)
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Those who were given what is held, by name."""
+        return tuple(sorted({name for one in self.sessions for name in one.callers}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +282,15 @@ class Overview:
 
     def __init__(
         self,
-        sessions: Mapping[str, Session],
+        sessions: Sessions,
         *,
         clock: AgreedClock,
         version: str,
         keys: Callable[[], KeyRing],
         listeners: Callable[[], Sequence[ListenerStatus]],
-        callers: Callable[[str], Sequence[str]],
+        callers: Callable[[str, Narrowing], Sequence[str]],
     ) -> None:
-        """Look at `sessions`, by role. The rest is asked each time, and must not wait; `callers` is asked by role."""
+        """Look at `sessions`. All is asked each time, and must not wait; `callers` is asked for each session."""
         self._sessions = sessions
         self._clock = clock
         self._version = version
@@ -199,32 +303,43 @@ class Overview:
     @property
     def roles(self) -> tuple[str, ...]:
         """The configured roles, in the order of the configuration."""
-        return tuple(self._sessions)
+        return tuple(self._sessions.roles)
 
     def role(self, name: str) -> RoleStatus:
         """How one role stands. Raises KeyError if there is none of that name."""
-        return role_status(self._sessions[name].snapshot(), self._callers(name))
+        return RoleStatus(name, self._sessions.arn(name), tuple(self._told(name)))
 
     def snapshot(self) -> StatusSnapshot:
         """How everything stands now."""
+        told: dict[str, list[SessionStatus]] = {name: [] for name in self._sessions.roles}
+        for one in self._told():
+            told[one.role].append(one)
         return StatusSnapshot(
             version=self._version,
             taken_at=self._clock.now(),
             started_at=self._started_at,
             running_for=timedelta(seconds=self._clock.steady() - self._started),
             offset=self._clock.offset,
-            roles=tuple(self.role(name) for name in self._sessions),
+            roles=tuple(RoleStatus(name, self._sessions.arn(name), tuple(ones)) for name, ones in told.items()),
             ring=self._keys(),
             listeners=tuple(self._listeners()),
         )
 
+    def _told(self, role: str = "") -> Iterator[SessionStatus]:
+        """Every session, or those of one role."""
+        for one in self._sessions.kept():
+            if not role or one.role == role:
+                yield session_status(one, self._callers(one.role, one.narrowing))
 
-def role_status(held: SessionSnapshot, callers: Sequence[str]) -> RoleStatus:
+
+def session_status(one: KeptSession, callers: Sequence[str]) -> SessionStatus:
     """What may be shown of a session, and of those who were given what it holds."""
+    held = one.session.snapshot()
     lifetime = held.expires_at - held.last_success if held.expires_at and held.last_success else None
-    return RoleStatus(
+    return SessionStatus(
         role=held.role,
-        arn=held.role_arn,
+        about=held.about,
+        on_demand=one.on_demand,
         key_id=last_four(held.access_key_id or ""),
         usable=held.usable,
         expires_at=held.expires_at,
@@ -242,3 +357,14 @@ def role_status(held: SessionSnapshot, callers: Sequence[str]) -> RoleStatus:
 def last_four(access_key_id: str) -> str:
     """As much of an access key id as is shown: enough to find it in CloudTrail, too little to be it."""
     return access_key_id[-4:] if len(access_key_id) >= 16 else ""
+
+
+def _badness(one: SessionStatus) -> tuple[int, timedelta]:
+    return _WORST_FIRST.index(one.state), one.left or timedelta(0)
+
+
+def _first(moments: Iterable[datetime | None]) -> datetime | None:
+    """The earliest; None if one is missing, or there are none."""
+    known = list(moments)
+    there = [moment for moment in known if moment is not None]
+    return min(there) if there and len(there) == len(known) else None

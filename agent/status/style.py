@@ -55,6 +55,7 @@ dt { font-size: .75rem; } dd { margin: 0; font-size: .95rem; font-variant-numeri
 .problem { grid-column: 1 / -1; background: var(--wash); border-radius: .6rem; padding: .7rem .9rem; margin: 0;
   font-size: .92rem; overflow-wrap: anywhere; }
 .problem b { color: var(--tone); } .problem span { display: block; margin-top: .25rem; }
+.parts { grid-column: 1 / -1; }
 .rest { display: grid; grid-template-columns: minmax(0, 3fr) minmax(15rem, 2fr); gap: 1rem; margin-top: 1rem;
   align-items: start; }
 @media (max-width: 50rem) { .rest { grid-template-columns: minmax(0, 1fr); } }

@@ -23,6 +23,7 @@ from agent.events import (
     KeyEvent,
     RenewalFailed,
     RequestRefused,
+    RosterFull,
     SessionRenewed,
     StsAnswered,
     TokenSigned,
@@ -55,6 +56,9 @@ _AGAIN: Final = timedelta(minutes=15)
 #: A clock that is off by more is told of; AWS takes tokens up to 5 minutes off, other parties often fewer.
 _CLOCK_OFF: Final = timedelta(seconds=60)
 _CLOCK_AGAIN: Final = timedelta(hours=1)
+
+#: So many sessions that fail are told apart.
+_MOST: Final = 4096
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+,%*~-]+")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -160,8 +164,10 @@ class Log:
         """Write to `logger`. `clock` is the one by which credentials end."""
         self._logger = logger
         self._clock = clock
-        self._told: dict[str, tuple[float, int, type[AgentError]]] = {}  # by role: when, how loud, what
-        self._failures: dict[str, int] = {}
+        # Of each session that fails, by its role and what it is about: how often, and when and how loud it was told.
+        self._told: dict[tuple[str, str], tuple[float, int, type[AgentError]]] = {}
+        self._failures: dict[tuple[str, str], int] = {}
+        self._full_told: dict[str, float] = {}
         self._clock_told: float | None = None
 
     def __call__(self, event: Event) -> None:
@@ -188,37 +194,48 @@ class Log:
             case _:
                 self._lines(event)
 
-    def _lines(self, event: KeyEvent) -> None:
+    def _lines(self, event: KeyEvent | RosterFull) -> None:
+        if isinstance(event, RosterFull):
+            self._full(event)
+            return
         for line in key_lines(event):
             write(self._logger, line.level, line.event, **line.fields)
 
     def _renewed(self, event: SessionRenewed) -> None:
-        self._told.pop(event.role, None)
+        which = (event.role, event.about)
+        self._told.pop(which, None)
         write(
             self._logger,
             logging.INFO,
             "session_renewed",
             role=event.role,
+            about=event.about or None,
             key_id=last_four(event.access_key_id),
             expires=event.expires_at,
             took=event.took,
             renew_in=event.renew_in,
-            after_failures=self._failures.pop(event.role, None),
+            after_failures=self._failures.pop(which, None),
         )
 
     def _failed(self, event: RenewalFailed) -> None:
-        self._failures[event.role] = event.failures
+        which = (event.role, event.about)
+        if which not in self._failures and len(self._failures) >= _MOST:  # sessions come and go
+            oldest = next(iter(self._failures))
+            del self._failures[oldest]
+            self._told.pop(oldest, None)
+        self._failures[which] = event.failures
         left = None if event.held_until is None else event.held_until - self._clock.now()
         near = left is None or left < READY_FOR
         level = logging.ERROR if near or not event.error.retryable else logging.WARNING
         if not self._due(event, level):
             return
-        self._told[event.role] = (self._clock.steady(), level, type(event.error))
+        self._told[which] = (self._clock.steady(), level, type(event.error))
         write(
             self._logger,
             level,
             "renewal_failed",
             role=event.role,
+            about=event.about or None,
             kind=type(event.error).__name__,
             error=event.error.what,
             hint=event.error.hint or None,
@@ -231,12 +248,29 @@ class Log:
 
     def _due(self, event: RenewalFailed, level: int) -> bool:
         """Whether to tell: what somebody must mend, always; what will pass, when it starts, worsens or has lasted."""
-        told = self._told.get(event.role)
+        told = self._told.get((event.role, event.about))
         if told is None or not event.error.retryable:
             return True
         at, loudness, kind = told
         again = self._clock.steady() - at >= _AGAIN.total_seconds()
         return again or level > loudness or kind is not type(event.error)
+
+    def _full(self, event: RosterFull) -> None:
+        """Told again when it has lasted: whoever makes up names tries without end."""
+        now, told = self._clock.steady(), self._full_told.get(event.role)
+        if told is not None and now - told < _AGAIN.total_seconds():
+            return
+        self._full_told[event.role] = now
+        write(
+            self._logger,
+            logging.WARNING,
+            "sessions_full",
+            role=event.role,
+            payer=event.payer,
+            kept=event.kept,
+            for_payer=event.mine,
+            hint="let the grant name something that fewer callers differ in, such as ${USER} instead of ${USER_UNIT}",
+        )
 
     def _unreadable(self, event: CallerTokensUnreadable) -> None:
         until = self._clock.now() + event.good_for if event.good_for else None

@@ -171,24 +171,35 @@ def _process(now: StatusSnapshot) -> Iterator[Metric]:
 
 
 def _held(now: StatusSnapshot) -> Iterator[Metric]:
-    """0 stands for never, so that one comparison finds roles near their end, past it, and that never had any."""
+    """0 stands for never, so that one comparison finds roles near their end, past it, and that never had any.
+
+    A role has several sessions where grants narrow it. The worst of them counts: whoever is told of it looks at the
+    status, and units that come and go make no series. A role that nobody has asked for yet has no end.
+    """
+    there = [role for role in now.roles if role.counted]
     yield _gauge(
         "credentials_expiry_timestamp_seconds",
-        "When the credentials held end; 0 if there have been none.",
+        "When the first of the credentials held end; 0 if there have been none.",
         ("role",),
-        [((role.role,), _epoch(role.expires_at)) for role in now.roles],
+        [((role.role,), _epoch(role.expires_at)) for role in there],
     )
     yield _gauge(
         "credentials_last_success_timestamp_seconds",
-        "When the credentials held were obtained; 0 if there have been none.",
+        "When the oldest of the credentials held were obtained; 0 if there have been none.",
         ("role",),
-        [((role.role,), _epoch(role.last_success)) for role in now.roles],
+        [((role.role,), _epoch(role.last_success)) for role in there],
     )
     yield _gauge(
         "credentials_consecutive_failures",
         "Attempts that have failed since the last that did not.",
         ("role",),
         [((role.role,), float(role.failures)) for role in now.roles],
+    )
+    yield _gauge(
+        "sessions",
+        "Sessions that are kept fresh: of the role as a whole, and of parts of it that grants give.",
+        ("role",),
+        [((role.role,), float(len(role.sessions))) for role in now.roles],
     )
     yield _gauge(
         "credentials_next_refresh_timestamp_seconds",

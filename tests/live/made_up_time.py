@@ -208,8 +208,9 @@ async def life_of(
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
         stats = RequestStats()
-        vendor = Vendor(Roster.whole(sessions), [Anyone()], [Grant("backup", frozenset())], report)
-        overview = Overview(sessions, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
+        roster = Roster.whole(sessions)
+        vendor = Vendor(roster, [Anyone()], [Grant("backup", frozenset())], report)
+        overview = Overview(roster, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
         metrics = Metrics(CollectorRegistry(), overview, stats)
         readers.append(metrics)
 

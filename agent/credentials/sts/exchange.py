@@ -1,5 +1,6 @@
 """What is asked of STS, and what does it say?"""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,6 +9,8 @@ from typing import Final, Protocol
 from agent.credentials import ROLE_ARN
 from agent.errors import ConfigurationError
 from agent.secret import Secret
+
+_SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 
 #: `Answer.code` of an answer that grants what was asked.
 SUCCESS: Final = "Success"
@@ -26,7 +29,7 @@ class Role:
         setting: where the operator wrote the role down, for hints, such as `roles.backup`.
 
     Raises:
-        ConfigurationError: `arn` is not the ARN of a role.
+        ConfigurationError: `arn` is not the ARN of a role, or AWS would not take the session's name.
     """
 
     arn: str
@@ -41,6 +44,11 @@ class Role:
             raise ConfigurationError(
                 f"{self.setting}.arn is not the ARN of a role: {self.arn!r}",
                 hint="an ARN looks like arn:aws:iam::123456789012:role/backup",
+            )
+        if _SESSION_NAME.fullmatch(self.session_name) is None:
+            raise ConfigurationError(
+                f"{self.session_name!r} is no name for a session of {self.setting}",
+                hint="AWS takes 2 to 64 characters out of A-Z a-z 0-9 _ + = , . @ -",
             )
 
     @property

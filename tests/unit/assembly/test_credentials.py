@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly.credentials import OpenedSts, credential_source
+from agent.assembly.credentials import OpenedSts, credential_source, role_of
 from agent.assembly.rotation import signing_key
 from agent.assembly.tokens import token_source
 from agent.clock import RemoteClock, SystemClock
@@ -29,7 +29,9 @@ async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_p
                 report=report,
             )
             async with OpenedSts(known.sts) as sts:
-                source = credential_source("backup", known.roles["backup"], sts, tokens, clock=clock, report=report)
+                source = credential_source(
+                    role_of("backup", known.roles["backup"]), sts, tokens, clock=clock, report=report
+                )
                 fetched = await source.fetch()
         assert fetched.role_arn == "arn:aws:iam::123456789012:role/backup"
         assert fetched.access_key_id.startswith("ASIA")

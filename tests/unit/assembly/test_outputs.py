@@ -38,7 +38,9 @@ def doors_on(home: Path, credentials: str, admin: str) -> Doors:
 
 def listeners(doors: Doors) -> dict[str, Listener]:
     clock, stats = RemoteClock(SystemClock()), RequestStats()
-    overview = Overview({}, clock=clock, version="1", keys=KeyRing, listeners=doors.open_now, callers=lambda _: ())
+    overview = Overview(
+        Roster({}), clock=clock, version="1", keys=KeyRing, listeners=doors.open_now, callers=lambda *_: ()
+    )
     keeper = Keeper([], clock=clock, concurrency=1, spread=lambda: 0.5)
     metrics = Metrics(CollectorRegistry(), overview, stats)
     vendor = Vendor(Roster({}), [], [], Reported())

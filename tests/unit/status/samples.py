@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.clock import RemoteClock
 from agent.events import Report
+from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, Overview
@@ -49,12 +50,12 @@ class Inside:
         self.callers: dict[str, tuple[str, ...]] = {}
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
         self.overview = Overview(
-            self.sessions,
+            Roster.whole(self.sessions),
             clock=self.clock,
             version="1.2.3",
             keys=lambda: KeyRing(tuple(self.keys), self.looked_at),
             listeners=lambda: self.listeners,
-            callers=lambda role: self.callers.get(role, ()),
+            callers=lambda role, _: self.callers.get(role, ()),
         )
 
     def hear(self) -> None:
