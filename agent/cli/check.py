@@ -132,7 +132,8 @@ def _file(named: Named, closed_to: int) -> Iterator[str]:
     try:
         facts = path.stat()
     except FileNotFoundError:
-        yield f"{word}: {name} does not exist"
+        if not named.made:
+            yield f"{word}: {name} does not exist"
         return
     except OSError as error:
         yield f"{word}: {name} cannot be looked at: {error.strerror}"
@@ -152,8 +153,12 @@ def _file(named: Named, closed_to: int) -> Iterator[str]:
 def _directory(named: Named) -> Iterator[str]:
     word, path, name = named.word, named.path, shown(str(named.path))
     try:
-        if not stat.S_ISDIR(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if not stat.S_ISDIR(mode):
             yield f"{word}: {name} is not a directory"
+        elif named.written and mode & named.closed_to:
+            said = "whoever wants can put something else there"
+            yield f"{word}: {name} can be written to by everybody (mode {stat.S_IMODE(mode):04o}): {said}; name another"
         elif named.written and not os.access(path, os.W_OK | os.X_OK):
             yield f"{word}: {name} cannot be written to by this user; the agent's user must be able to"
         elif not os.access(path, os.R_OK | os.X_OK):

@@ -13,6 +13,8 @@ from agent.settings.tokens import FromFile
 _TO_NOBODY: Final = stat.S_IRWXG | stat.S_IRWXO
 #: Of the words of [key], those of files that anybody may read.
 _PLAIN: Final = frozenset({"module", "ca_bundle"})
+#: Is there while the unit runs, and only then.
+_OF_OUR_RUN: Final = Path("/run/rolecall")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Named:
         secret: whether a secret is in it.
         directory: whether it is to be a directory.
         written: whether the agent writes there.
+        made: whether the agent makes it, so that it need not be there yet.
     """
 
     word: str
@@ -33,6 +36,7 @@ class Named:
     secret: bool = False
     directory: bool = False
     written: bool = False
+    made: bool = False
 
 
 def named(settings: Settings) -> Iterator[Named]:
@@ -49,9 +53,24 @@ def named(settings: Settings) -> Iterator[Named]:
     for table, key in (("key", settings.key), ("key.next", settings.next_key)):
         yield from _of_key(table, key, settings)
     yield from _of_publishing(settings)
+    yield from _of_callers(settings)
     ring = settings.rotation.state if settings.rotation else None
     if ring is not None and ring not in {path for _, path in paths_of(settings.key)}:
         yield Named("rotation.state", ring, directory=True, written=True)
+
+
+def _of_callers(settings: Settings) -> Iterator[Named]:
+    """What is kept for callers, and where it is put."""
+    tokens = settings.unit_tokens
+    if tokens is not None:
+        yield Named("unit_tokens.secret", tokens.secret, _TO_NOBODY, secret=True, made=True)
+        yield Named("unit_tokens.secret", tokens.secret.parent, directory=True, written=True)
+        if not tokens.socket.is_relative_to(_OF_OUR_RUN):
+            yield Named("unit_tokens.socket", tokens.socket.parent, directory=True, written=True)
+    for number, file in enumerate(settings.files, start=1):
+        if not file.path.is_relative_to(_OF_OUR_RUN):
+            yield Named(f"files#{number}.path", file.path.parent, directory=True, written=True)
+        yield Named(f"files#{number}.path", file.path, stat.S_IRWXO, made=True)
 
 
 def _of_key(table: str, key: Key | None, settings: Settings) -> Iterator[Named]:

@@ -5,17 +5,18 @@ not asked, so that no mistake is told twice.
 """
 
 import os.path
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.settings.credentials import arn_partition, partition_of
 from agent.settings.draft import Draft
-from agent.settings.mistakes import Mistake, nearest, shown, shown_word
+from agent.settings.granting import unfit_grants, unknown_role
+from agent.settings.keeping import unfit_files
+from agent.settings.mistakes import Mistake, shown, shown_word
+from agent.settings.outputs import Address, numbered
 from agent.settings.publishing import S3, Directory, Https
 from agent.settings.succession import unfit
 from agent.settings.tokens import FromFile, SelfSigned
-from agent.spans import spell_duration
 from agent.tokens import MOST_TAGS, one_tag
 
 
@@ -23,9 +24,11 @@ def disagreements(draft: Draft) -> Iterator[Mistake]:
     """Find what is wrong between sections."""
     yield from _issuing(draft)
     yield from unfit(draft)
+    yield from _listening(draft)
     yield from _publishing(draft)
     yield from _roles(draft)
-    yield from _grants(draft)
+    yield from unfit_grants(draft)
+    yield from unfit_files(draft)
     yield from _pinned(draft)
     yield from _exposed(draft)
 
@@ -80,44 +83,28 @@ def _roles(draft: Draft) -> Iterator[Mistake]:
             )
 
 
-def _grants(draft: Draft) -> Iterator[Mistake]:
-    written = draft.words.get("roles")
-    known = list(written) if isinstance(written, Mapping) else []
-    overlaps: dict[Path, tuple[int, timedelta]] = {}
-    for number, grant in draft.grants.items():
-        for place, name in enumerate(grant.roles, start=1):
-            if known and name not in known:
-                said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
-                yield Mistake(f"grants#{number}.roles#{place}", said)
-        for token_file in grant.token_file:
-            first, overlap = overlaps.setdefault(token_file, (number, grant.token_overlap))
-            if overlap != grant.token_overlap:
-                yield Mistake(
-                    f"grants#{number}.token_overlap",
-                    f"is {spell_duration(grant.token_overlap)}, but {spell_duration(overlap)} in grants#{first} "
-                    "for the same token_file; write the same in both",
-                )
+def _listening(draft: Draft) -> Iterator[Mistake]:
+    """No two listeners have one address; those of [listen] have been compared with each other."""
+    taken = [(f"listen.{word}", address) for word, address in draft.listen.addresses()] if draft.listen else []
+    further: list[tuple[str, Address]] = []
+    if draft.containers is not None:
+        further += numbered("containers.listen", draft.containers.listen)
+    if isinstance(draft.publishing, Https):
+        further.append(("publishing.listen", draft.publishing.listen))
+    for word, address in further:
+        for other, theirs in taken:
+            if address.collides(theirs):
+                yield Mistake(word, f"is the address of {other}, too; give it another port")
+        taken.append((word, address))
 
 
 def _publishing(draft: Draft) -> Iterator[Mistake]:
-    """What publishes is not in the way of anything else."""
-    place = draft.publishing
-    if isinstance(place, Https) and draft.listen is not None:
-        for word in ("credentials", "admin"):
-            if place.listen.collides(getattr(draft.listen, word)):
-                yield Mistake("publishing.listen", f"is the address of listen.{word}, too; give it another port")
-    if isinstance(place, S3) and place.credentials.startswith("role:"):
-        yield from _publisher(place, draft)
-
-
-def _publisher(place: S3, draft: Draft) -> Iterator[Mistake]:
     """The role that publishes is one of ours, and of the bucket's partition."""
+    place = draft.publishing
+    if not isinstance(place, S3) or not place.credentials.startswith("role:"):
+        return
     name = place.credentials.removeprefix("role:")
-    written = draft.words.get("roles")
-    known = list(written) if isinstance(written, Mapping) else []
-    if known and name not in known:
-        said = f"{shown(name)} is none of the roles of this file{nearest(name, known)}"
-        yield Mistake("publishing.credentials", said)
+    yield from unknown_role(draft, name, "publishing.credentials")
     role = draft.roles.get(name)
     partition = partition_of(place.region)
     if role is not None and arn_partition(role.arn) != partition:
@@ -136,6 +123,9 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
     for table, key in (("key", draft.key), ("key.next", draft.next_key)):
         secret += [(f"{table}.{word}", getattr(key, word)) for word in type(key).model_fields] if key else []
     secret += [(f"grants#{n}.token_file", path) for n, grant in draft.grants.items() for path in grant.token_file]
+    secret += [(f"files#{n}.path", file.path) for n, file in draft.files.items()]
+    if draft.unit_tokens is not None:
+        secret.append(("unit_tokens.secret", draft.unit_tokens.secret))
     if draft.rotation is not None:
         secret.append(("rotation.state", draft.rotation.state))
     for word, path in secret:

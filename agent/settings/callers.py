@@ -122,11 +122,16 @@ class Grant(Section):
         """What is written for one of the words of WHO, as texts."""
         return tuple(str(value) for value in getattr(self, word))
 
+    @property
+    def named(self) -> Sequence[str]:
+        """The words by which it says who is meant."""
+        return [word for word in WHO if self.values(word)]
+
     def ways(self) -> Sequence[Facts]:
         """Each way to be meant: what has to be known of a caller. None at all where nobody is named."""
         if self.anyone:  # only where it is spelt out: a grant that names nobody is nobody's
             return [frozenset()]
-        named = [[_fact(word, value) for value in self.values(word)] for word in WHO if self.values(word)]
+        named = [[_fact(word, value) for value in self.values(word)] for word in self.named]
         return [frozenset(way) for way in product(*named)] if named else []
 
     def narrowing(self, role: str) -> Narrowing:
@@ -199,11 +204,11 @@ def _unknowable(words: Mapping[str, object], named: Sequence[str]) -> Iterator[t
             known = {*wanted} & {*named} and (variable != "INSTANCE" or _all_instances(words.get("unit")))
             if not known and (word, variable) not in told:
                 told.add((word, variable))
-                which = " that has an @ in it" if variable == "INSTANCE" else ""
+                which = ', with an @ in each, as in "backup@*.service"' if variable == "INSTANCE" else ""
                 if not named and words.get("anyone") is not True:
                     continue  # who is meant is missing, which is said
                 said = f"which is known only of callers that are granted by {_either(wanted)}{which}"
-                yield word, f"names ${{{variable}}}, {said}; add that, or leave it out"
+                yield word, f"names ${{{variable}}}, {said}; add that, or take this out"
 
 
 def _all_instances(units: object) -> bool:

@@ -6,7 +6,11 @@ from urllib.parse import urlsplit
 
 from agent.settings import S3, Https, Settings
 from agent.settings.keys import makes_keys
+from agent.settings.openings import openings
+from agent.settings.outputs import numbered
+from agent.settings.overlaps import overlaps
 from agent.settings.tokens import FromFile, SelfSigned
+from agent.settings.vain import in_vain
 from agent.spans import spell_duration
 
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
@@ -23,7 +27,9 @@ def warnings(settings: Settings) -> list[str]:
         *_rotation(settings),
         *_publishing(settings),
         *_roles(settings),
-        *_grants(settings),
+        *openings(settings),
+        *in_vain(settings),
+        *overlaps(settings.grants),
         *_listeners(settings),
     ]
 
@@ -101,6 +107,7 @@ def _roles(settings: Settings) -> Iterator[str]:
     granted = {name for grant in settings.grants for name in grant.roles}
     if isinstance(settings.publishing, S3):
         granted.add(settings.publishing.credentials.removeprefix("role:"))  # we have it for ourselves
+    granted |= {file.role for file in settings.files}
     for name, role in settings.roles.items():
         if name not in granted:
             yield f"roles.{name}: is granted to nobody; add [[grants]] with it, or take it out"
@@ -111,17 +118,13 @@ def _roles(settings: Settings) -> Iterator[str]:
             )
 
 
-def _grants(settings: Settings) -> Iterator[str]:
-    for number, grant in enumerate(settings.grants, start=1):
-        if grant.anyone:
-            who = "every process that can connect"
-            yield f"grants#{number}.anyone: {who} to {settings.listen.credentials} gets {', '.join(grant.roles)}"
-
-
 def _listeners(settings: Settings) -> Iterator[str]:
     if not settings.listen.admin.is_loopback:
         who = "other machines can read metrics and status there; it serves no secret, but names roles and callers"
         yield f"listen.admin: {settings.listen.admin} is not a loopback address: {who}"
-    for word in ("credentials", "admin"):
-        if getattr(settings.listen, word).port == 0:
-            yield f"listen.{word}: with port 0 the address is another one after each start"
+    ours = [(f"listen.{word}", address) for word, address in settings.listen.addresses()]
+    if settings.containers is not None:
+        ours += numbered("containers.listen", settings.containers.listen)
+    for word, address in ours:
+        if address.port == 0:
+            yield f"{word}: with port 0 the address is another one after each start"

@@ -24,7 +24,7 @@ _IDLE: Final = ("target", "timer", "path", "device", "automount")
 #: Units that can be given credentials (systemd.exec(5)).
 _LOADING: Final = ("service", "socket", "mount", "swap")
 #: 65535 and 4294967295 are nobody's: they stand for "none" in 16 and in 32 bits.
-_NO_UID: Final = frozenset({65_535, 4_294_967_295})
+_NOBODY_AT_ALL: Final = frozenset({65_535, 4_294_967_295})
 _LONGEST_NAME: Final = 256
 _CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONTAINER_ID: Final = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
@@ -37,30 +37,33 @@ def _account(value: str, word: str) -> str:
         raise Wrong(f"is empty, or begins or ends with a blank; write the name of a {word}")
     if is_pattern(value):
         raise Wrong(f"{shown(value)} is a pattern, which names of {word}s are not taken as; write each {word}")
-    odd = not value.isprintable() or any(mark in value for mark in ":/,%$!") or value[0] in "-+~"
+    odd = not value.isprintable() or any(mark in value for mark in ":/,$!") or value[0] in "-+~"
     if odd or value in {".", ".."} or len(value.encode()) > _LONGEST_NAME:
         raise Wrong(f"{shown(value)} is no name that a {word} can have")
     return value
 
 
 def _user(value: str, _: Surroundings) -> str:
-    if value.startswith(("@", "%")):
-        raise Wrong(f'{shown(value)} looks like a group; write group = "{_without_secret(value[1:])}"')
-    if not (value.isascii() and value.isdigit()):
-        return _account(value, "user")
-    if value != str(int(value)) or int(value) >= 2**32 or int(value) in _NO_UID:
-        raise Wrong(f"{shown(value)} is no user id; write a number below 4294967295, without zeros before it")
-    return value
+    if value[:1] in {"@", "%"}:
+        raise Wrong(f"{shown(value)} looks like a group; write group = {shown(value[1:])}")
+    return _number(value, "user") if _is_number(value) else _account(value, "user")
 
 
 def _group(value: str, _: Surroundings) -> str:
-    if value.isascii() and value.isdigit():
-        raise Wrong(f"{shown(value)} is a number; groups are granted by name, which tells: getent group {value[:10]}")
-    return _account(value.removeprefix("@") if value.startswith("@") else value, "group")
+    if value[:1] in {"@", "%"}:
+        raise Wrong(f"{shown(value)} begins with a sign that is no part of the name; write {shown(value[1:])}")
+    return _number(value, "group") if _is_number(value) else _account(value, "group")
 
 
-def _without_secret(value: str) -> str:
-    return value if shown(value).startswith('"') else "…"
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit()
+
+
+def _number(value: str, word: str) -> str:
+    """The number of a user or a group, as the kernel spells it. Raises Wrong."""
+    if len(value) > 10 or value != str(int(value)) or int(value) >= 2**32 or int(value) in _NOBODY_AT_ALL:
+        raise Wrong(f"{shown(value)} is not the number of a {word}: 0 to 4294967294, without zeros before it")
+    return value
 
 
 def _unit_name(value: str, word: str, kinds: tuple[str, ...]) -> str:
@@ -127,7 +130,9 @@ def _slice(value: str, _: Surroundings) -> str:
     if not dot or suffix != "slice":
         meant = f" (did you mean {shown(f'{value}.slice')}?)" if shown(value).startswith('"') else ""
         raise Wrong(f"{shown(value)} does not end in .slice{meant}")
-    if stem != "-" and (not stem or stem.startswith("-") or stem.endswith("-") or "--" in stem):
+    if stem == "-":
+        raise Wrong('"-.slice" is around everything, so nobody is known by it; write anyone = true if that is meant')
+    if not stem or stem.startswith("-") or stem.endswith("-") or "--" in stem:
         raise Wrong(f"{shown(value)} is no name that a slice can have: dashes stand between the names of slices")
     return value
 

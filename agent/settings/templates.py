@@ -21,8 +21,6 @@ _PART: Final = re.compile(r"\$(?:\{([^{}]*)\})?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]*")
 _SHORTEST_NAME: Final = 2
 _LONGEST_NAME: Final = 64
-#: What may come to a single character.
-_SHORT: Final = frozenset({"ROLE", "UID", "USER", "INSTANCE", "CONTAINER"})
 
 
 def for_role(template: str, role: str) -> str:
@@ -36,14 +34,17 @@ def variables(texts: Iterable[str]) -> list[str]:
 
 
 def name_fault(template: str) -> str:
-    """What keeps AWS from taking what this comes to as a name of a session or a source identity; "" if nothing does."""
+    """What keeps AWS from taking this as a name of a session or a source identity; "" if nothing does.
+
+    What is filled in for a caller is made to fit then, by narrowing; what stands here is not.
+    """
     fixed, named = _PART.sub("", template), _named([template])
     if not _NAME.fullmatch(fixed):
         return "has characters other than A-Z a-z 0-9 _ + = , . @ -, which are what AWS takes"
-    if len(fixed) > _LONGEST_NAME - (_SHORTEST_NAME if named else 0):
+    if len(fixed) > _LONGEST_NAME:
         return f"is longer than the {_LONGEST_NAME} characters that AWS takes"
-    if len(fixed) < _SHORTEST_NAME and (not named or (not fixed and len(named) == 1 and named[0] in _SHORT)):
-        return f"may come to less than the {_SHORTEST_NAME} characters that AWS wants; write more than that"
+    if len(fixed) < _SHORTEST_NAME and not named:
+        return f"is shorter than the {_SHORTEST_NAME} characters that AWS wants"
     return ""
 
 

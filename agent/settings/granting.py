@@ -1,0 +1,114 @@
+"""Can what is granted be given, with all that the rest of the file says?"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from agent.settings.callers import BY_KERNEL, Grant
+from agent.settings.credentials import Role, foreign
+from agent.settings.draft import Draft
+from agent.settings.likeness import meet
+from agent.settings.mistakes import Mistake, nearest, shown, shown_word
+from agent.settings.templates import for_role, name_fault
+from agent.settings.tokens import FromFile, SelfSigned
+from agent.spans import spell_duration
+from agent.tokens import MOST_TAGS
+
+#: The units in which the managers of users' own units are.
+_USER_MANAGERS = "user@*.service"
+
+
+def unfit_grants(draft: Draft) -> Iterator[Mistake]:
+    """Find what is wrong between [[grants]] and the other sections."""
+    overlaps: dict[Path, tuple[int, timedelta]] = {}
+    for number, grant in draft.grants.items():
+        for place, name in enumerate(grant.roles, start=1):
+            yield from unknown_role(draft, name, f"grants#{number}.roles#{place}")
+        for token_file in grant.token_file:
+            first, overlap = overlaps.setdefault(token_file, (number, grant.token_overlap))
+            if overlap != grant.token_overlap:
+                yield Mistake(
+                    f"grants#{number}.token_overlap",
+                    f"is {spell_duration(grant.token_overlap)}, but {spell_duration(overlap)} in grants#{first} "
+                    "for the same token_file; write the same in both",
+                )
+        said = (*_unrecognised(grant, draft), *_narrowed(grant, draft))
+        yield from (Mistake(f"grants#{number}{word}", sentence) for word, sentence in dict.fromkeys(said))
+
+
+def unknown_role(draft: Draft, name: str, where: str) -> Iterator[Mistake]:
+    """Say so if this is none of the roles."""
+    written = draft.words.get("roles")
+    known = list(written) if isinstance(written, Mapping) else []
+    if known and name not in known:
+        yield Mistake(where, f"{shown(name)} is none of the roles of this file{nearest(name, known)}")
+
+
+def _unrecognised(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
+    """Callers whom nothing in this file would recognise: the grant could never count."""
+    by_kernel = [word for word in BY_KERNEL if grant.values(word)]
+    if draft.callers is not None and draft.callers.recognise == "off":
+        said = 'is never known while callers.recognise is "off"; write recognise = "kernel" there, or leave this out'
+        yield from ((f".{word}", said) for word in by_kernel)
+    elif draft.callers is not None and grant.executable and not draft.callers.executables:
+        said = "is not looked at unless [callers] has executables = true, for which the agent needs CAP_SYS_PTRACE"
+        yield ".executable", f"{said}; write that, or leave this out"
+    if grant.container and "containers" not in draft.words:
+        yield ".container", 'needs [containers] with engine = "docker" or "podman", to know containers by name'
+    if grant.unit_token and "unit_tokens" not in draft.words:
+        yield ".unit_token", "needs [unit_tokens], where units get their tokens; the table may be empty"
+    if grant.user_unit and grant.unit and not any(meet(unit, _USER_MANAGERS) for unit in grant.unit):
+        said = 'cannot stand beside "unit": what a user starts is, for the system, all in the unit user@UID.service'
+        yield ".user_unit", f'{said}; write user = "…" instead of unit to say whose it is'
+
+
+def _narrowed(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
+    for name in grant.roles:
+        role = draft.roles.get(name)
+        if role is not None:
+            yield from _less(grant, name, role)
+            yield from _texts(grant, name)
+            yield from _tags(grant, name, role, draft)
+    if isinstance(draft.identity, FromFile):
+        said = "is part of a token, and we do not make that one"
+        for word in ("tags", "source_identity"):
+            if getattr(grant, word):
+                yield f".{word}", f'means nothing with identity.source = "file": it {said}'
+
+
+def _less(grant: Grant, name: str, role: Role) -> Iterator[tuple[str, str]]:
+    """A grant gives less than the role, never more or longer."""
+    if grant.duration is not None and grant.duration > role.duration:
+        theirs = spell_duration(role.duration)
+        yield ".duration", f"is longer than that of the role {name}, {theirs}; write {theirs} or less, or more there"
+    own = [word for word in ("policy", "policy_file", "policy_arns") if getattr(role, word)]
+    for word in ("policy", "policy_file", "policy_arns"):
+        if getattr(grant, word) and own:
+            said = f"stands beside roles.{name}.{own[0]}, and AWS would allow what either of them does"
+            yield f".{word}", f"{said}; write all of it here, or all of it there"
+    for number, said in foreign(role.arn, grant.policy_arns):
+        yield f".policy_arns#{number}", said
+
+
+def _texts(grant: Grant, name: str) -> Iterator[tuple[str, str]]:
+    """What ${ROLE} comes to is as long as AWS wants it."""
+    for word in ("session_name", "source_identity"):
+        template = getattr(grant, word)
+        if template is not None and (fault := name_fault(for_role(template, name))):
+            yield f".{word}", f"{fault}, for the role {name}"
+
+
+def _tags(grant: Grant, name: str, role: Role, draft: Draft) -> Iterator[tuple[str, str]]:
+    """Tags are added, and never replace what a policy may look at already."""
+    common = draft.identity.tags if isinstance(draft.identity, SelfSigned) else {}
+    where = {tag.lower(): f"identity.tags.{shown_word(tag)}" for tag in common}
+    where |= {tag.lower(): f"roles.{name}.tags.{shown_word(tag)}" for tag in role.tags}
+    for tag in grant.tags:
+        if theirs := where.get(tag.lower()):
+            yield (
+                f".tags.{shown_word(tag)}",
+                f"is set by {theirs} already, which a grant cannot change; name it otherwise",
+            )
+    if len(where.keys() | {tag.lower() for tag in grant.tags}) > MOST_TAGS:
+        said = f"comes to more than {MOST_TAGS} tags with those of the role {name} and of [identity]"
+        yield ".tags", f"{said}; AWS takes at most {MOST_TAGS}"

@@ -1,0 +1,39 @@
+"""Can the files of [[files]] be kept, with all that the rest of the file says?"""
+
+from collections.abc import Iterator
+from os.path import normpath
+
+from agent.settings.draft import Draft
+from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
+from agent.settings.granting import unknown_role
+from agent.settings.mistakes import Mistake
+from agent.settings.tokens import FromFile
+
+
+def unfit_files(draft: Draft) -> Iterator[Mistake]:
+    """Find what is wrong between [[files]], and between them and the other sections."""
+    first: dict[str, tuple[int, KeptFile]] = {}
+    profiles: dict[tuple[str, str], int] = {}
+    for number, file in draft.files.items():
+        yield from unknown_role(draft, file.role, f"files#{number}.role")
+        if isinstance(file, WebIdentityTokenFile) and isinstance(draft.identity, FromFile):
+            said = 'means nothing with identity.source = "file": that token is in a file already'
+            yield Mistake(f"files#{number}.kind", f"{said}; let programs read identity.file")
+        path = normpath(file.path)
+        other, theirs = first.setdefault(path, (number, file))
+        if isinstance(file, CredentialsFile):
+            taken = profiles.setdefault((path, file.profile), number)
+            if taken != number:
+                said = f"is that of files#{taken}, in the same file; give it another name"
+                yield Mistake(f"files#{number}.profile", said)
+        if other != number:
+            yield from _sharing(number, file, other, theirs)
+
+
+def _sharing(number: int, file: KeptFile, other: int, theirs: KeptFile) -> Iterator[Mistake]:
+    """Several profiles may be in one file, and nothing else."""
+    if not isinstance(file, CredentialsFile) or not isinstance(theirs, CredentialsFile):
+        yield Mistake(f"files#{number}.path", f"is that of files#{other}; each needs a file of its own")
+    elif (file.group, file.permissions) != (theirs.group, theirs.permissions):
+        said = f"is that of files#{other}, but group or mode is not; write the same in both"
+        yield Mistake(f"files#{number}.path", said)
