@@ -29,6 +29,41 @@ def ecs(credentials: Credentials) -> bytes:
     )
 
 
+def imds(credentials: Credentials) -> bytes:
+    """The JSON that AWS SDKs read from EC2's instance metadata service; five of them look at `Code`.
+
+    No more than EC2 itself says. Raises ValueError rather than leave a member empty.
+    """
+    return _json(
+        {
+            "Code": "Success",
+            "LastUpdated": instant(credentials.obtained_at),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": credentials.access_key_id,
+            "SecretAccessKey": credentials.secret_access_key.reveal(),
+            "Token": credentials.session_token.reveal(),
+            "Expiration": instant(credentials.expires_at),
+        }
+    )
+
+
+def profile(credentials: Credentials) -> dict[str, str]:
+    """The entries of a profile in a shared credentials file, by name, as SDKs read them.
+
+    They read no end there. `x_security_token_expires` is what other tools that write such files call it, and what
+    prompts and scripts look for. Raises ValueError rather than leave one empty.
+    """
+    return _whole(
+        {
+            "aws_access_key_id": credentials.access_key_id,
+            "aws_secret_access_key": credentials.secret_access_key.reveal(),
+            "aws_session_token": credentials.session_token.reveal(),
+            "aws_account_id": credentials.account_id,
+            "x_security_token_expires": instant(credentials.expires_at),
+        }
+    )
+
+
 def who(caller: Caller, grants: Iterable[Grant]) -> bytes:
     """What we see of a caller, and what it may have: nothing of others, nor of roles that it may not have."""
     granted = [{"role": grant.role, "by": grant.setting} for grant in grants]
@@ -37,7 +72,11 @@ def who(caller: Caller, grants: Iterable[Grant]) -> bytes:
 
 
 def _json(members: dict[str, str]) -> bytes:
+    return json.dumps(_whole(members), separators=(",", ":")).encode("ascii")
+
+
+def _whole(members: dict[str, str]) -> dict[str, str]:
     empty = [name for name, value in members.items() if not value]
     if empty:
         raise ValueError(f"credentials without {', '.join(empty)} are no credentials")
-    return json.dumps(members, separators=(",", ":")).encode("ascii")
+    return members

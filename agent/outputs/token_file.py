@@ -1,0 +1,110 @@
+"""How do programs get an identity token that insist on the exchange themselves (AWS_WEB_IDENTITY_TOKEN_FILE)?
+
+A file is kept fresh for them; every SDK reads it again for each exchange. A token that could not be replaced is left
+where it is. It opens nothing any more, and STS says plainly that it has expired; of a file that is missing each program
+says something else, and some hang. As a Kubernetes node does it.
+"""
+
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from agent import jose
+from agent.clock import within
+from agent.errors import AgentError, ConfigurationError, TokenUnavailable
+from agent.events import Event, KeyPromoted, KeyReady
+from agent.outputs.attempts import NAP, Attempts, Means
+from agent.outputs.file_events import FileWritten
+from agent.outputs.replacing import Place, Stamp, replace, stamp
+from agent.sessions import STUCK
+from agent.tokens import Token, TokenSource
+
+_WHAT: Final = "web_identity_token"
+
+#: The least time between two tokens, in seconds, however soon those end that we are given.
+_SHORTEST: Final = 10.0
+
+
+class WebIdentityTokenFile:
+    """The identity token for one role, replaced at half its life."""
+
+    def __init__(self, role: str, tokens: TokenSource, place: Place, means: Means) -> None:
+        """Touch nothing yet. `tokens` are those for `role` alone."""
+        self._role = role
+        self._tokens = tokens
+        self._place = place
+        self._means = means
+        self._attempts = Attempts(str(place.path), _WHAT, role, means)
+        self._written: Token | None = None
+        self._stamp: Stamp | None = None
+        self._renewal = 0.0  # the steady time at which the next token is due
+
+    @property
+    def trouble(self) -> AgentError | None:
+        """Why the file is not what it should be, if it is not."""
+        return self._attempts.trouble
+
+    def heard(self, event: Event) -> None:
+        """Read events: when another key signs, the token of the one before may soon be good for nothing."""
+        if isinstance(event, KeyReady | KeyPromoted):
+            self.retry_now()
+
+    def retry_now(self) -> None:
+        """Put a new token there at once."""
+        self._renewal = 0.0
+        self._attempts.hurry()
+
+    async def keep_fresh(self) -> NoReturn:
+        """Write a new token at half the life of the one before, for ever."""
+        while True:
+            if self._attempts.due:
+                await self._look()
+            left = self._renewal - self._means.clock.steady()
+            await self._attempts.nap(left if left > 0 else NAP)
+
+    async def _look(self) -> None:
+        renewed = self._means.clock.steady() >= self._renewal
+        try:
+            if not renewed and await self._attempts.blocking(stamp, self._place) == self._stamp:
+                return
+            token = await self._token() if renewed or self._written is None else self._written
+            self._stamp = await self._attempts.blocking(self._put, token)
+        except AgentError as error:
+            self._renewal = 0.0
+            self._attempts.failed(error, None if self._written is None else self._written.expires_at)
+            return
+        self._written = token
+        if renewed:
+            self._renewal = self._means.clock.steady() + self._wait(token)
+        failures = self._attempts.succeeded()
+        self._means.report(FileWritten(str(self._place.path), _WHAT, self._role, token.expires_at, failures))
+
+    def _wait(self, token: Token) -> float:
+        """For how many seconds a token stays before the next."""
+        policy = self._means.policy
+        half: timedelta = (token.expires_at - self._means.clock.now()) / 2
+        return max(half.total_seconds() * (1 - policy.jitter * self._means.spread()), _SHORTEST)
+
+    async def _token(self) -> Token:
+        try:
+            return await within(self._means.clock, STUCK, self._tokens.token())
+        except TimeoutError as error:
+            raise TokenUnavailable(
+                f"asking for a token for role {self._role} came to nothing in {STUCK:.0f} s",
+                hint="look for what hangs: the device that holds the key, a file system",
+            ) from error
+
+    def _put(self, token: Token) -> Stamp | None:
+        """Do the blocking part of an attempt. Raises ConfigurationError."""
+        return replace(self._place, lambda content: (self._replaced(content, token), False))
+
+    def _replaced(self, content: bytes | None, token: Token) -> bytes:
+        """The token, without the newline that SDKs would send along; in the place of another, or of nothing."""
+        if content:
+            try:
+                jose.unverified(content.decode("ascii").strip())
+            except ValueError:
+                raise ConfigurationError(
+                    f"{self._place.path} holds something else than a token, so it is not replaced",
+                    hint="correct the path, or remove that file",
+                ) from None
+        return token.value.reveal().encode("ascii")
