@@ -9,7 +9,8 @@ from typing import Final
 from agent.callers import Grant
 from agent.callers.bearer import BearerTokens
 from agent.clock import Clock
-from agent.events import Report
+from agent.errors import AgentError
+from agent.events import CallerTokensUnreadable, Event, Report
 from agent.settings.callers import Grant as GrantSettings
 
 #: The facts of which patterns may stand in grants.
@@ -69,6 +70,18 @@ def bearer_tokens(settings: Sequence[GrantSettings], *, clock: Clock, report: Re
         for path in grant.token_file:
             overlaps[path] = min(overlaps.get(path, grant.token_overlap), grant.token_overlap)
     return BearerTokens(overlaps, clock=clock, report=report)
+
+
+async def unusable_tokens(settings: Sequence[GrantSettings], *, clock: Clock) -> Mapping[Path, AgentError]:
+    """What is wrong with each token file that nobody could get anything by, as it stands now."""
+    found: dict[Path, AgentError] = {}
+
+    def note(event: Event) -> None:
+        if isinstance(event, CallerTokensUnreadable):
+            found[Path(event.path)] = event.error
+
+    await bearer_tokens(settings, clock=clock, report=note).read()
+    return found
 
 
 def grants(settings: Sequence[GrantSettings]) -> list[Grant]:

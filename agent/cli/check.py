@@ -10,11 +10,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent.assembly.callers import unusable_tokens
 from agent.assembly.rehearsal import Refusal, rehearse
 from agent.cli.configuration import settings_of
+from agent.cli.machine import absent
 from agent.cli.named_files import Named, named
 from agent.cli.summary import summary
 from agent.cli.terminal import paint, say, show_json
+from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import PublicKey
 from agent.settings import Settings
@@ -44,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         settings = settings_of(arguments.config)
         key, refusals = _rehearsed(settings)
+        refusals = [*refusals, *_tokens(settings)]
         told = {refusal.path for refusal in refusals}
         if settings.key is not None and key is None and not refusals:
             what = " and ".join("it" if word == "file" else f"key.{word}" for word in _of_the_unit(settings))
@@ -52,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
         doubts += [doubt for word, doubt in files(settings, _credentials()) if word.rpartition(".")[0] not in told]
+        doubts += absent(settings)
         if ends := [refusal for refusal in refusals if not _forbidden(refusal)]:
             raise _end(ends)
     except AgentError as error:
@@ -88,6 +93,14 @@ def _rehearsed(settings: Settings) -> tuple[PublicKey | None, Sequence[Refusal]]
     return rehearsal.key, rehearsal.refusals
 
 
+def _tokens(settings: Settings) -> Iterator[Refusal]:
+    """Token files by which nobody gets anything; those that cannot be read, or should not be, are doubts."""
+    unusable = asyncio.run(unusable_tokens(settings.grants, clock=SystemClock()))
+    for one in named(settings):
+        if one.path in unusable and one.word.endswith(".token_file") and not [*_doubts(one, _credentials())]:
+            yield Refusal(one.word, unusable[one.path])
+
+
 def _of_the_unit(settings: Settings) -> list[str]:
     """The words of [key] that name what only the unit is given."""
     return [word for word, path in paths_of(settings.key) if path.is_relative_to(UNIT_CREDENTIALS)]
@@ -118,13 +131,16 @@ def files(settings: Settings, credentials: Path | None) -> Iterator[tuple[str, s
     unit: then the unit's are not looked at.
     """
     for one in named(settings):
-        if one.secret and credentials is None and one.path.is_relative_to(UNIT_CREDENTIALS):
-            continue
-        # Where systemd puts credentials, the group bits are the mask of an access list, and no group's.
-        from_systemd = one.secret and one.path.parent == credentials
-        closed_to = one.closed_to & stat.S_IRWXO if from_systemd else one.closed_to
-        doubts = _directory(one) if one.directory else _file(one, closed_to)
-        yield from ((one.word, doubt) for doubt in doubts)
+        yield from ((one.word, doubt) for doubt in _doubts(one, credentials))
+
+
+def _doubts(one: Named, credentials: Path | None) -> Iterator[str]:
+    if one.secret and credentials is None and one.path.is_relative_to(UNIT_CREDENTIALS):
+        return
+    # Where systemd puts credentials, the group bits are the mask of an access list, and no group's.
+    from_systemd = one.secret and one.path.parent == credentials
+    closed_to = one.closed_to & stat.S_IRWXO if from_systemd else one.closed_to
+    yield from _directory(one) if one.directory else _file(one, closed_to)
 
 
 def _file(named: Named, closed_to: int) -> Iterator[str]:

@@ -4,7 +4,19 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from agent.keys import PublicKey
-from agent.settings import S3, Directory, Https, Publishing, Role, Rotation, Settings
+from agent.settings import (
+    S3,
+    CredentialsFile,
+    Directory,
+    Grant,
+    Https,
+    KeptFile,
+    Publishing,
+    Role,
+    Rotation,
+    Settings,
+    WebIdentityTokenFile,
+)
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import shown
 from agent.settings.tokens import FromFile, SelfSigned
@@ -31,14 +43,63 @@ def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
     for name, role in settings.roles.items():
         yield f"role         {name}: {_described(role)}"
     for grant in settings.grants:
-        who = (
-            "anyone" if grant.anyone else f"who shows a token of {' or '.join(shown(str(p)) for p in grant.token_file)}"
-        )
-        yield f"grant        {', '.join(grant.roles)}: {who}"
+        yield f"grant        {', '.join(grant.roles)}: {who(grant)}{_narrowed(grant)}"
     if settings.publishing:
         yield f"publishing   {place(settings.publishing)}"
-    yield f"credentials  http://{settings.listen.credentials}"
-    yield f"admin        http://{settings.listen.admin}"
+    for file in settings.files:
+        yield f"file         {file.path}: {_kept(file)}"
+    yield from _listeners(settings)
+
+
+def who(grant: Grant) -> str:
+    """Who gets it, as one would say it."""
+    if grant.anyone:
+        return "anyone"
+    called = {
+        "user": "user", "group": "whoever is in the group", "unit": "unit", "user_unit": "the user's own unit",
+        "slice": "whatever is in the slice", "container": "container", "executable": "program",
+        "token_file": "who shows a token of", "unit_token": "who shows the token of unit",
+    }  # fmt: skip
+    conditions = [
+        f"{called[word]} {' or '.join(shown(value) for value in grant.values(word))}"
+        for word in sorted(grant.named, key=[*called].index)
+    ]
+    return " and ".join(conditions)
+
+
+def _narrowed(grant: Grant) -> str:
+    """How much of the role that is."""
+    less = [] if grant.duration is None else [f"for {spell_duration(grant.duration)}"]
+    if grant.session_policy is not None or grant.policy_arns:
+        less.append("with a policy")
+    if grant.session_name is not None:
+        less.append(f"as {grant.session_name}")
+    if grant.source_identity is not None:
+        less.append(f"from {grant.source_identity}")
+    if grant.tags:
+        less.append(f"tagged with {', '.join(grant.tags)}")
+    return f"; {', '.join(less)}" if less else ""
+
+
+def _kept(file: KeptFile) -> str:
+    match file:
+        case CredentialsFile():
+            return f"credentials of {file.role}, in the profile {file.profile}"
+        case WebIdentityTokenFile():
+            return f"an identity token for {file.role}"
+        case _:
+            assert_never(file)
+
+
+def _listeners(settings: Settings) -> Iterator[str]:
+    called = {"admin": "admin       ", "imds": "IMDS        "}
+    for word, address in settings.listen.addresses():
+        yield f"{called.get(word, 'credentials ')} http://{address}"
+    if settings.containers is not None:
+        where = ", ".join(f"http://{address}" for address in settings.containers.listen)
+        yield f"containers   {where}, known by {settings.containers.engine} at {settings.containers.engine_socket}"
+    if settings.unit_tokens is not None:
+        yield f"unit tokens  {settings.unit_tokens.socket}, new every {spell_duration(settings.unit_tokens.rotate)}"
 
 
 def custodian(key: Key) -> str:

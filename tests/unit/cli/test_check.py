@@ -44,7 +44,7 @@ KID = PemKey.parse(Secret(pem("ec-p256").decode()), origin="a test").public.kid
 
 def furnished(place: Path) -> Path:
     """Make everything in a directory that GOOD names, as it should be."""
-    there = {"key.pem": (0o600, pem("ec-p256")), "token": (0o640, b""), "ca.pem": (0o644, AUTHORITY)}
+    there = {"key.pem": (0o600, pem("ec-p256")), "token": (0o640, b"a-token-of-the-tests-01"), "ca.pem": (0o644, AUTHORITY)}
     for name, (mode, content) in there.items():
         (place / name).write_bytes(content)
         (place / name).chmod(mode)
