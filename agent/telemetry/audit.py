@@ -5,12 +5,14 @@ again and again is one line and a count, so that a loop somewhere fills no disk.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from agent.clock import Clock
 from agent.events import CredentialsVended, Event, RequestRefused, VendingDenied
 from agent.status.snapshot import last_four
+from agent.telemetry.key_lines import Field
 from agent.telemetry.log import write
 
 #: How long refusals that are the same are gathered, in seconds.
@@ -22,7 +24,29 @@ _MOST: Final = 200
 #: As much as is kept of a caller's description.
 _LONGEST: Final = 256
 
-#: The caller that is named when there are too many to name.
+#: The fields that say who the caller is, and the facts that they are taken from, the first that is known.
+_WHO: Final[Mapping[str, tuple[str, ...]]] = {
+    "uid": ("unix.uid",),
+    "unit": ("systemd.unit",),
+    "user_unit": ("systemd.user_unit",),
+    "container": ("container.name", "container.id"),
+}
+_NUMBER: Final = "process.pid"
+
+Facts = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """One refusal: of a caller and a role, for a reason. Another process of the same service is the same caller."""
+
+    caller: str
+    role: str
+    reason: str
+    who: tuple[tuple[str, Field], ...] = ()
+
+
+#: Of callers that are too many to name.
 _OTHERS: Final = "others"
 
 
@@ -41,7 +65,7 @@ class Audit:
         """Write to the child `audit` of our logger, whose level is its own: info for what was served, else warning."""
         self._logger = logger.getChild("audit")
         self._clock = clock
-        self._gathered: dict[tuple[str, str, str], _Gathered] = {}
+        self._gathered: dict[_Refused, _Gathered] = {}
 
     def __call__(self, event: Event) -> None:
         """Write the line of this fact, if it is one of ours and due one."""
@@ -52,15 +76,17 @@ class Audit:
                     logging.INFO,
                     "credentials_served",
                     outcome="served",
-                    caller=event.caller[:_LONGEST],
+                    caller=_called(event.caller, event.facts),
+                    **dict(_who(event.facts)),
+                    **_process(event.facts),
                     role=event.role,
                     key_id=last_four(event.access_key_id),
                     expires=event.expires_at,
                 )
             case VendingDenied():
-                self._denied(event.caller, event.role, event.reason)
+                self._denied(event.caller, event.role, event.reason, event.facts)
             case RequestRefused():
-                self._denied(event.caller, "", event.reason)
+                self._denied(event.caller, "", event.reason, event.facts)
             case _:
                 return
 
@@ -76,35 +102,62 @@ class Audit:
     def _tell(self, older_than: float = 0.0) -> None:
         """Tell the counts gathered for so many seconds, and forget them."""
         now = self._clock.steady()
-        for key, gathered in list(self._gathered.items()):
+        for refused, gathered in list(self._gathered.items()):
             if now - gathered.since >= older_than:
-                del self._gathered[key]
+                del self._gathered[refused]
                 if gathered.again:
-                    self._refused(*key, again=gathered.again)
+                    self._write(refused, again=gathered.again)
 
-    def _denied(self, caller: str, role: str, reason: str) -> None:
-        key = (caller[:_LONGEST], role, reason)
-        if key not in self._gathered and len(self._gathered) >= _MOST:
+    def _denied(self, caller: str, role: str, reason: str, facts: Facts) -> None:
+        refused = _Refused(_called(caller, facts), role, reason, _who(facts))
+        process = _process(facts)
+        if refused not in self._gathered and len(self._gathered) >= _MOST:
             self._tell(older_than=_GATHER)
-        if key not in self._gathered and len(self._gathered) >= _MOST:
-            key = (_OTHERS, "", reason)
-        gathered = self._gathered.get(key)
+        if refused not in self._gathered and len(self._gathered) >= _MOST:
+            refused, process = _Refused(_OTHERS, "", reason), {}
+        gathered = self._gathered.get(refused)
         if gathered is not None and self._clock.steady() - gathered.since < _GATHER:
             gathered.again += 1
             return
         if gathered is not None and gathered.again:
-            self._refused(*key, again=gathered.again)
-        self._gathered[key] = _Gathered(self._clock.steady())
-        self._refused(*key)
+            self._write(refused, again=gathered.again)
+        self._gathered[refused] = _Gathered(self._clock.steady())
+        self._write(refused, **process)
 
-    def _refused(self, caller: str, role: str, reason: str, again: int | None = None) -> None:
+    def _write(self, refused: _Refused, **more: Field) -> None:
         write(
             self._logger,
             logging.WARNING,
             "credentials_refused",
             outcome="denied",
-            caller=caller,
-            role=role or None,
-            reason=reason,
-            again=again,
+            caller=refused.caller,
+            **dict(refused.who),
+            role=refused.role or None,
+            reason=refused.reason,
+            **more,
         )
+
+
+def _called(caller: str, facts: Facts) -> str:
+    """The caller without its process, which is told by itself, so that it is the same caller in the next one."""
+    for name, value in facts:
+        if name == _NUMBER:
+            caller = caller.replace(f",{name}={value}", "")
+    return caller[:_LONGEST]
+
+
+def _who(facts: Facts) -> tuple[tuple[str, Field], ...]:
+    """Who the caller is, as far as that is known."""
+    known = dict(facts)
+    told = ((field, next((known[name] for name in names if name in known), None)) for field, names in _WHO.items())
+    return tuple((field, _as_number(value)) for field, value in told if value is not None)
+
+
+def _process(facts: Facts) -> Mapping[str, Field]:
+    """The process that asked, where that is known."""
+    known = dict(facts)
+    return {"pid": _as_number(known[_NUMBER])} if _NUMBER in known else {}
+
+
+def _as_number(value: str) -> Field:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 12 else value[:_LONGEST]

@@ -11,7 +11,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
-from agent.callers import End, Origin, Recogniser
+from agent.callers import End, Recogniser
 from agent.clock import Clock
 from agent.events import Report
 from agent.web import Output, sockets
@@ -21,7 +21,7 @@ from agent.web.fast import ReadyAnswers
 from agent.web.ordinary import OrdinaryConnection, OrdinaryRoute, as_http_1_1
 from agent.web.origins import ByAddress
 from agent.web.problems import OVERLOADED, THROTTLED, Problem
-from agent.web.shares import CONNECTED, Shares
+from agent.web.shares import CONNECTED, Share, Shares
 from agent.web.sockets import Address
 from agent.web.stats import RequestStats
 
@@ -95,8 +95,9 @@ async def answering(
 ) -> AsyncIterator[Address]:
     """Answer for one output, fast, while the context lasts; yields the address that it listens on.
 
-    `recogniser` is asked once for each connection; without one, callers are told apart by their address. `clock` gives the Date of answers. On the way out nothing more is accepted, requests under way get their
-    answer within 2 s, then connections close. Raises ListenerUnavailable.
+    `recogniser` is asked once for each connection; without one, callers are told apart by their address. `clock` gives
+    the Date of answers. On the way out nothing more is accepted, requests under way get their answer within 2 s, then
+    connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where)
     route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report)
@@ -140,7 +141,9 @@ class _Listener:
         self._most = min(limits.connections, max(descriptors - _RESERVED, descriptors // 4))
         self._route = route
         self._server = web.Server(self._route, request_factory=self._request)
-        self._connections: dict[Connection, None] = {}  # oldest first
+        self._connections: dict[Connection, Share] = {}  # oldest first
+        self._by_share: dict[Share, dict[Connection, None]] = {}  # the same, of each caller
+        self._refusals: dict[str, tuple[str, bytes]] = {}
         self._adoptions: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closing = False
@@ -186,7 +189,11 @@ class _Listener:
         return OrdinaryConnection(self._server, self._route, connection.origin, connection.linger)
 
     def lost(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
+        share = self._connections.pop(connection, None)
+        if share is not None:
+            del self._by_share[share][connection]
+            if not self._by_share[share]:
+                del self._by_share[share]
         if not self._connections:
             self._empty.set()
 
@@ -221,7 +228,8 @@ class _Listener:
         # Who is there is asked now: the kernel forgets a socket with its last owner, and only this one counts.
         server = (str(accepted.getsockname()[0]), self._here[1]) if self._anywhere else self._here
         origin = self._recogniser.recognise(client, server)
-        if not self._route.shares.of(origin, now).take(CONNECTED, now):
+        share = self._route.shares.of(origin, now)
+        if not share.take(CONNECTED, now):
             self._route.unheard(origin, THROTTLED)
             accepted.send(self._refused(THROTTLED), socket.MSG_DONTWAIT)
             accepted.close()
@@ -239,16 +247,16 @@ class _Listener:
                 accepted.close()
                 return
             begin = Beginning(unsent=ready.content[sent:], last=ready.last)
-        if len(self._connections) >= self._most and not self._make_room():
+        if len(self._connections) >= self._most and not self._make_room(share):
             if ready is None:  # who had a ready answer has it, however full the house is
                 accepted.send(self._refused(OVERLOADED), socket.MSG_DONTWAIT)
             accepted.close()
             return
-        self._adopt(accepted, origin, begin)
+        self._adopt(accepted, Connection(self, origin, begin), share)
 
-    def _adopt(self, accepted: socket.socket, origin: Origin, begin: Beginning) -> None:
-        connection = Connection(self, origin, begin)
-        self._connections[connection] = None
+    def _adopt(self, accepted: socket.socket, connection: Connection, share: Share) -> None:
+        self._connections[connection] = share
+        self._by_share.setdefault(share, {})[connection] = None
         # Not a TaskGroup: it would wrap whatever ends the service around us in a group of one.
         adoption = self._loop.create_task(self._adopted(accepted, connection))
         self._adoptions.add(adoption)
@@ -276,12 +284,14 @@ class _Listener:
         if self._connections:
             self._sweep = self._loop.call_later(self._limits.sweep, self._look_round)
 
-    def _make_room(self) -> bool:
-        """End one of the oldest connections, if nobody waits for an answer on it.
+    def _make_room(self, newcomer: Share | None = None) -> bool:
+        """End one of the oldest connections of whoever has most, if nobody waits for an answer on it.
 
-        So whoever opens connections and says nothing on them keeps nobody out but himself.
+        So whoever opens connections and says nothing on them keeps nobody out but himself, and takes nobody's away.
         """
-        for connection in islice(self._connections, _OLDEST):
+        most = max(self._by_share.values(), key=len, default={})
+        own = {} if newcomer is None else self._by_share.get(newcomer, {})
+        for connection in islice(own if len(own) >= len(most) else most, _OLDEST):
             if connection.idle:
                 self.lost(connection)
                 connection.abort()
@@ -306,10 +316,15 @@ class _Listener:
             self._loop.add_reader(self._listening, self._accept)
 
     def _refused(self, problem: Problem) -> bytes:
-        body = problem.body()
+        """The answer to a connection that is not kept; made once a second, since there may be many of them."""
         self.stats.count((self._route.name, "", problem.status), 0.0)
-        named = headers(body, http_date(self._route.clock.now()), problem.headers)
-        return wire("503 Service Unavailable", named, body, last=True)
+        date = http_date(self._route.clock.now())
+        made, content = self._refusals.get(problem.code, ("", b""))
+        if made != date:
+            body = problem.body()
+            content = wire("503 Service Unavailable", headers(body, date, problem.headers), body, last=True)
+            self._refusals[problem.code] = (date, content)
+        return content
 
     def _request(
         self,

@@ -96,16 +96,20 @@ class OrdinaryRoute:
         return response
 
     def _charge(self, origin: Origin, now: float) -> None:
-        if not self.shares.of(origin, now).take(ASKED, now):
+        share = self.shares.of(origin, now)
+        if not share.take(ASKED, now):
+            share.owe(ASKED, now)  # parsing it has cost us as much
             raise Refusal(THROTTLED)
 
     def unheard(self, origin: Origin, problem: Problem) -> None:
         """Tell of a request that was refused before it was asked what it wants; of others, who was asked tells."""
         if (reason := _UNHEARD.get(problem.code)) is not None:
-            self._report(RequestRefused(Caller(Peer(origin, None), origin.facts).name, reason))
+            self._report(RequestRefused(Caller(Peer(origin, None), origin.facts).name, reason, origin.facts))
 
-    def refuse(self, problem: Problem) -> web.Response:
+    def refuse(self, problem: Problem, origin: Origin) -> web.Response:
         """Answer what could not even be parsed."""
+        now = self.clock.steady()
+        self.shares.of(origin, now).owe(ASKED, now)
         self._stats.count((self.name, "", problem.status), 0.0)
         return self.response(problem)
 
@@ -251,7 +255,7 @@ class OrdinaryConnection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what could not be parsed; nothing of it is logged, since callers write it."""
         too_large = isinstance(exc, LineTooLong) or self._unfinished > LARGEST_HEAD
-        return self._route.refuse(HEAD_TOO_LARGE if too_large else BAD_REQUEST)
+        return self._route.refuse(HEAD_TOO_LARGE if too_large else BAD_REQUEST, self.origin)
 
 
 def as_http_1_1(message: RawRequestMessage) -> RawRequestMessage:

@@ -3,16 +3,23 @@
 Each caller has a bucket that fills by itself. What costs us something is taken out of it; when it is empty, that
 caller is told 503 until it has filled a little, and nobody else notices. Credentials that are at hand cost next to
 nothing, so whoever fetches them in earnest, however often, does not come near its end.
+
+What has already cost us something when it turns out that it cannot be paid for is owed: who goes on asking is then
+refused as soon as he connects, which is cheap, and no more of his requests are read than he can pay for.
 """
 
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from agent.callers import Origin
+from agent.roster import payer
 
 #: What a bucket gains each second, and the most it holds. One unit is a request that has to be thought about.
 _GAIN: Final = 500.0
 _MOST: Final = 1000.0
+
+#: The most that can be owed: after two seconds without a request, everybody is served again.
+_OWED: Final = 1000.0
 
 #: What things cost: an answer that was ready, one that was made at once, a connection, a request that takes the
 #: ordinary route. A core of 2026 accepts some 25,000 connections a second, which is just what a bucket gains.
@@ -20,10 +27,6 @@ READY, MADE, CONNECTED, ASKED = 0.001, 0.02, 0.02, 1.0
 
 #: So many callers are told apart; more than that can only be made up.
 _CALLERS: Final = 4096
-
-#: Facts that say who pays, the first that is there; root's services are told apart by their unit.
-_PAYER: Final = ("container.id", "unix.uid")
-_ROOT: Final = "0"
 
 
 class Share:
@@ -38,12 +41,25 @@ class Share:
 
     def take(self, cost: float, now: float) -> bool:
         """Take so much out, at steady time `now`; False if it is not in there, and then nothing is taken."""
-        self.left = min(_MOST, self.left + (now - self._at) * _GAIN)
-        self._at = now
+        self._fill(now)
         if self.left < cost:
             return False
         self.left -= cost
         return True
+
+    def owe(self, cost: float, now: float) -> None:
+        """Take out what has been spent already, whether it is in there or not."""
+        self._fill(now)
+        self.left = max(self.left - cost, -_OWED)
+
+    def full(self, now: float) -> bool:
+        """Whether a new one would be the same."""
+        self._fill(now)
+        return self.left == _MOST
+
+    def _fill(self, now: float) -> None:
+        self.left = min(_MOST, self.left + (now - self._at) * _GAIN)
+        self._at = now
 
 
 class Shares:
@@ -53,26 +69,25 @@ class Shares:
         """Nobody has asked yet."""
         self._by_payer: dict[str, Share] = {}
         self._by_origin: WeakKeyDictionary[Origin, Share] = WeakKeyDictionary()
+        self._tidied = 0.0
 
     def of(self, origin: Origin, now: float) -> Share:
         """The bucket of whoever is at the other end of such a connection."""
         share = self._by_origin.get(origin)
         if share is None:
-            payer = _payer(origin)
-            share = self._by_payer.get(payer)
+            who = payer(origin.facts, origin.address)
+            share = self._by_payer.get(who)
             if share is None:
                 if len(self._by_payer) >= _CALLERS:
-                    self._by_payer.clear()  # each begins with a full one again, which is harmless
-                share = self._by_payer[payer] = Share(now)
+                    self._make_room(now)
+                share = self._by_payer[who] = Share(now)
             self._by_origin[origin] = share
         return share
 
-
-def _payer(origin: Origin) -> str:
-    known = dict(origin.facts)
-    payer = next((name for name in _PAYER if name in known), None)
-    if payer is None:
-        return f"at {origin.address}"
-    if (payer, known[payer]) == ("unix.uid", _ROOT):
-        return f"root in {known.get('systemd.unit', '')}"
-    return f"{payer}={known[payer]}"
+    def _make_room(self, now: float) -> None:
+        """Forget those that are full, or else the oldest; not all are gone through more than once a second."""
+        if now - self._tidied >= 1.0:
+            self._tidied = now
+            self._by_payer = {who: share for who, share in self._by_payer.items() if not share.full(now)}
+        while len(self._by_payer) >= _CALLERS:
+            del self._by_payer[next(iter(self._by_payer))]

@@ -130,24 +130,26 @@ async def test_who_never_stops_sending_after_a_refusal_is_cut_off(world: World) 
 @pytest.mark.parametrize("route", ["fast", "ordinary"])
 async def test_who_asks_and_does_not_read_is_not_read_from_either(world: World, route: str) -> None:
     output = world.output if route == "fast" else OnlyOrdinary(world.output)
-    async with world.listening(output) as address:
-        greedy = socket.socket()
-        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        greedy.connect(address)
-        greedy.setblocking(False)
-        stuck, sent = 0, 0
-        while stuck < 20:  # send until nothing has been taken for a while
-            try:
-                sent += greedy.send(request() * 100)
-                stuck = 0
-            except BlockingIOError:
-                stuck += 1
-                await asyncio.sleep(0.01)
-            assert sent < 50_000_000, "whatever is sent is taken"
-        assert (await asyncio.to_thread(healthy, address)).startswith(b"HTTP/1.1 200")
-        await world.clock.advance(timedelta(seconds=76))
-        await asyncio.sleep(0.1)
-        greedy.close()
+    with stingy() as where, reading_nothing() as greedy:
+        async with world.listening(output, where=where) as address:
+            await asyncio.get_running_loop().sock_connect(greedy, address)
+            await send_until_nothing_is_taken(greedy)
+            assert (await asyncio.to_thread(healthy, address)).startswith(b"HTTP/1.1 200")
+            await world.clock.advance(timedelta(seconds=76))
+            await asyncio.sleep(0.1)
+
+
+async def send_until_nothing_is_taken(greedy: socket.socket) -> None:
+    """For a while."""
+    stuck, sent = 0, 0
+    while stuck < 20:
+        try:
+            sent += greedy.send(request() * 100)
+            stuck = 0
+        except BlockingIOError:
+            stuck += 1
+            await asyncio.sleep(0.01)
+        assert sent < 50_000_000, "whatever is sent is taken"
 
 
 def healthy(address: tuple[str, int]) -> bytes:

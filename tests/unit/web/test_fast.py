@@ -5,6 +5,7 @@ import pytest
 from agent.callers import Origin, Peer
 from agent.web import Answered, Asked
 from agent.web.fast import Ready, ReadyAnswers, Recognised, recognise
+from agent.web.shares import Shares
 from tests.fakes.clock import FakeClock
 from tests.unit.web.world import WEB, Broken, World, ask, request
 
@@ -48,7 +49,7 @@ def given() -> Given:
 
 @pytest.fixture
 def answers(given: Given, clock: FakeClock) -> ReadyAnswers:
-    return ReadyAnswers(given, clock, no_bug)
+    return ReadyAnswers(given, clock, Shares(), no_bug)
 
 
 def found(answers: ReadyAnswers, clock: FakeClock, sent: bytes = GOOD, origin: Origin = HERE) -> Ready:
@@ -79,11 +80,11 @@ CRT = (
 
 @pytest.mark.parametrize("sent", [BOTOCORE, GO_V2, JS_V3, CRT], ids=["botocore", "go", "js", "crt"])
 def test_what_sdks_send_is_recognised(sent: bytes) -> None:
-    assert recognise(sent, ENDS) == Recognised(Asked("GET", "/v1/credentials/web", Peer(HERE, b"token")), last=False)
+    assert recognise(sent, HERE) == Recognised(Asked("GET", "/v1/credentials/web", Peer(HERE, b"token")), last=False)
 
 
 def test_a_wish_to_close_is_recognised() -> None:
-    recognised = recognise(request("/v1/credentials/web", WEB, b"Connection: Close"), ENDS)
+    recognised = recognise(request("/v1/credentials/web", WEB, b"Connection: Close"), HERE)
     assert recognised is not None
     assert recognised.last
 
@@ -125,7 +126,7 @@ def test_a_wish_to_close_is_recognised() -> None:
     ],
 )
 def test_whatever_is_unusual_is_not_recognised(sent: bytes) -> None:
-    assert recognise(sent, ENDS) is None
+    assert recognise(sent, HERE) is None
 
 
 def test_the_same_bytes_ask_the_output_once_a_second(given: Given, answers: ReadyAnswers, clock: FakeClock) -> None:
@@ -140,13 +141,13 @@ async def test_a_second_later_everything_is_decided_anew(given: Given, answers: 
     assert b"Date: Fri, 20 Nov 2026 12:00:01 GMT\r\n" in found(answers, clock).content
     given.body = None
     await clock.advance(timedelta(seconds=1))
-    assert answers.find(ENDS, GOOD, clock.steady()) is None
+    assert answers.find(HERE, GOOD, clock.steady()) is None
 
 
 async def test_an_answer_lives_to_the_end_of_its_second_not_for_one(given: Given, answers: ReadyAnswers) -> None:
     clock = FakeClock()
     clock.step(timedelta(milliseconds=900))
-    answers = ReadyAnswers(given, clock, no_bug)
+    answers = ReadyAnswers(given, clock, Shares(), no_bug)
     found(answers, clock)
     await clock.advance(timedelta(milliseconds=101))
     assert b"12:00:01" in found(answers, clock).content
@@ -160,7 +161,7 @@ def test_an_answer_belongs_to_the_ends_of_its_connection(given: Given, answers: 
 
 def test_what_is_not_ready_is_asked_for_each_time(given: Given, answers: ReadyAnswers, clock: FakeClock) -> None:
     given.body = None
-    assert answers.find(ENDS, GOOD, clock.steady()) is None
+    assert answers.find(HERE, GOOD, clock.steady()) is None
     given.body = b"{}"
     assert found(answers, clock).content.endswith(b"\r\n\r\n{}")
 

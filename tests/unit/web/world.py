@@ -46,6 +46,9 @@ class KnownTokens:
             return frozenset({("token.file", peer.presented.decode())})
         return frozenset()
 
+    async def learn(self, peer: Peer) -> None:
+        pass
+
 
 class World:
     """Two roles behind an output; the clock stands still unless told."""
