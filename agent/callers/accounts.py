@@ -20,7 +20,8 @@ from typing import Final, Literal, NoReturn, Protocol
 
 from agent.callers import NOTHING_KNOWN, Facts, Peer
 from agent.clock import Clock, within
-from agent.errors import AgentError, ConfigurationError
+from agent.errors import ConfigurationError
+from agent.events import AccountMissing, AccountsHeard, AccountsSilent, Report
 from agent.threads import aside
 
 #: Calls something that may block, away from the event loop.
@@ -41,30 +42,6 @@ _BREATHER: Final = 1.0
 
 #: So many users are remembered: whoever may make user namespaces has 65,536 of them to spend.
 _MOST: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class AccountMissing:
-    """A grant names a user or a group that is not there; it counts as soon as it is."""
-
-    kind: Literal["user", "group"]
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccountsSilent:
-    """The account databases do not answer; what they said before counts for `good_for` seconds more."""
-
-    error: AgentError
-    good_for: float
-
-
-@dataclass(frozen=True, slots=True)
-class AccountsHeard:
-    """The account databases answer again."""
-
-
-AccountEvent = AccountMissing | AccountsSilent | AccountsHeard
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +139,7 @@ class Accounts:
         groups: Collection[str],
         *,
         clock: Clock,
-        report: Callable[[AccountEvent], None],
+        report: Report,
         all_names: bool = False,
         names: Names | None = None,
         apart: Apart = aside,

@@ -15,14 +15,14 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from agent.clock import Clock
 from agent.errors import ListenerUnavailable
+from agent.events import NoToken, Report, UnitTokenIssued, UnitTokenRefused
 from agent.secret import Secret
 
 #: What fits into the address of a Unix socket beside the zero byte at its end (unix(7)).
@@ -45,30 +45,6 @@ _AT_A_TIME: Final = 16
 _BREATHER: Final = 0.25
 _AGAIN: Final = 60.0
 
-#: Why nothing was given to somebody who connected.
-NoToken = Literal["not_root", "not_systemd"]
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTokenIssued:
-    """systemd was given the token of a unit, for its credential of this name."""
-
-    unit: str
-    credential: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTokenRefused:
-    """Somebody connected to the socket for unit tokens, and got nothing; the last of `count` since this was told of."""
-
-    uid: int
-    pid: int
-    reason: NoToken
-    count: int
-
-
-UnitTokenGiven = UnitTokenIssued | UnitTokenRefused
-
 
 class Issuer(Protocol):
     """Makes tokens."""
@@ -84,7 +60,7 @@ async def giving(
     path: Path,
     *,
     clock: Clock,
-    report: Callable[[UnitTokenGiven], None],
+    report: Report,
     manager: int = 0,
 ) -> AsyncIterator[Path]:
     """Give units their tokens, at this socket, while the context lasts; yields its path.
@@ -111,7 +87,7 @@ class _Giver:
         listening: socket.socket,
         issuer: Issuer,
         clock: Clock,
-        report: Callable[[UnitTokenGiven], None],
+        report: Report,
         manager: int,
     ) -> None:
         self._listening = listening

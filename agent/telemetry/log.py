@@ -7,19 +7,18 @@ a path, somebody else's message) is escaped, so that nobody can forge a line or 
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TextIO
 
 from agent.clock import Clock, instant
 from agent.errors import AgentError
 from agent.events import (
-    CallerTokensChanged,
-    CallerTokensReadable,
     CallerTokensUnreadable,
     ClockMeasured,
     CredentialsVended,
     Event,
+    FileEvent,
     KeyEvent,
     RenewalFailed,
     RequestRefused,
@@ -30,7 +29,16 @@ from agent.events import (
     VendingDenied,
 )
 from agent.status.snapshot import READY_FOR, last_four
-from agent.telemetry.key_lines import Field, key_lines
+from agent.telemetry.caller_lines import (
+    Reaching,
+    Seeing,
+    UnitTokenEvent,
+    lines_of_files,
+    lines_of_reaching,
+    lines_of_seeing,
+    lines_of_unit_tokens,
+)
+from agent.telemetry.key_lines import Field, Line, key_lines
 from agent.telemetry.stream import Outlet
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -157,6 +165,19 @@ def _visible(letter: str) -> str:
     return letter if letter.isprintable() else f"\\u{ord(letter):04x}"
 
 
+def _lines_of(event: KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent) -> Iterator[Line]:
+    if isinstance(event, FileEvent):
+        yield from lines_of_files(event)
+    elif isinstance(event, UnitTokenEvent):
+        yield from lines_of_unit_tokens(event)
+    elif isinstance(event, Reaching):
+        yield from lines_of_reaching(event)
+    elif isinstance(event, Seeing):
+        yield from lines_of_seeing(event)
+    else:
+        yield from key_lines(event)
+
+
 class Log:
     """Writes a line for each fact that somebody may want to read; who was given what is for `audit`."""
 
@@ -183,22 +204,17 @@ class Log:
                 write(self._logger, logging.DEBUG, "sts_answered", code=event.code)
             case ClockMeasured():
                 self._measured(event.offset)
-            case CallerTokensChanged():
-                write(self._logger, logging.INFO, "caller_tokens_changed", path=event.path, old_good_for=event.overlap)
             case CallerTokensUnreadable():
                 self._unreadable(event)
-            case CallerTokensReadable():
-                write(self._logger, logging.INFO, "caller_tokens_readable", path=event.path)
             case CredentialsVended() | VendingDenied() | RequestRefused():
                 return  # who was given what is for `audit`
+            case RosterFull():
+                self._full(event)
             case _:
                 self._lines(event)
 
-    def _lines(self, event: KeyEvent | RosterFull) -> None:
-        if isinstance(event, RosterFull):
-            self._full(event)
-            return
-        for line in key_lines(event):
+    def _lines(self, event: KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent) -> None:
+        for line in _lines_of(event):
             write(self._logger, line.level, line.event, **line.fields)
 
     def _renewed(self, event: SessionRenewed) -> None:

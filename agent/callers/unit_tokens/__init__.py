@@ -19,14 +19,15 @@ import re
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, NoReturn
 
 from agent.callers import NOTHING_KNOWN, Facts, Peer
 from agent.callers.unit_tokens.file import Moment, Saved, SecretsFile
 from agent.callers.unit_tokens.generations import Generation, Generations, left
 from agent.clock import Clock
-from agent.errors import AgentError, KeyUnavailable
+from agent.errors import KeyUnavailable
+from agent.events import Report, UnitTokenEnding, UnitTokensRotated, UnitTokensUnwritable
 from agent.patterns import fitting
 from agent.secret import Secret
 
@@ -51,31 +52,6 @@ _REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class UnitTokenEnding:
-    """A unit shows a token that ends then: it gets a new one when it is started again."""
-
-    unit: str
-    ends: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTokensRotated:
-    """Units that start from now on get tokens of a new secret; those made of the one before are good for `overlap`."""
-
-    overlap: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTokensUnwritable:
-    """The secrets of unit tokens cannot be written: tokens stay as they are, and no new secret follows."""
-
-    error: AgentError
-
-
-UnitTokenEvent = UnitTokenEnding | UnitTokensRotated | UnitTokensUnwritable
-
-
-@dataclass(frozen=True, slots=True)
 class Lifetimes:
     """How long tokens are made of one secret, and how long they are good when they are made of the next."""
 
@@ -97,7 +73,7 @@ class UnitTokens:
         *,
         clock: Clock,
         boot: str,
-        report: Callable[[UnitTokenEvent], None],
+        report: Report,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Read nothing yet. `boot` tells one run of the machine, and so of its steady clock, from another.

@@ -1,0 +1,80 @@
+"""What happened, as facts; who listens is not our business here.
+
+An event is reported once, where it happens. Log lines, metrics and audit records are three readers of the
+same facts, in `agent.telemetry`.
+"""
+
+from collections.abc import Callable
+
+from agent.events.callers import (
+    AccountMissing,
+    AccountsHeard,
+    AccountsSilent,
+    CallerEvent,
+    CallersSeen,
+    CallersUnseen,
+    CallerTokensChanged,
+    CallerTokensReadable,
+    CallerTokensUnreadable,
+    ContainersSeen,
+    ContainersUnseen,
+    ListenerOpened,
+    ListenerWaiting,
+    NoToken,
+    UnitTokenEnding,
+    UnitTokenIssued,
+    UnitTokenRefused,
+    UnitTokensRotated,
+    UnitTokensUnwritable,
+)
+from agent.events.files import (
+    FileEmptied,
+    FileEvent,
+    FileStuck,
+    FileWritten,
+)
+from agent.events.keys import (
+    CertificateRefused,
+    CertificateReloaded,
+    ClockWentBack,
+    IssuerCrowded,
+    IssuerSeen,
+    KeyAnnounced,
+    KeyEvent,
+    KeyForgotten,
+    KeyPromoted,
+    KeyReady,
+    RotationStuck,
+    RotationWell,
+    SitePublished,
+)
+from agent.events.vending import (
+    ClockMeasured,
+    CredentialsVended,
+    Denial,
+    Refusal,
+    RenewalFailed,
+    RequestRefused,
+    RosterFull,
+    SessionRenewed,
+    StsAnswered,
+    TokenSigned,
+    VendingDenied,
+    VendingEvent,
+)
+
+__all__ = [
+    "AccountMissing", "AccountsHeard", "AccountsSilent", "CallerEvent", "CallerTokensChanged",
+    "CallerTokensReadable", "CallerTokensUnreadable", "CallersSeen", "CallersUnseen", "CertificateRefused",
+    "CertificateReloaded", "ClockMeasured", "ClockWentBack", "ContainersSeen", "ContainersUnseen",
+    "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
+    "IssuerCrowded", "IssuerSeen", "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
+    "ListenerOpened", "ListenerWaiting", "NoToken", "Refusal", "RenewalFailed", "Report", "RequestRefused",
+    "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SitePublished", "StsAnswered", "TokenSigned",
+    "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable",
+    "VendingDenied", "VendingEvent",
+]  # fmt: skip
+
+Event = VendingEvent | CallerEvent | FileEvent | KeyEvent
+
+Report = Callable[[Event], None]
