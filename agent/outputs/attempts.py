@@ -8,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from agent.clock import Clock, within
 from agent.errors import AgentError, ConfigurationError
-from agent.outputs.file_events import FileStuck, Told
+from agent.events import FileStuck, Report
 from agent.schedule import RefreshPolicy
 from agent.turns import Turns
 
@@ -28,7 +28,7 @@ class Means:
     """What keeping a file takes: the time, by which what is in it ends; whom to tell; chance; and how long to wait."""
 
     clock: Clock
-    report: Told
+    report: Report
     spread: Callable[[], float]
     policy: RefreshPolicy = field(default_factory=RefreshPolicy)
 

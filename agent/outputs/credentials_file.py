@@ -13,10 +13,9 @@ from typing import Final, NoReturn, Protocol
 from agent.clock import parse_instant
 from agent.credentials import Credentials
 from agent.errors import AgentError, ConfigurationError
-from agent.events import CredentialsVended, Event, SessionRenewed
+from agent.events import CredentialsVended, Event, FileEmptied, FileWritten, SessionRenewed
 from agent.outputs import documents
 from agent.outputs.attempts import Attempts, Means
-from agent.outputs.file_events import FileEmptied, FileWritten
 from agent.outputs.profiles import Unclear, entries_of, holds_others, with_entries
 from agent.outputs.replacing import Place, Stamp, replace, stamp
 

@@ -78,8 +78,8 @@ class SessionTokens:
         return genuine and self._clock.steady() * 1000 < int.from_bytes(end, "big")
 
     def _code(self, end: bytes, origin: Origin) -> bytes:
-        whose = "\0".join((origin.address, *(f"{name}={value}" for name, value in _lasting(origin.facts))))
-        return hmac.digest(self._key, end + hashlib.sha256(whose.encode("utf-8", "surrogateescape")).digest(), "sha256")
+        whose = repr((origin.address, _lasting(origin.facts)))  # which no two lists have in common
+        return hmac.digest(self._key, end + hashlib.sha256(whose.encode()).digest(), "sha256")
 
 
 class ImdsOutput:

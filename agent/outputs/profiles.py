@@ -119,7 +119,9 @@ def _read(content: bytes) -> Sections:
     text = content.decode("utf-8", "surrogateescape")
     try:
         parser.read_file(line + "\n" for line in re.split("\r\n|\r|\n", text))
-    except configparser.Error:  # not chained: its message quotes lines, which may be secrets
+    except (configparser.Error, AttributeError):
+        # Not chained: the message quotes lines, which may be secrets. AttributeError is what Python before 3.13 makes
+        # of an entry without a value that goes on.
         raise Unclear("has something before its first profile, or a line that is none") from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
 

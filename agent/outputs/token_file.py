@@ -11,9 +11,8 @@ from typing import Final, NoReturn
 from agent import jose
 from agent.clock import within
 from agent.errors import AgentError, ConfigurationError, TokenUnavailable
-from agent.events import Event, KeyPromoted, KeyReady
+from agent.events import Event, FileWritten, KeyPromoted, KeyReady
 from agent.outputs.attempts import NAP, Attempts, Means
-from agent.outputs.file_events import FileWritten
 from agent.outputs.replacing import Place, Stamp, replace, stamp
 from agent.sessions import STUCK
 from agent.tokens import Token, TokenSource
