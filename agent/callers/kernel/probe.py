@@ -17,6 +17,7 @@ from typing import Final
 from agent.callers import End
 from agent.callers.kernel import hierarchy, units, user_ids
 from agent.callers.kernel.cgroups import Cgroups
+from agent.callers.kernel.hierarchy import Hierarchy
 from agent.callers.kernel.sock_diag import Owner, SockDiag
 from agent.callers.kernel.units import NOWHERE, Place
 from agent.clock import SystemClock
@@ -62,10 +63,10 @@ class Sight:
         return "callers are recognised by unit only" if self.units else "callers are not recognised by what they are"
 
 
-def probe() -> Sight:
+def probe(seen: Hierarchy | None = None) -> Sight:
     """Ask the kernel about connections of our own; takes some milliseconds, more if a module must be loaded first.
 
-    Raises nothing.
+    Control groups are those to be `seen`, or what is found to be mounted. Raises nothing.
     """
     kernel = SockDiag()
     try:
@@ -75,7 +76,7 @@ def probe() -> Sight:
     if owner is None:
         return Sight(users=False, units=False, wanting=tuple(wanting))
     lacking = _users_wanting(owner)
-    own, missing = _units_wanting(owner)
+    own, missing = _units_wanting(owner, seen or hierarchy.mounted())
     users = owner.uid == os.geteuid() and user_ids.meaningless() != owner.uid
     return Sight(users, own is not None, (*wanting, *lacking, *missing), own or NOWHERE)
 
@@ -170,7 +171,7 @@ def _users_wanting(owner: Owner) -> Iterator[Wanting]:
         )
 
 
-def _units_wanting(owner: Owner) -> tuple[Place | None, tuple[Wanting, ...]]:
+def _units_wanting(owner: Owner, seen: Hierarchy | None) -> tuple[Place | None, tuple[Wanting, ...]]:
     """Where we are in the tree of units, None if that is not to be had; and what is wrong."""
     if not owner.cgroup:
         return None, (
@@ -179,7 +180,6 @@ def _units_wanting(owner: Owner) -> tuple[Place | None, tuple[Wanting, ...]]:
                 "use kernel 5.8 or newer, built with CONFIG_SOCK_CGROUP_DATA, or grant by user or token",
             ),
         )
-    seen = hierarchy.mounted()
     if seen is None:
         return None, (
             Wanting(

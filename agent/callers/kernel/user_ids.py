@@ -18,12 +18,12 @@ _USUAL_OVERFLOW: Final = 65_534
 def meaningless(mapped: Path = _MAP, overflow: Path = _OVERFLOW) -> int | None:
     """The user id that stands for all that have none here; None if every user has one. Raises nothing."""
     try:
-        lines = mapped.read_text(encoding="ascii").splitlines()
+        lines = mapped.read_text(encoding="utf-8").splitlines()
         if sum(int(line.split()[2]) for line in lines) >= _ALL:
             return None
     except (OSError, ValueError, IndexError):
         pass  # then we had better not rely on it
     try:
-        return int(overflow.read_text(encoding="ascii"))
+        return int(overflow.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return _USUAL_OVERFLOW

@@ -1,0 +1,471 @@
+"""Is the kernel's answer believed only where it is about this client, and tells of somebody?"""
+
+import errno
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from agent.callers import End
+from agent.callers.kernel.sock_diag import Owner, SockDiag, line_to_the_kernel
+from tests.unit.callers.kernel.world import ALICE, BOB, Puppet, Server, as_root
+
+CLIENT, SERVER = ("127.0.0.1", 40_000), ("127.0.0.1", 9170)
+
+
+@pytest.fixture
+def kernel() -> Iterator[SockDiag]:
+    kernel = SockDiag()
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+def owner_uid(kernel: SockDiag, ends: tuple[End, End]) -> int | None:
+    owner = kernel.owner(*ends)
+    return None if owner is None else owner.uid
+
+
+# Answers that the kernel would not give, from a line of ours.
+
+
+def told(
+    *,
+    sequence: int = 1,
+    state: int = 1,
+    client: End = CLIENT,
+    server: End = SERVER,
+    uid: int = 1000,
+    inode: int = 77,
+    family: int = socket.AF_INET,
+    attributes: bytes = struct.pack("=HHQ", 12, 21, 49_444),
+    kind: int = 20,
+) -> bytes:
+    """An answer as the kernel would write it."""
+    ends = struct.pack("!HH", client[1], server[1])
+    addresses = b"".join(socket.inet_pton(family, end[0]).ljust(16, b"\0") for end in (client, server))
+    body = struct.pack("=BBBB", family, state, 0, 0) + ends + addresses + bytes(12) + bytes(12)
+    body += struct.pack("=II", uid, inode) + attributes
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
+
+
+def refused(number: int, sequence: int = 1) -> bytes:
+    return struct.pack("=IHHIIi", 36, 2, 0, sequence, 0, -number) + bytes(16)
+
+
+class Answering:
+    """Lines at whose other end these answers lie ready, a list of them for each line that is opened."""
+
+    def __init__(self, *lines: list[bytes]) -> None:
+        self._lines = iter(lines)
+        self._ours: list[socket.socket] = []
+
+    def __call__(self) -> socket.socket:
+        line, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.append(ours)
+        for answer in next(self._lines):
+            ours.send(answer)
+        return line
+
+    def close(self) -> None:
+        for ours in self._ours:
+            ours.close()
+
+
+def heard(*lines: list[bytes]) -> Owner | None:
+    """What one question finds out if these are the answers."""
+    answering = Answering(*lines)
+    kernel = SockDiag(answering)
+    try:
+        return kernel.owner(CLIENT, SERVER)
+    finally:
+        kernel.close()
+        answering.close()
+
+
+def test_a_good_answer_is_believed() -> None:
+    assert heard([told()]) == Owner(1000, 77, 49_444)
+
+
+@pytest.mark.parametrize("state", range(1, 14))
+def test_only_a_client_that_can_still_hear_us_and_has_not_heard_us_end_counts(state: int) -> None:
+    established, fin_wait_1, fin_wait_2 = 1, 4, 5
+    assert (heard([told(state=state)]) is not None) == (state in (established, fin_wait_1, fin_wait_2))
+
+
+def test_a_socket_that_nobody_holds_is_not_roots() -> None:
+    assert heard([told(uid=0, inode=0)]) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        told(client=("127.0.0.1", 40_001)),
+        told(client=("127.0.0.2", 40_000)),
+        told(server=("127.0.0.1", 9171)),
+        told(server=("127.0.0.2", 9170)),
+        told(client=SERVER, server=CLIENT),
+        told(client=("::1", 40_000), server=("::1", 9170), family=socket.AF_INET6),
+    ],
+    ids=["client's port", "client's address", "our port", "our address", "the wrong way round", "IPv6"],
+)
+def test_an_answer_about_another_socket_says_nothing(other: bytes) -> None:
+    assert heard([other]) is None
+
+
+def test_an_answer_in_addresses_of_ipv6_is_the_same_socket() -> None:
+    mapped = told(client=("::ffff:127.0.0.1", 40_000), server=("::ffff:127.0.0.1", 9170), family=socket.AF_INET6)
+    assert heard([mapped]) == Owner(1000, 77, 49_444)
+
+
+def test_answers_to_earlier_questions_are_put_aside() -> None:
+    stale = told(sequence=9, uid=0)
+    assert heard([stale, stale, told()]) == Owner(1000, 77, 49_444)
+
+
+def test_there_is_an_end_to_putting_aside() -> None:
+    with pytest.raises(OSError, match="other questions"):
+        heard([told(sequence=9)] * 50)
+
+
+def test_an_answer_that_is_late_is_never_taken_for_the_next() -> None:
+    late = told(sequence=1, uid=0)
+    answering = Answering([], [told(sequence=2)], [])
+    kernel = SockDiag(answering)
+    with pytest.raises(BlockingIOError):
+        kernel.owner(CLIENT, SERVER)
+    answering._ours[0].close()
+    assert kernel.owner(CLIENT, SERVER) == Owner(1000, 77, 49_444)
+    answering._ours[1].send(late)
+    answering._ours[1].send(told(sequence=3, uid=1001))
+    assert kernel.owner(CLIENT, SERVER) == Owner(1001, 77, 49_444)
+    kernel.close()
+    answering.close()
+
+
+def test_no_such_socket_is_no_error() -> None:
+    assert heard([refused(errno.ENOENT)]) is None
+
+
+def test_other_refusals_are_errors() -> None:
+    with pytest.raises(PermissionError):
+        heard([refused(errno.EPERM)])
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\0", b"\xff" * 15, told(kind=3), told(kind=77), struct.pack("=IHHII", 16, 2, 0, 1, 0)],
+    ids=["a byte", "no head", "the end of many", "an unknown kind", "a refusal without a reason"],
+)
+def test_what_makes_no_sense_is_an_error(garbage: bytes) -> None:
+    with pytest.raises(OSError, match="the kernel's answer"):
+        heard([garbage])
+
+
+@pytest.mark.parametrize("cut", range(16, 88))
+def test_a_truncated_answer_says_nothing(cut: int) -> None:
+    assert heard([told()[:cut]]) is None
+
+
+@pytest.mark.parametrize("length", [0, 15, 87, 1 << 31])
+def test_an_answer_that_lies_about_its_length_says_nothing(length: int) -> None:
+    assert heard([struct.pack("=I", length) + told()[4:]]) is None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        b"",
+        b"\x0c",
+        struct.pack("=HHQ", 0, 21, 7),
+        struct.pack("=HHQ", 3, 21, 7),
+        struct.pack("=HHQ", 200, 21, 7),
+        struct.pack("=HHI", 8, 21, 7),
+        struct.pack("=HHQ", 12, 22, 7),
+    ],
+    ids=["none", "a byte", "of no length", "too short", "too long", "of 32 bits", "another"],
+)
+def test_without_a_whole_cgroup_attribute_the_group_is_unknown(attributes: bytes) -> None:
+    assert heard([told(attributes=attributes)]) == Owner(1000, 77, 0)
+
+
+def test_the_cgroup_is_found_after_attributes_of_odd_lengths() -> None:
+    before = struct.pack("=HHB3x", 5, 8, 1) + struct.pack("=HHH2x", 6, 22, 1)
+    assert heard([told(attributes=before + struct.pack("=HHQ", 12, 21 | 0x4000, 1 << 40))]) == Owner(1000, 77, 1 << 40)
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "127.0.0.1.5", "fe80::zz", "127.0.0.1\0", ":"])
+def test_what_is_no_address_is_nobodys(kernel: SockDiag, address: str) -> None:
+    assert kernel.owner((address, 1), SERVER) is None
+
+
+def test_a_line_that_has_broken_is_opened_again_for_the_same_question(kernel: SockDiag, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        ends = server.accept()
+        assert kernel.owner(*ends) is not None
+        assert kernel._line is not None
+        os.close(kernel._line.detach())
+        assert owner_uid(kernel, ends) == os.geteuid()
+
+
+def test_a_line_that_cannot_be_opened_is_an_error_each_time() -> None:
+    def unopened() -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "not here")
+
+    kernel = SockDiag(unopened)
+    for _ in range(2):
+        with pytest.raises(OSError, match="not here"):
+            kernel.owner(CLIENT, SERVER)
+
+
+# The real kernel.
+
+
+def test_the_socket_is_the_one_that_its_process_knows(kernel: SockDiag, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        owner = kernel.owner(*server.accept())
+        assert owner is not None
+        assert (owner.uid, owner.inode) == (os.geteuid(), os.fstat(client.fileno()).st_ino)
+
+
+def test_nobody_is_at_an_end_that_is_not_there(kernel: SockDiag, server: Server) -> None:
+    assert kernel.owner(("127.0.0.1", 1), ("127.0.0.1", server.port)) is None
+
+
+def test_whoever_listens_on_the_clients_port_is_not_the_client(kernel: SockDiag, server: Server) -> None:
+    """The kernel answers with a listener where there is no connection."""
+    assert kernel.owner(("127.0.0.1", server.port), ("127.0.0.1", 9)) is None
+
+
+def test_a_client_that_has_ended_its_side_is_still_there(kernel: SockDiag, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        ends = server.accept()
+        client.shutdown(socket.SHUT_WR)
+        assert owner_uid(kernel, ends) == os.geteuid()
+
+
+@pytest.mark.parametrize("ended_first", ["the client", "we"])
+def test_a_client_that_has_closed_is_nobody(kernel: SockDiag, server: Server, ended_first: str) -> None:
+    client = socket.create_connection(("127.0.0.1", server.port))
+    ends = server.accept()
+    if ended_first == "we":
+        server.accepted[0].close()
+    client.close()
+    assert kernel.owner(*ends) is None
+
+
+def test_what_is_left_of_a_connection_that_we_have_ended_is_nobodys(kernel: SockDiag, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)):
+        ends = server.accept()
+        server.accepted[0].close()
+        assert kernel.owner(*ends) is None
+
+
+@pytest.mark.parametrize("here", ["::1", "::ffff:127.0.0.1"])
+def test_ipv6_is_asked_about_as_well(kernel: SockDiag, here: str) -> None:
+    with Server("::") as server, socket.socket(socket.AF_INET6) as client:
+        client.connect((here, server.port))
+        assert owner_uid(kernel, server.accept()) == os.geteuid()
+
+
+def test_a_client_of_ipv4_at_a_listener_of_both_is_asked_about(kernel: SockDiag) -> None:
+    with Server("::") as server, socket.create_connection(("127.0.0.1", server.port)):
+        ends = server.accept()
+        assert ends[0][0] == "::ffff:127.0.0.1"
+        assert owner_uid(kernel, ends) == os.geteuid()
+
+
+def test_a_client_of_ipv6_at_a_listener_of_ipv4_is_asked_about(kernel: SockDiag, server: Server) -> None:
+    with socket.socket(socket.AF_INET6) as client:
+        client.connect(("::ffff:127.0.0.1", server.port))
+        assert owner_uid(kernel, server.accept()) == os.geteuid()
+
+
+def test_a_client_of_multipath_tcp_is_asked_about(kernel: SockDiag, server: Server) -> None:
+    try:
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    except OSError:
+        pytest.skip("this kernel has no multipath TCP")
+    with client:
+        client.connect(("127.0.0.1", server.port))
+        assert owner_uid(kernel, server.accept()) == os.geteuid()
+
+
+def test_a_client_bound_to_an_interface_is_nobody(kernel: SockDiag, server: Server) -> None:
+    """Only such sockets can have the same two ends as another, so which one calls cannot be told."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        client.connect(("127.0.0.1", server.port))
+        assert kernel.owner(*server.accept()) is None
+
+
+def test_the_line_takes_no_place_in_programs_that_we_start() -> None:
+    with line_to_the_kernel() as line:
+        assert not line.get_inheritable()
+
+
+# Real users.
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@as_root
+def test_each_user_is_told_from_the_other(kernel: SockDiag, server: Server) -> None:
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        for puppet, uid in ((alice, ALICE), (bob, BOB)):
+            puppet.do(f"client = connected('127.0.0.1', {server.port})")
+            assert owner_uid(kernel, server.accept()) == uid
+
+
+@as_root
+def test_who_exits_is_nobody(kernel: SockDiag, server: Server) -> None:
+    with Puppet(ALICE) as alice:
+        alice.do(f"client = connected('127.0.0.1', {server.port})")
+    assert kernel.owner(*server.accept()) is None
+
+
+@as_root
+def test_a_port_used_again_at_once_by_another_user_is_his(kernel: SockDiag, server: Server) -> None:
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        alice.do(f"client = connected('127.0.0.1', {server.port}, source=0); answer = client.getsockname()[1]")
+        port = server.accept()[0][1]
+        for again in range(100):
+            puppet, uid, other = ((bob, BOB, alice), (alice, ALICE, bob))[again % 2]
+            other.do("reset(client)")
+            puppet.do(f"client = connected('127.0.0.1', {server.port}, source={port})")
+            assert owner_uid(kernel, server.accept()) == uid
+
+
+@as_root
+def test_a_connection_whose_place_another_has_taken_is_dead_at_our_end(kernel: SockDiag, server: Server) -> None:
+    """So whoever answers asks whether its own end still lives, after it has asked who is at the other."""
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        alice.do(f"client = connected('127.0.0.1', {server.port}, source=0); client.send(b'x')")
+        source = alice.do("answer = client.getsockname()[1]; reset(client)")
+        bob.do(f"client = connected('127.0.0.1', {server.port}, source={source})")
+        ends = server.accept()
+        assert server.accepted[0].recv(1, socket.MSG_DONTWAIT) == b"x"
+        assert owner_uid(kernel, ends) == BOB
+        assert server.accepted[0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        assert owner_uid(kernel, server.accept()) == BOB
+        assert server.accepted[1].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+@as_root
+def test_a_socket_handed_to_another_user_stays_its_makers(kernel: SockDiag, server: Server) -> None:
+    name = f"\\0rolecall-{os.getpid()}"
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        bob.do(f"waiting = socket.socket(socket.AF_UNIX); waiting.bind('{name}'); waiting.listen()")
+        alice.do(f"client = connected('127.0.0.1', {server.port})")
+        alice.do(
+            f"to = socket.socket(socket.AF_UNIX); to.connect('{name}'); socket.send_fds(to, [b'x'], [client.fileno()])"
+        )
+        bob.do("came, _ = waiting.accept(); client = socket.socket(fileno=socket.recv_fds(came, 1, 1)[1][0])")
+        alice.do("client.close()")
+        ends = server.accept()
+        assert owner_uid(kernel, ends) == ALICE
+        bob.do("client.send(b'hello')")
+        assert server.accepted[0].recv(5) == b"hello"
+
+
+@as_root
+def test_a_socket_stays_its_makers_when_the_maker_becomes_another_user(kernel: SockDiag, server: Server) -> None:
+    with Puppet(0) as root:
+        root.do(f"client = connected('127.0.0.1', {server.port})")
+        root.do(f"os.setresuid({ALICE}, {ALICE}, {ALICE})")
+        assert owner_uid(kernel, server.accept()) == 0
+        root.do(f"client = connected('127.0.0.1', {server.port})")
+        assert owner_uid(kernel, server.accept()) == ALICE
+
+
+@as_root
+def test_only_root_can_give_a_socket_away(kernel: SockDiag, server: Server) -> None:
+    with Puppet(ALICE) as alice, Puppet(0) as root:
+        alice.do(f"client = connected('127.0.0.1', {server.port})")
+        ends = server.accept()
+        with pytest.raises(PermissionError):
+            alice.do(f"os.fchown(client.fileno(), {BOB}, -1)")
+        assert owner_uid(kernel, ends) == ALICE
+        root.do(f"client = connected('127.0.0.1', {server.port}); os.fchown(client.fileno(), {BOB}, -1)")
+        assert owner_uid(kernel, server.accept()) == BOB
+
+
+@as_root
+def test_users_who_share_a_port_are_told_apart(kernel: SockDiag) -> None:
+    """SO_REUSEPORT lets two sockets of one user have a port; SO_REUSEADDR those of two users, to different servers."""
+    with Server() as one, Server() as two, Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        alice.do(f"client = connected('127.0.0.1', {one.port}, source=0)")
+        alice.do("reset(client)")
+        source = one.accept()[0][1]
+        alice.do(f"client = connected('127.0.0.1', {one.port}, source={source})")
+        bob.do(f"client = connected('127.0.0.1', {two.port}, source={source})")
+        assert (owner_uid(kernel, one.accept()), owner_uid(kernel, two.accept())) == (ALICE, BOB)
+
+
+@as_root
+def test_nobody_can_have_the_two_ends_that_another_has(server: Server) -> None:
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        alice.do(f"client = connected('127.0.0.1', {server.port}, source=0)")
+        alice.do("reset(client)")
+        source = server.accept()[0][1]
+        alice.do(f"client = connected('127.0.0.1', {server.port}, source={source})")
+        with pytest.raises(OSError, match=r"assign|in use"):
+            bob.do(f"client = connected('127.0.0.1', {server.port}, source={source})")
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("ip") is None, reason="no ip here to join two networks with")
+def test_a_socket_of_another_network_is_nobodys(kernel: SockDiag) -> None:
+    with Puppet(ALICE, inside=("unshare", "--net")) as alice:
+        alice.do("answer = os.getpid()")  # by now it is there
+        try:
+            ip("link", "add", "rolecalltest0", "type", "veth", "peer", "name", "eth0", "netns", str(alice.pid))
+        except subprocess.CalledProcessError:
+            pytest.skip("this kernel has no veth")
+        try:
+            ip("addr", "add", "203.0.113.1/30", "dev", "rolecalltest0")
+            ip("link", "set", "rolecalltest0", "up")
+            inside = ("nsenter", "--net", "--target", str(alice.pid), "ip")
+            subprocess.run([*inside, "addr", "add", "203.0.113.2/30", "dev", "eth0"], check=True)
+            subprocess.run([*inside, "link", "set", "eth0", "up"], check=True)
+            with Server("203.0.113.1") as server:
+                alice.do(f"client = connected('203.0.113.1', {server.port})")
+                ends = server.accept()
+                assert ends[0][0] == "203.0.113.2"
+                assert kernel.owner(*ends) is None
+        finally:
+            ip("link", "delete", "rolecalltest0")
+
+
+@as_root
+def test_a_socket_made_before_its_process_moved_to_another_network_is_found(kernel: SockDiag, server: Server) -> None:
+    with Puppet(0) as root, Puppet(0, inside=("unshare", "--net")) as elsewhere:
+        root.do(f"client = connected('127.0.0.1', {server.port})")
+        root.do(
+            "import ctypes; libc = ctypes.CDLL(None, use_errno=True);"
+            f"answer = libc.setns(os.open('/proc/{elsewhere.pid}/ns/net', os.O_RDONLY), 0)"
+        )
+        assert owner_uid(kernel, server.accept()) == 0
+
+
+def test_among_hundreds_of_sockets_each_is_found(kernel: SockDiag, server: Server) -> None:
+    clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(400)]
+    try:
+        for client in clients:
+            owner = kernel.owner(*server.accept())
+            assert owner is not None
+            assert owner.inode == os.fstat(client.fileno()).st_ino
+    finally:
+        for client in clients:
+            client.close()
