@@ -86,8 +86,8 @@ def cgroup_ids(cgroup: Path, hierarchies: tuple[Path, ...] = _HIERARCHIES) -> fr
 
 
 def inode(path: str) -> int:
-    """The inode number of what lies there; 0 if nothing does."""
+    """The inode number of what lies there; 0 if nothing does, or the path is ""."""
     try:
-        return Path(path).stat().st_ino
+        return Path(path).stat().st_ino if path else 0
     except (OSError, ValueError):
         return 0

@@ -57,7 +57,7 @@ def listed(content: bytes) -> list[Listed]:
     found = []
     for one in document:
         container = _object(one)
-        if container.get("State", "running") not in {"running", "paused"}:
+        if container.get("State", "running") not in ("running", "paused"):  # it may be of any type
             continue
         names = container.get("Names")
         called = [name for name in map(_name, names if isinstance(names, list) else []) if name]
