@@ -26,7 +26,8 @@ class Wanted:
         groups: the names of groups.
         every_user: whether the name of each caller's user is wanted, for a template.
         patterns: those of each fact, by its name, one of PATTERNED; a tuple for each of them, empty or not.
-        kernel: whether anything is wanted that the kernel alone tells.
+        accounts: whether users or groups are wanted, which the kernel alone tells.
+        units: whether units or slices are, which it alone tells, too.
         executables: whether programs are.
         containers: whether containers are.
         unit_tokens: whether tokens of units are.
@@ -36,7 +37,8 @@ class Wanted:
     groups: frozenset[str]
     every_user: bool
     patterns: Mapping[str, tuple[str, ...]]
-    kernel: bool
+    accounts: bool
+    units: bool
     executables: bool
     containers: bool
     unit_tokens: bool
@@ -56,7 +58,8 @@ def wanted(found: Sequence[Grant]) -> Wanted:
         groups=frozenset(values("unix.group")),
         every_user="USER" in variables,
         patterns={name: tuple(values(f"{name}.like")) for name in PATTERNED},
-        kernel=any(name.startswith(("unix.", "systemd.", "process.")) for name in named),
+        accounts=any(name.startswith("unix.") for name in named),
+        units=any(name.startswith("systemd.") for name in named),
         executables="process.executable" in named,
         containers="container.name" in named,
         unit_tokens="token.unit" in named,

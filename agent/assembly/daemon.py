@@ -15,10 +15,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
-from agent.assembly.callers import bearer_tokens, grants
+from agent.assembly.callers import grants
 from agent.assembly.credentials import OpenedSts
-from agent.assembly.outputs import Doors
+from agent.assembly.files import kept_files
+from agent.assembly.outputs import Common, Doors
 from agent.assembly.publishing import Place, place
+from agent.assembly.recognition import Recognition, recognition
 from agent.assembly.rotation import chores, ring_held, rotation, started
 from agent.assembly.sessions import kept, session_maker
 from agent.clients.systemd import ServiceManager
@@ -68,11 +70,12 @@ async def assemble(
     make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance)
     roster, keeper = kept(settings, granted, make, clock=aws_time, report=report, chance=chance)
     sessions |= {one.role: one.session for one in roster.kept() if one.narrowing == WHOLE}
-    tokens = bearer_tokens(settings.grants, clock=clock, report=report)
-    vendor = Vendor(roster, [tokens], granted, report)
+    seeing = recognition(settings, granted, clock=aws_time, report=report)
+    vendor = Vendor(roster, seeing.attestors, granted, report)
+    files = kept_files(settings, roster, signer, clock=aws_time, report=report, chance=chance)
 
     stats = RequestStats()
-    doors = Doors(settings.listen)
+    doors = Doors(settings.listen, Common(aws_time, stats, logger, report))
     overview = Overview(
         roster,
         clock=aws_time,
@@ -83,27 +86,29 @@ async def assemble(
     )
     metrics = Metrics(CollectorRegistry(), overview, stats)
     audit = Audit(logger, clock)
-    readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper)]
-    await tokens.read()  # or the first callers would be strangers
+    readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper), *(file.heard for file in files)]
+    await seeing.begin()  # or the first callers would be strangers
 
     def nudge() -> None:
-        tokens.look()
+        seeing.tokens.look()
+        for file in files:
+            file.retry_now()
         if walk is not None:
             walk.retry_now()
         keeper.retry_now()
 
-    listeners = [
-        doors.credentials(vendor, roster.roles, aws_time, stats, logger, report),
-        doors.admin(overview, metrics, keeper),
-    ]
+    listeners = [*doors.credentials(vendor, roster.roles, seeing.recogniser), doors.admin(overview, metrics, keeper)]
+    if settings.containers is not None:
+        listeners += doors.containers(settings.containers, vendor, roster.roles, seeing.of_containers)
     if published is not None and published.site is not None:
-        listeners.append(doors.issuer(published.site, aws_time, stats, logger, report, credentials_directory))
+        listeners.append(doors.issuer(published.site, credentials_directory))
     return Service(
-        clients=_opened(settings, sts, walk, published),
+        clients=_opened(settings, sts, walk, published, seeing, doors),
         jobs=[
             keeper.keep_fresh,
             roster.keep_tidy,
-            tokens.keep_read,
+            *seeing.jobs,
+            *(file.keep_fresh for file in files),
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
             *([] if walk is None else chores(walk)),
@@ -125,13 +130,23 @@ def _telling(readers: Sequence[Report]) -> Report:
 
 @asynccontextmanager
 async def _opened(
-    settings: Settings, sts: OpenedSts, walk: Rotation | None, published: Place | None
+    settings: Settings,
+    sts: OpenedSts,
+    walk: Rotation | None,
+    published: Place | None,
+    seeing: Recognition,
+    doors: Doors,
 ) -> AsyncIterator[None]:
-    """What is open while the daemon lives: STS, the custodian, the place where we publish, and the ring as ours alone.
+    """What is open while the daemon lives.
 
-    Raises KeyUnavailable where another agent has the ring, ConfigurationError.
+    STS, the custodian, the place where we publish, the ring as ours alone, the kernel, and the socket at which systemd
+    fetches tokens, which units that are started with us wait for. Raises KeyUnavailable where another agent has the
+    ring, ListenerUnavailable, ConfigurationError.
     """
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(seeing.open())
+        if settings.unit_tokens is not None and seeing.unit_tokens is not None:
+            await stack.enter_async_context(doors.unit_tokens(seeing.unit_tokens, settings.unit_tokens.socket))
         if walk is not None:
             stack.enter_context(ring_held(settings))
         if published is not None:

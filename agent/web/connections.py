@@ -24,6 +24,7 @@ class Limits:
     idle: float = 75.0  # with nothing said on either side
     linger: float = 2.0  # from our last answer to the client's end
     sweep: float = 1.0
+    hops: int = 0  # how many hosts an answer may pass through; 0 leaves that to the system
 
 
 @dataclass(frozen=True, slots=True)

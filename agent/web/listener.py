@@ -99,7 +99,7 @@ async def answering(
     the Date of answers. On the way out nothing more is accepted, requests under way get their answer within 2 s, then
     connections close. Raises ListenerUnavailable.
     """
-    listening = sockets.opened(where)
+    listening = sockets.opened(where, limits.hops)
     route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report)
     answers = ReadyAnswers(output, clock, route.shares, on_bug)
     listener = _Listener(

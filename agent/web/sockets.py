@@ -17,14 +17,18 @@ BACKLOG = 4096
 _DEFER = 5
 
 
-def opened(where: Address | socket.socket) -> socket.socket:
+def opened(where: Address | socket.socket, hops: int = 0) -> socket.socket:
     """A socket that listens there and does not block; one that is open already is taken as it is.
+
+    What we send from it goes through `hops` hosts at most, the last included; 0 leaves that to the system.
 
     Raises ListenerUnavailable: the address is taken, not ours, or not for us.
     """
     listening = where if isinstance(where, socket.socket) else _bound(where)
     listening.setblocking(False)
     _tune(listening)
+    if hops:
+        _limit_hops(listening, hops)
     return listening
 
 
@@ -58,6 +62,14 @@ def _tune(listening: socket.socket) -> None:
     if hasattr(socket, "TCP_DEFER_ACCEPT"):
         # Accepted only when the request is there: one wake-up for a connection instead of two.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER)
+
+
+def _limit_hops(listening: socket.socket, hops: int) -> None:
+    """Have our packets, the very first included, be dropped by whoever would have to forward them once more."""
+    if listening.family == socket.AF_INET6:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
+    else:
+        listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
 
 
 _HINTS: Mapping[int, tuple[str, str]] = {

@@ -42,6 +42,9 @@ class Host:
     rotation: str = ""
     key: str = ""  # what [key] and [publishing] say, if it is not files in `home`
     publishing: str = ""
+    grants: str = ""  # what stands in place of the grant of all roles to whoever shows TOKEN
+    listen: str = ""  # what [listen] says beside the two addresses
+    more: str = ""  # whole tables besides
     sts: Mapping[str, str] = field(default_factory=dict)
     log: str = "debug"
     ports: list[int] = field(default_factory=lambda: [own_port(), own_port()])
@@ -68,6 +71,7 @@ class Host:
         extra = "".join(f'{name} = "{value}"\n' for name, value in self.sts.items())
         roles = "".join(f'[roles.{role}]\narn = "arn:aws:iam::123456789012:role/{role}"\n' for role in self.roles)
         key = self.key or f'custodian = "pem"\ndirectory = "{self.home}/keys"'
+        grants = self.grants or f'[[grants]]\nroles = {json.dumps(list(self.roles))}\ntoken_file = "{token}"'
         publishing = self.publishing or f'to = "directory"\ndirectory = "{self.home}/site"'
         seen = "" if self.public is None else f'proxy = "{self.public[0]}"\nca_bundle = "{self.public[1]}"\n'
         self.config.write_text(f"""
@@ -83,13 +87,13 @@ region = "eu-central-1"
 endpoint_url = "{self.endpoint}"
 {extra}
 {roles}
-[[grants]]
-roles = {json.dumps(list(self.roles))}
-token_file = "{token}"
+{grants}
 [listen]
 credentials = "127.0.0.1:{self.ports[0]}"
 admin = "127.0.0.1:{self.ports[1]}"
+{self.listen}
 {self.rotation}
+{self.more}
 [log]
 level = "{self.log}"
 format = "json"
@@ -206,9 +210,11 @@ async def sandboxed(
 
 
 @asynccontextmanager
-async def running_host(home: Path, roles: Sequence[str] = ("backup",)) -> AsyncIterator[tuple[Agent, Sandbox]]:
+async def running_host(
+    home: Path, roles: Sequence[str] = ("backup",), **how: Any
+) -> AsyncIterator[tuple[Agent, Sandbox]]:
     """All of it, up and ready."""
-    async with sandboxed(home, roles) as (host, sandbox), agent_on(host) as agent:
+    async with sandboxed(home, roles, **how) as (host, sandbox), agent_on(host) as agent:
         await agent.ready()
         yield agent, sandbox
 
