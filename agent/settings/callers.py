@@ -83,7 +83,7 @@ class Grant(Section):
 
     answers: ClassVar[Mapping[str, str]] = {
         "uid": 'is not taken; write user = "1000"',
-        "gid": 'is not taken; write group = "…", with the name of the group',
+        "gid": 'is not taken; write group = "1000", or better the name of the group',
         "service": 'is not taken; write unit = "….service"',
         "cgroup": 'is not taken; write unit = "…", or slice = "…"',
         "pid": 'is not taken, since it is another one at each start; write unit = "…"',

@@ -26,7 +26,7 @@ def _profile(value: str, _: Surroundings) -> str:
     if value == "default":
         raise Wrong(
             '"default" is not taken: programs that nobody thought of would use it, and it may be somebody\'s already; '
-            "write another name, and set AWS_PROFILE to it"
+            "write another name, and let who wants it say so"
         )
     if not _PROFILE.fullmatch(value):
         raise Wrong(f"{shown(value)} is no name for a profile: 1 to 64 of A-Z a-z 0-9 _ . @ + -")

@@ -109,6 +109,6 @@ def _tags(grant: Grant, name: str, role: Role, draft: Draft) -> Iterator[tuple[s
                 f".tags.{shown_word(tag)}",
                 f"is set by {theirs} already, which a grant cannot change; name it otherwise",
             )
-    if len(where.keys() | {tag.lower() for tag in grant.tags}) > MOST_TAGS:
+    if grant.tags and len(where.keys() | {tag.lower() for tag in grant.tags}) > MOST_TAGS:
         said = f"comes to more than {MOST_TAGS} tags with those of the role {name} and of [identity]"
         yield ".tags", f"{said}; AWS takes at most {MOST_TAGS}"

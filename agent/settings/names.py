@@ -23,8 +23,8 @@ _RUNNING: Final = ("service", "scope", "socket", "mount", "swap")
 _IDLE: Final = ("target", "timer", "path", "device", "automount")
 #: Units that can be given credentials (systemd.exec(5)).
 _LOADING: Final = ("service", "socket", "mount", "swap")
-#: 65535 and 4294967295 are nobody's: they stand for "none" in 16 and in 32 bits.
-_NOBODY_AT_ALL: Final = frozenset({65_535, 4_294_967_295})
+#: Below the one that stands for "none" (chown(2)).
+_NUMBERS: Final = 4_294_967_295
 _LONGEST_NAME: Final = 256
 _CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CONTAINER_ID: Final = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
@@ -37,7 +37,9 @@ def _account(value: str, word: str) -> str:
         raise Wrong(f"is empty, or begins or ends with a blank; write the name of a {word}")
     if is_pattern(value):
         raise Wrong(f"{shown(value)} is a pattern, which names of {word}s are not taken as; write each {word}")
-    odd = not value.isprintable() or any(mark in value for mark in ":/,$!") or value[0] in "-+~"
+    if "," in value:
+        raise Wrong(f'{shown(value)} has a comma; write several as {word} = ["…", "…"]')
+    odd = not value.isprintable() or any(mark in value for mark in ":/$!") or value[0] in "-+~"
     if odd or value in {".", ".."} or len(value.encode()) > _LONGEST_NAME:
         raise Wrong(f"{shown(value)} is no name that a {word} can have")
     return value
@@ -61,7 +63,7 @@ def _is_number(value: str) -> bool:
 
 def _number(value: str, word: str) -> str:
     """The number of a user or a group, as the kernel spells it. Raises Wrong."""
-    if len(value) > 10 or value != str(int(value)) or int(value) >= 2**32 or int(value) in _NOBODY_AT_ALL:
+    if len(value) > 10 or value != str(int(value)) or int(value) >= _NUMBERS:
         raise Wrong(f"{shown(value)} is not the number of a {word}: 0 to 4294967294, without zeros before it")
     return value
 
@@ -94,6 +96,8 @@ def _unit_marks(value: str) -> None:
         raise Wrong(f"{shown(value)} has brackets; a pattern knows * and ? alone")
     if "/" in value:
         raise Wrong(f"{shown(value)} is a path; write the name of the unit alone, as systemctl status shows it")
+    if not any(mark.isalnum() for mark in value):
+        raise Wrong(f"{shown(value)} fits nearly every unit; write more of the name, or anyone = true if that is meant")
     odd = not _UNIT.fullmatch(value.replace("*", "x").replace("?", "x")) or value[0] in "@."
     if odd or len(value) > _LONGEST_UNIT:
         raise Wrong(f"{shown(value)} is no name that a unit can have: letters, digits and : _ . - @ \\, at most 255")

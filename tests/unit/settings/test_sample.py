@@ -10,7 +10,11 @@ from pydantic_core import PydanticUndefined
 
 from agent.settings import (
     S3,
+    Address,
     AwsKms,
+    Callers,
+    Containers,
+    CredentialsFile,
     Directory,
     FromFile,
     Grant,
@@ -27,7 +31,9 @@ from agent.settings import (
     Settings,
     Sts,
     Tpm2,
+    UnitTokens,
     VaultTransit,
+    WebIdentityTokenFile,
     load,
 )
 from agent.settings.doubts import warnings
@@ -40,7 +46,8 @@ REFERENCE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "rolecall.toml": [
         ("issuer", Issuer), ("key", Pem), ("rotation", Rotation), ("identity", SelfSigned), ("identity", FromFile),
-        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("publishing", Directory),
+        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("callers", Callers),
+        ("publishing", Directory),
         ("infrastructure", Infrastructure), ("listen", Listen), ("log", Log),
     ],
     "pkcs11.toml": [("key", Pkcs11)],
@@ -49,11 +56,15 @@ SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "vault-transit.toml": [("key", VaultTransit)],
     "s3.toml": [("publishing", S3)],
     "https.toml": [("publishing", Https)],
+    "machine.toml": [("unit_tokens", UnitTokens), ("files", CredentialsFile), ("files", WebIdentityTokenFile)],
+    "containers.toml": [("containers", Containers)],
 }  # fmt: skip
 SAMPLES = {name: (ROOT / "config" / name).read_text("utf-8") for name in SHOWN}
 SECTIONS = [(name, path, kind) for name, sections in SHOWN.items() for path, kind in sections]
-FIELDS = [(name, path, kind, word) for name, path, kind in SECTIONS for word in kind.model_fields]
+FIELDS = [(name, path, kind, word) for name, path, kind in SECTIONS for word in kind.words()]
 EXAMPLES = [(name, line) for name, text in SAMPLES.items() for line in text.splitlines() if line.startswith("#e.g. ")]
+#: The tables of which there may be several.
+SEVERAL = {"grants", "files"}
 
 
 def load_text(text: str, tmp_path: Path) -> Settings:
@@ -108,8 +119,8 @@ def test_the_main_sample_shows_enough_of_both() -> None:
 @pytest.mark.parametrize(("name", "path", "kind", "word"), FIELDS)
 def test_the_sample_shows_every_setting(name: str, path: str, kind: type[Section], word: str) -> None:
     sample = SAMPLES[name]
-    begin = sample.index(f"\n[{path.replace('NAME', 'backup')}]" if path != "grants" else "\n[[grants]]")
-    end = sample.find("\n[", begin + 1)
+    begin = sample.index(_begun(path, kind))
+    end = sample.find("\n[", begin + 3)
     assert re.search(rf"\b{word} = ", sample[begin : end if end > 0 else None])
 
 
@@ -126,14 +137,22 @@ def test_the_reference_describes_every_setting_with_its_default(
 @pytest.mark.parametrize(("name", "path", "kind"), SECTIONS)
 def test_the_reference_describes_no_setting_that_there_is_not(name: str, path: str, kind: type[Section]) -> None:
     described = re.findall(r"^\| `([a-z_]+)` \|", _chapter(path, kind), flags=re.MULTILINE)
-    assert described == list(kind.model_fields)
+    assert described == list(kind.words())
+
+
+def _begun(path: str, kind: type[Section]) -> str:
+    """How the section begins in a sample."""
+    word, field = next(iter(kind.words().items()))
+    if path == "files":
+        return f'\n[[files]]\n{word} = "{get_args(field.annotation)[0]}"'
+    return f"\n[[{path}]]" if path in SEVERAL else f"\n[{path.replace('NAME', 'backup')}]"
 
 
 def _chapter(path: str, kind: type[Section]) -> str:
     """What is said of a section: of one kind of several, what follows "With `word = "kind"`"."""
-    heading = {"grants": "[[grants]]"}.get(path, f"[{path}]")
+    heading = f"[[{path}]]" if path in SEVERAL else f"[{path}]"
     chapter = REFERENCE.split(f"\n## `{heading}`")[1].split("\n## ")[0]
-    first, field = next(iter(kind.model_fields.items()))
+    first, field = next(iter(kind.words().items()))
     marker = f'With `{first} = "{get_args(field.annotation)[0]}"`' if get_args(field.annotation) else ""
     if marker and marker in chapter:
         return chapter.split(marker)[1].split("\nWith `")[0]
@@ -142,13 +161,22 @@ def _chapter(path: str, kind: type[Section]) -> str:
 
 def _spelt(kind: type[Section], word: str) -> str:
     """How the reference writes a default."""
-    default = kind.model_fields[word].get_default()
+    default = kind.words()[word].get_default()
     if default is PydanticUndefined:
         return "| required |"
     if default is None:
         return "| none |"
-    if isinstance(default, timedelta):
-        return f'| `"{spell_duration(default)}"` |'
-    if isinstance(default, bool | int):
-        return f"| `{str(default).lower()}` |"
-    return {"()": "| `[]` |", "{}": "| `{}` |"}.get(str(default), f'| `"{default}"` |')
+    return f"| `{_in_toml(default, several=word == 'listen')}` |"
+
+
+def _in_toml(value: object, *, several: bool) -> str:
+    if isinstance(value, timedelta):
+        return f'"{spell_duration(value)}"'
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    if value == {}:
+        return "{}"
+    if isinstance(value, tuple) and not isinstance(value, Address):
+        items = [_in_toml(one, several=False) for one in value]
+        return items[0] if len(items) == 1 and not several else f"[{', '.join(items)}]"
+    return f'"{value}"'
