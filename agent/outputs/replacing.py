@@ -154,8 +154,10 @@ def _found(directory: int, place: Place) -> _There | None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise _refused(path, "it is a symbolic link", "name the file that it leads to, or remove it") from error
+        if error.errno == errno.EACCES:
+            raise _refused(path, "it may not be read", "name a file of the agent's own") from error
         raise
-    with os.fdopen(opened, "rb") as file:
+    try:
         facts = os.fstat(opened)
         if not stat.S_ISREG(facts.st_mode):
             raise _refused(path, "it is no ordinary file", "correct the path")
@@ -165,7 +167,9 @@ def _found(directory: int, place: Place) -> _There | None:
                 f"it belongs to uid {facts.st_uid}, who could not read it any more",
                 "name a file of the agent's own, and give its readers a group",
             )
-        content = file.read(_LARGEST + 1)
+        content = os.read(opened, _LARGEST + 1)
+    finally:
+        os.close(opened)
     if len(content) > _LARGEST:
         raise _refused(path, f"it is larger than {_LARGEST} bytes", "correct the path")
     return _There(content, facts)
