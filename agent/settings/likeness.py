@@ -3,7 +3,6 @@
 Only for what is said about a configuration, never for who gets a role.
 """
 
-from functools import cache
 from typing import Final
 
 from agent.patterns import fits, is_pattern
@@ -23,14 +22,14 @@ def covers(wide: str, narrow: str) -> bool:
 
 def meet(one: str, other: str) -> bool:
     """Whether some name fits both; either may be a name itself."""
-
-    @cache
-    def rest(at: int, there: int) -> bool:
-        if at == len(one) or there == len(other):
-            return set(one[at:] + other[there:]) <= {"*"}
-        mine, theirs = one[at], other[there]
-        if mine == "*" or theirs == "*":
-            return rest(at + (mine == "*"), there + (mine != "*")) or rest(at + (mine != "*"), there + (mine == "*"))
-        return (mine == theirs or "?" in (mine, theirs)) and rest(at + 1, there + 1)
-
-    return rest(0, 0)
+    #: Of each end of `other`, whether some name fits both it and the end of `one` that is looked at.
+    fitting = [set(other[there:]) <= {"*"} for there in range(len(other) + 1)]
+    for at in reversed(range(len(one))):
+        before, fitting = fitting, [False] * len(other) + [set(one[at:]) <= {"*"}]
+        for there in reversed(range(len(other))):
+            both = {one[at], other[there]}
+            if "*" in both:
+                fitting[there] = before[there] or fitting[there + 1]
+            else:
+                fitting[there] = (len(both) == 1 or "?" in both) and before[there + 1]
+    return fitting[0]

@@ -40,7 +40,7 @@ def _account(value: str, word: str) -> str:
     if "," in value:
         raise Wrong(f'{shown(value)} has a comma; write several as {word} = ["…", "…"]')
     odd = not value.isprintable() or any(mark in value for mark in ":/$!") or value[0] in "-+~"
-    if odd or value in {".", ".."} or len(value.encode()) > _LONGEST_NAME:
+    if odd or value in {".", ".."} or value.isdigit() or len(value.encode()) > _LONGEST_NAME:
         raise Wrong(f"{shown(value)} is no name that a {word} can have")
     return value
 
@@ -157,7 +157,7 @@ def _container(value: str, _: Surroundings) -> str:
 def _executable(value: str, _: Surroundings) -> str:
     if is_pattern(value):
         raise Wrong(f"{shown(value)} is a pattern, which programs are not taken as; write the path of each")
-    if not value.startswith("/") or value.endswith("/"):
+    if value[:1] != "/" or value[:2] == "//" or value.endswith("/"):
         raise Wrong(f'{shown(value)} is not the absolute path of a program; write it as in "/usr/bin/restic"')
     if not value.isprintable() or len(value.encode()) > _LONGEST_PATH:
         raise Wrong("is not a path: it is too long, or holds line breaks or other unprintable characters")

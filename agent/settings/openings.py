@@ -51,11 +51,9 @@ def _opening(grant: Grant, roles: str) -> Iterator[tuple[str, str]]:
     if known <= {"user", "group"} and _ROOT & {*grant.user}:
         yield "user", f"every process of root gets {roles}, most services among them; add unit, unless that is meant"
     if known <= {"user", "group", "executable"} and (odd := _NOBODY & {*grant.user, *grant.group}):
-        said = "several services, and all users whose numbers mean nothing here, are that to the kernel"
-        yield (
-            "user" if odd & {*grant.user} else "group",
-            f"{shown(min(odd))} is nobody in particular: {said}; write unit",
-        )
+        word = "user" if odd & {*grant.user} else "group"
+        said = "several services, and all users whose numbers mean nothing here"
+        yield word, f"{shown(min(odd))} is nobody in particular, but {said}; grant it by unit"
     if known <= {"group", "executable"} and (wide := _EVERYBODY & {*grant.group}):
         yield "group", f"nearly every user may be in {shown(min(wide))}, and gets {roles}; name a group of their own"
     if known <= {"slice", "executable"} and (slices := _WIDE_SLICES.keys() & {*grant.slice}):

@@ -84,8 +84,8 @@ def _shadowed(grants: Sequence[Grant], known: _Known) -> Iterator[str]:
                 said = f"everyone whom it gives {role} has it from {others} already"
                 yield f"grants#{number}: {said}; take {role} out of one of them"
             else:
-                said = f"never says how much of {role} anyone gets, since {others} comes first and fits them all"
-                yield f"grants#{number}: {said}; put it before that"
+                said = f"never says how much of {role} anyone gets: whom it means is meant by {others} before"
+                yield f"grants#{number}: {said}; put it first"
 
 
 def _first(grants: Sequence[Grant], others: Iterator[int], role: str, number: int) -> int:

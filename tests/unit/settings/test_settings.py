@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies
 from hypothesis.strategies import SearchStrategy
 
 from agent.errors import ConfigurationError
-from agent.settings import FromFile, Pem, SelfSigned, Settings, load
+from agent.settings import CredentialsFile, FromFile, Grant, Pem, SelfSigned, Settings, load
 from agent.settings.agreement import disagreements
 from agent.settings.mistakes import secrets_in
 from agent.settings.reader import Reader
@@ -58,6 +58,8 @@ def test_the_settings_that_are_left_out_have_their_defaults(read: Read, tmp_path
     assert found.grants[0].anyone is False
     assert found.publishing is None
     assert (tuple(found.listen.credentials), tuple(found.listen.admin)) == (("127.0.0.1", 9170), ("127.0.0.1", 9171))
+    assert (found.listen.credentials_addresses, found.listen.imds) == ((found.listen.credentials,), None)
+    assert (found.unit_tokens, found.containers, found.files) == (None, None, ())
     assert (found.log.level, found.log.format) == ("info", "auto")
 
 
@@ -97,18 +99,20 @@ def test_all_mistakes_of_a_file_are_told_at_once(mistakes: Mistakes) -> None:
         ('source = "self_signed"', 'subject = "x"\nlifetime = 5\nspeed = 3'),
         ('region = "eu-central-1"', 'region = "here"\nfips = "no"\nproxy = 1'),
         ('role/backup"', 'role/backup"\nduration = "1s"\npolicy_arns = ["a", "b"]'),
-        ('roles = ["backup"]', 'roles = ["web", "db"]\nunit = "x.service"'),
+        ('roles = ["backup"]', 'roles = ["web", "db"]\nunit = "x"'),
         ('credentials = "127.0.0.1:9170"', 'credentials = "0.0.0.0:9170"'),
         ('level = "info"', 'level = "all"'),
-        ("", "\n[extra]\n"),
+        ("", '\n[callers]\nrecognise = "no"\n[unit_tokens]\nrotate = "1s"\n[containers]\nengine = "x"\n'),
+        ("", '\n[[files]]\nkind = "credentials"\npath = "a"\nrole = "x"\nprofile = "y"\nmode = "x"\n[extra]\n'),
         ROLECALL_TURBO="1",
     )
     assert {line.split(":")[0] for line in found} == {
         "issuer.url", "key.algorithm", "identity.subject", "identity.lifetime", "identity.speed", "sts.region",
         "sts.fips", "sts.proxy", "roles.backup.duration", "roles.backup.policy_arns#1", "roles.backup.policy_arns#2",
-        "grants#1.unit", "listen.credentials", "log.level", "extra", "ROLECALL_TURBO",
+        "grants#1.unit", "files#1.mode", "callers.recognise", "containers.engine", "unit_tokens.rotate",
+        "listen.credentials", "log.level", "extra", "ROLECALL_TURBO",
     }  # fmt: skip
-    assert len(found) == 16
+    assert len(found) == 20
 
 
 def test_an_empty_file_is_told_what_it_lacks(tmp_path: Path) -> None:
@@ -170,14 +174,17 @@ def test_no_secret_is_ever_repeated(kind: str, tmp_path: Path) -> None:
 
 
 #: Sections beside those of GOOD, with every word that they have.
+FURTHER = '[callers]\nexecutables = true\n[containers]\nengine = "podman"\n[unit_tokens]\n'
 MORE = tomllib.loads((Path(__file__).parent / "more.toml").read_text("utf-8"))
 
 
 def _with(name: str, words: str) -> str:
     """GOOD with that section, instead of its own or beside the others."""
     table, _, _ = name.partition(":")
-    parts = [part for part in GOOD.split("\n\n") if not part.startswith(f"[{table}]")]
-    return "\n\n".join([*parts, f"[{table}]\n{words}\n"])
+    heading = f"[[{table}]]" if table in {"grants", "files"} else f"[{table}]"
+    parts = [part for part in GOOD.split("\n\n") if not part.startswith(heading)]
+    needed = FURTHER if table == "grants" else ""
+    return "\n\n".join([*parts, f"{heading}\n{words}\n{needed}"])
 
 
 @pytest.mark.parametrize("name", MORE)
@@ -253,8 +260,22 @@ def _values() -> SearchStrategy[object]:
 
 
 def _documents() -> SearchStrategy[dict[str, object]]:
-    tables = ["issuer", "key", "rotation", "identity", "sts", "roles", "grants", "publishing", "listen", "log"]
-    return strategies.dictionaries(strategies.sampled_from(tables) | strategies.text(max_size=5), _values(), max_size=9)
+    tables = ["issuer", "key", "rotation", "identity", "sts", "roles", "publishing", "listen", "log"]
+    tables += ["grants", "callers", "unit_tokens", "containers", "files"]
+    tables_of_several = strategies.lists(_tables(), max_size=3)
+    several = strategies.fixed_dictionaries({}, optional={"grants": tables_of_several, "files": tables_of_several})
+    some = strategies.dictionaries(strategies.sampled_from(tables) | strategies.text(max_size=5), _values(), max_size=9)
+    return strategies.builds(lambda one, other: {**one, **other}, some, several)
+
+
+def _tables() -> SearchStrategy[dict[str, object]]:
+    """Tables of grants and files, with their own words and what people might write there."""
+    words = [*Grant.words(), *CredentialsFile.words(), "uid", "service"]
+    texts = ["alice", "1000", "a.service", "a@*.service", "*", "?", "a.slice", "/a", "${UNIT}", "${ROLE}x", "$", "0640"]
+    texts += ["credentials", "web_identity_token", "default", "backup"]
+    one = strategies.sampled_from(texts) | strategies.text(max_size=8)
+    value = one | strategies.lists(one, max_size=3) | strategies.booleans() | strategies.integers() | _values()
+    return strategies.dictionaries(strategies.sampled_from(words), value, max_size=8)
 
 
 @given(words=_documents(), host=strategies.text(max_size=80))
