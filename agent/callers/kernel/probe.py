@@ -187,24 +187,27 @@ def _units_wanting(owner: Owner, seen: Hierarchy | None) -> tuple[Place | None, 
                 "boot with systemd.unified_cgroup_hierarchy=1, or let the container see /sys/fs/cgroup",
             ),
         )
+    systemd = any(Path(seen.folder, name).is_dir() for name in _OF_SYSTEMD)
+    part = () if seen.whole or systemd else (_in_part(seen.folder),)
     found = Cgroups(SystemClock(), seen).path(owner.cgroup, owner.uid)
-    part = () if seen.whole else (_in_part(seen.folder),)
     if not found:
         return None, part or (_elsewhere(seen.folder),)
-    if seen.whole and not any(Path(seen.folder, name).is_dir() for name in _OF_SYSTEMD):
-        return None, (
-            Wanting(
-                f"systemd has no units in the hierarchy at {seen.folder}",
-                "boot with systemd, in its unified or hybrid layout, or grant by user or token",
-            ),
-        )
-    return units.place(found), part
+    if not systemd:
+        return None, part or (_without_systemd(seen.folder),)
+    return units.place(found), ()
 
 
 def _in_part(folder: str) -> Wanting:
     return Wanting(
         f"only a part of the control groups is to be seen at {folder}, so callers elsewhere have no unit here",
         "run the agent outside the container, or in the host's cgroup namespace (--cgroupns=host)",
+    )
+
+
+def _without_systemd(folder: str) -> Wanting:
+    return Wanting(
+        f"systemd has no units in the hierarchy at {folder}",
+        "boot with systemd, in its unified or hybrid layout, or grant by user or token",
     )
 
 

@@ -112,6 +112,15 @@ def test_in_a_unit_it_sees_itself_there() -> None:
 
 
 @as_root
+def test_a_machine_in_a_container_that_has_its_own_systemd_is_whole() -> None:
+    with groups() as made:
+        group = made.make("init.scope")
+        there = f"Hierarchy({str(made.folder)!r}, whole=False)"
+        told = seen(f"open('{group}/cgroup.procs', 'w').write('0')", there=there)
+    assert (told["units"], told["wanting"]) == (True, [])
+
+
+@as_root
 def test_where_systemd_has_no_units_it_says_so() -> None:
     with groups() as made:
         group = made.make("x.service")
