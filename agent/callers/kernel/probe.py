@@ -28,6 +28,9 @@ _PATIENCE: Final = 1.0
 #: What systemd has at the top of the hierarchy, wherever it runs.
 _OF_SYSTEMD: Final = ("init.scope", "system.slice")
 
+#: The groups that this process is in, one of each hierarchy; that of v2 has number 0 and no controllers (cgroups(7)).
+_OWN: Final = Path("/proc/self/cgroup")
+
 _WITHOUT: Final = "until then grant by token_file or unit_token"
 
 
@@ -192,9 +195,27 @@ def _units_wanting(owner: Owner, seen: Hierarchy | None) -> tuple[Place | None, 
     found = Cgroups(SystemClock(), seen).path(owner.cgroup, owner.uid)
     if not found:
         return None, part or (_elsewhere(seen.folder),)
+    if blurred(found):
+        return None, (_blurred_by(seen.folder),)
     if not systemd:
         return None, part or (_without_systemd(seen.folder),)
     return units.place(found), ()
+
+
+def blurred(found: str, own: Path = _OWN) -> bool:
+    """Whether the kernel takes every socket for one of the top group, although this process is in another."""
+    try:
+        lines = own.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    return found == "/" and any(line.startswith("0::/") and line != "0::/" for line in lines)
+
+
+def _blurred_by(folder: str) -> Wanting:
+    return Wanting(
+        f"sockets are not told apart by their control group at {folder}, since net_cls or net_prio are in use",
+        "use kernel 5.15 or newer, or no groups of net_cls and net_prio until the next boot",
+    )
 
 
 def _in_part(folder: str) -> Wanting:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.callers.kernel import Wanting, probe
+from agent.callers.kernel.probe import blurred
 from tests.unit.callers.kernel.world import ALICE, as_root, groups
 
 ROOT = Path(__file__).parents[4]
@@ -127,6 +128,29 @@ def test_where_systemd_has_no_units_it_says_so() -> None:
         told = seen(f"open('{group}/cgroup.procs', 'w').write('0')", there=f"Hierarchy({str(made.folder)!r})")
     assert not told["units"]
     assert "systemd has no units" in wanting(told)
+
+
+@pytest.mark.parametrize(
+    ("found", "own", "expected"),
+    [
+        ("/", "1:name=systemd:/x\n0::/system.slice/rolecall.service\n", True),
+        ("/", "1:name=systemd:/x\n0::/\n", False),
+        ("/system.slice/rolecall.service", "0::/system.slice/rolecall.service\n", False),
+        ("/", "1:name=systemd:/x\n", False),
+        ("/", None, False),
+    ],
+)
+def test_a_kernel_that_takes_all_sockets_for_those_of_the_top_is_found_out(
+    tmp_path: Path,
+    found: str,
+    own: str | None,
+    expected: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """Before 5.15 it does when net_cls or net_prio of v1 are in use: no newer kernel can be made to."""
+    written = tmp_path / "cgroup"
+    if own is not None:
+        written.write_text(own)
+    assert blurred(found, written) == expected
 
 
 @as_root
