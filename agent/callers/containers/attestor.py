@@ -38,9 +38,6 @@ _AT_MOST: Final = 0.1
 _AT_LEAST: Final = 30.0
 _SWEEP: Final = 5.0
 
-#: How old a list may be by which addresses are told, in seconds: a network can be taken from a container that runs.
-_FRESH: Final = 1.0
-
 #: So many containers are asked about at once, and so many are held.
 _AT_ONCE: Final = 8
 _MOST: Final = 2048
@@ -97,7 +94,7 @@ class Containers:
         self._patterns = [(pattern, _fitting(pattern)) for pattern in patterns]
         self._held: dict[str, Container] = {}
         self._at: dict[str, list[str]] = {}  # the ids of those that have an address, by address
-        self._listed = -_AT_LEAST  # the steady time at which the last list was asked for that there is
+        self._begun = self._done = 0  # how many looks have begun; how many of those that have, have been taken in
         self._failing = False
         self._trouble = ""
         self._verdicts: WeakKeyDictionary[Origin, _Verdict] = WeakKeyDictionary()
@@ -108,24 +105,14 @@ class Containers:
 
     def attest(self, peer: Peer) -> Facts | None:
         """What is known of the container that this connection comes from, if it comes from one."""
-        origin, now = peer.origin, self._clock.steady()
-        identity = next((value for name, value in origin.facts if name == "container.id"), "")
-        if identity:
-            container = self._held.get(identity)
-            if container is not None and container.alive:
-                return container.facts
-            return NOTHING_KNOWN if now < self._strangers.get(identity, now) else None
-        if origin.ends is None:
-            return NOTHING_KNOWN
-        verdict = self._verdicts.get(origin)
-        if verdict is None or (verdict.container is None and now >= verdict.until):
-            container = self._whose(*origin.ends)
-            if container is None:
-                return None
-            verdict = self._verdicts[origin] = _Verdict(container)
-        if verdict.container is None or not verdict.container.alive:
-            return NOTHING_KNOWN  # also when another one has its address by now: this connection was not that one's
-        return verdict.container.facts
+        identity = _id_of(peer.origin)
+        if not identity:
+            return self._by_connection(peer.origin)
+        container = self._held.get(identity)
+        if container is not None and container.alive:
+            return container.facts
+        now = self._clock.steady()
+        return NOTHING_KNOWN if now < self._strangers.get(identity, now) else None
 
     async def learn(self, peer: Peer) -> None:
         """Ask the engine what runs now, until the container is found, for less than half a second."""
@@ -139,7 +126,9 @@ class Containers:
         try:
             while True:
                 self._wanted.clear()
+                self._begun += 1
                 self._listed_anew(await self._look())
+                self._done = self._begun
                 self._looked.set()
                 self._looked = asyncio.Event()
                 await self._clock.sleep(_AT_MOST)
@@ -156,14 +145,38 @@ class Containers:
                 await within(self._clock, _SWEEP, self._wanted.wait())
             self._let_go(identity for identity, container in self._held.items() if not container.alive)
 
+    def _by_connection(self, origin: Origin) -> Facts | None:
+        if origin.ends is None:
+            return NOTHING_KNOWN
+        verdict = self._verdicts.get(origin)
+        if verdict is None or (verdict.container is None and self._clock.steady() >= verdict.until):
+            if self._line is None and not self._failing:
+                return None  # an address may have another owner since we looked
+            container = self._whose(*origin.ends)
+            if container is None:
+                return None
+            verdict = self._verdicts[origin] = _Verdict(container)
+        if verdict.container is None or not verdict.container.alive:
+            return NOTHING_KNOWN  # also when another one has its address by now: this connection was not that one's
+        return verdict.container.facts
+
     async def _found(self, peer: Peer) -> None:
-        """Return when `attest` has an answer."""
+        """Return when `attest` has an answer, by what the engine says from now on."""
+        first = self._begun + 1
         while True:
             looked = self._looked
             self._wanted.set()
             await looked.wait()
+            if self._done >= first:
+                self._find_by_address(peer.origin)
             if self.attest(peer) is not None or await self._found_elsewhere(peer.origin):
                 return
+
+    def _find_by_address(self, origin: Origin) -> None:
+        if self._line is None and origin.ends is not None:
+            container = self._whose(*origin.ends)
+            if container is not None:
+                self._verdicts[origin] = _Verdict(container)
 
     async def _found_elsewhere(self, origin: Origin) -> bool:
         """Whether it is a container that uses an address of which the engine does not know."""
@@ -180,22 +193,20 @@ class Containers:
         return False
 
     def _give_up(self, origin: Origin) -> None:
-        until = self._clock.steady() + _UNKNOWN
-        if origin.ends is not None:
+        until, identity = self._clock.steady() + _UNKNOWN, _id_of(origin)
+        if not identity:
             self._verdicts[origin] = _Verdict(None, until)
-        for name, identity in origin.facts:
-            if name == "container.id":
-                if len(self._strangers) >= _STRANGERS:
-                    self._strangers.clear()
-                self._strangers[identity] = until
+            return
+        if len(self._strangers) >= _STRANGERS:
+            self._strangers.clear()
+        self._strangers[identity] = until
 
     def _whose(self, client: End, server: End) -> Container | None:
         """The container at the other end, if that can be told without asking the engine."""
-        claiming = [self._held[identity] for identity in self._at.get(client[0], ()) if identity in self._held]
+        owners = self._at.get(client[0], ())
+        claiming = [self._held[identity] for identity in owners if identity in self._held]
         if self._line is None:
-            fresh = self._failing or self._clock.steady() - self._listed <= _FRESH
-            sole = fresh and len(self._at.get(client[0], ())) == len(claiming) == 1
-            return claiming[0] if sole and claiming[0].alive else None
+            return claiming[0] if len(owners) == len(claiming) == 1 and claiming[0].alive else None
         for container in claiming:
             owner = container.owner(client, server)
             if owner is not None:
@@ -215,7 +226,6 @@ class Containers:
 
     async def _look(self) -> Sequence[Listed] | None:
         """What runs now, all of it held on to; None if the engine does not say. Tells of trouble, once."""
-        begun = self._clock.steady()
         trouble: AgentError | None = None
         listed: Sequence[Listed] | None = None
         try:
@@ -223,7 +233,6 @@ class Containers:
         except AgentError as error:
             trouble = error
         else:
-            self._listed = begun
             new = [one.id for one in listed if not self._holds(one.id)]
             for start in range(0, len(new), _AT_ONCE):
                 for failed in await asyncio.gather(*map(self._hold, new[start : start + _AT_ONCE])):
@@ -270,6 +279,11 @@ class Containers:
             container = self._held.pop(identity, None)
             if container is not None:
                 container.close()
+
+
+def _id_of(origin: Origin) -> str:
+    """The id of the container that the kernel has named already; "" if it has named none."""
+    return next((value for name, value in origin.facts if name == "container.id"), "")
 
 
 def _fitting(pattern: str) -> Callable[[str], object]:

@@ -212,6 +212,32 @@ async def test_who_takes_over_an_address_is_known_as_himself(
         assert await at.facts(earlier) == {}, "a connection was never another's"
 
 
+async def test_an_address_that_is_taken_from_one_that_runs_is_not_its_any_more(
+    api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    async with bench(api) as at:
+        api.containers = [
+            Contained(A, "web", sleepers[0].pid, {"podman": "10.88.0.5"}),
+            Contained(B, "mail", sleepers[1].pid, {"podman": "10.88.0.6"}),
+        ]
+        assert (await at.facts(from_there(("10.88.0.5", 40000))))["container.name"] == "web"
+        api.containers[0].networks, api.containers[1].networks = {}, {"podman": "10.88.0.5"}
+        assert (await at.facts(from_there(("10.88.0.5", 40001))))["container.name"] == "mail"
+
+
+async def test_by_address_those_who_were_known_stay_so_while_the_engine_is_down(
+    api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    async with bench(api) as at:
+        api.containers = [Contained(A, "web", sleepers[0].pid, {"podman": "10.88.0.5"})]
+        assert await at.facts(from_there(("10.88.0.5", 40000)))
+        api.status = 500
+        assert (await at.facts(from_there(("10.88.0.5", 40001))))["container.name"] == "web"
+        sleepers[0].kill()
+        sleepers[0].wait()
+        assert await at.facts(from_there(("10.88.0.5", 40002))) == {}
+
+
 async def test_one_that_the_engine_lists_a_moment_late_is_waited_for(
     api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:
