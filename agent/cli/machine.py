@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.assembly.sight import Sight, sight
 from agent.patterns import fits, is_pattern
 from agent.settings import Https, Settings
-from agent.settings.callers import Grant
+from agent.settings.callers import BY_KERNEL, Grant
 from agent.settings.mistakes import near_word, shown
 from agent.settings.outputs import Address, numbered
 
+_OF_SYSTEMD: Final = ("unit", "user_unit", "slice")
 #: Where systemd looks for units of the system (systemd.unit(5)); generated and transient ones included.
 UNIT_DIRECTORIES: Final = tuple(
     Path(place)
@@ -30,20 +32,35 @@ UNIT_DIRECTORIES: Final = tuple(
         "/run/systemd/generator.late",
     )
 )  # fmt: skip
-#: Is there where systemd runs the machine (sd_booted(3)).
-BOOTED: Final = Path("/run/systemd/system")
 
 
-def absent(settings: Settings, *, units: Sequence[Path] = UNIT_DIRECTORIES, booted: Path = BOOTED) -> Iterator[str]:
+def absent(
+    settings: Settings, *, units: Sequence[Path] = UNIT_DIRECTORIES, see: Callable[[], Sight] = sight
+) -> Iterator[str]:
     """Say what is not there, with the setting that names it. Asks the account databases, which may take a while."""
+    yield from _unseen(settings, see)
+    installed = _installed(units)
     for number, grant in enumerate(settings.grants, start=1):
-        for word, said in (*_accounts(grant), *_units(grant, units, booted), *_programs(grant)):
+        for word, said in (*_accounts(grant), *_units(grant, units, installed), *_programs(grant)):
             yield f"grants#{number}.{word}: {said}"
     for number, file in enumerate(settings.files, start=1):
         if file.group is not None and not _there(grp.getgrnam, grp.getgrgid, file.group):
             yield f"files#{number}.group: there is no group {shown(file.group)} on this machine"
     yield from _engine(settings)
     yield from _addresses(settings)
+
+
+def _unseen(settings: Settings, see: Callable[[], Sight]) -> Iterator[str]:
+    """What grants ask for and the kernel does not tell, once for all grants."""
+    words = {word: number for number, grant in reversed([*enumerate(settings.grants, 1)]) for word in grant.named}
+    asked = [word for word in BY_KERNEL if word in words]
+    if settings.callers.recognise == "off" or not asked:
+        return
+    seen = see()
+    unknown = [word for word in asked if not (seen.units if word in _OF_SYSTEMD else seen.users)]
+    if unknown:
+        for what, hint in seen.wanting:
+            yield f"grants#{words[unknown[0]]}.{unknown[0]}: is known of no caller here: {what}; {hint}"
 
 
 def _accounts(grant: Grant) -> Iterator[tuple[str, str]]:
@@ -65,12 +82,9 @@ def _there(by_name: Callable[[str], object], by_number: Callable[[int], object],
         return True
 
 
-def _units(grant: Grant, directories: Sequence[Path], booted: Path) -> Iterator[tuple[str, str]]:
-    words = [word for word in ("unit", "user_unit", "slice", "unit_token") if grant.values(word)]
-    if words and not booted.is_dir():
-        yield words[0], "this machine is not run by systemd, so no caller is known to be in a unit"
-        return
-    installed = _installed(directories) if words else set()
+def _units(grant: Grant, directories: Sequence[Path], installed: set[str]) -> Iterator[tuple[str, str]]:
+    if not installed:
+        return  # not a machine that systemd runs
     for word in ("unit", "unit_token"):
         for name in grant.values(word):
             if name.endswith(".scope"):
@@ -100,8 +114,9 @@ def _missing(name: str, installed: set[str], directories: Sequence[Path]) -> str
         return ""
     if any(mark in name for mark in ("\\", ".mount", ".swap")):
         return ""  # made from /etc/fstab, or of names that had to be escaped
-    near = near_word(name, installed)
-    meant = f" (did you mean {shown(near)}?)" if near else ""
+    stem, _, kind = name.rpartition(".")
+    near = near_word(stem, [one.removesuffix(f".{kind}") for one in installed if one.endswith(f".{kind}")])
+    meant = f" (did you mean {shown(f'{near}.{kind}')}?)" if near else ""
     return f"there is no unit {shown(name)} on this machine{meant}; the grant counts once there is"
 
 
