@@ -165,8 +165,8 @@ class Roster:
                 f"{len(mine)} other sessions for {payer} are on their way first", hint="ask again in a second"
             )
         free = making.room - len(self._made)
-        of_role = sum(known == role for known, _ in self._made)
-        if len(mine) >= free or of_role >= _ROLE_WEIGHT * free:
+        free_for_role = _ROLE_WEIGHT * free - sum(known == role for known, _ in self._made)
+        if len(mine) >= min(free, free_for_role):  # so there is always some room for who has none yet
             making.report(RosterFull(role, payer, len(self._made), len(mine)))
             raise CredentialsUnavailable(
                 f"there is no room for another session of role {role}: {len(self._made)} are kept on demand, of which "

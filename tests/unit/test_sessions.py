@@ -88,6 +88,21 @@ class Stage:
             ended = (await asyncio.gather(keeping, return_exceptions=True))[0]
             assert isinstance(ended, asyncio.CancelledError), ended
 
+    def another(self) -> tuple[RoleSession, FakeSource]:
+        """A session that nobody keeps fresh yet."""
+        source = FakeSource(self.clock, role="late")
+        late = RoleSession(
+            "late",
+            "arn",
+            source,
+            RefreshPolicy(),
+            clock=self.clock,
+            report=self.reported,
+            spread=lambda: 0.0,
+            about="grants#2: unit a.service",
+        )
+        return late, source
+
     async def callers(self, number: int) -> Sequence[asyncio.Future[Credentials]]:
         asked = [asyncio.ensure_future(self.session.credentials()) for _ in range(number)]
         await settle()
@@ -602,3 +617,91 @@ async def test_a_snapshot_tells_how_it_stands_and_no_secret() -> None:
         assert (late.usable, late.access_key_id, late.left) == (False, FIRST, minutes(-10))
         assert late.failures > 1
         assert str(late.problem) == DOWN.what
+
+
+# Sessions that come and go
+
+
+async def test_a_session_that_is_added_is_fetched_at_once_and_kept_fresh() -> None:
+    async with Stage(spread=lambda: 0.0).kept_fresh() as stage:
+        await stage.clock.advance(minutes(10))
+        late, source = stage.another()
+        stage.keeper.add(late)
+        stage.keeper.add(late)
+        await settle()
+        assert late.usable() is not None
+        await stage.clock.advance(minutes(31))
+        assert len(source.fetches) == 2
+
+
+async def test_a_session_that_was_added_before_the_keeper_began_is_planned_once() -> None:
+    stage = Stage()
+    late, source = stage.another()
+    stage.keeper.add(late)
+    async with stage.kept_fresh():
+        await stage.clock.advance(seconds(1))
+        assert len(source.fetches) == len(stage.source.fetches) == 1
+
+
+async def test_a_session_that_is_dropped_is_never_asked_for_again() -> None:
+    async with Stage(roles=2, spread=lambda: 0.0).kept_fresh() as stage:
+        stage.keeper.drop(stage.sessions[0])
+        stage.keeper.drop(stage.sessions[0])
+        await stage.clock.advance(timedelta(hours=2))
+        assert len(stage.sources[0].fetches) == 1
+        assert len(stage.sources[1].fetches) == 5
+
+
+async def test_a_session_that_is_dropped_during_its_fetch_is_not_planned_again() -> None:
+    stage = Stage()
+    stage.source.answers_in = seconds(5)
+    async with stage.kept_fresh():
+        stage.keeper.drop(stage.session)
+        await stage.clock.advance(timedelta(hours=2))
+        assert len(stage.source.fetches) == 1
+
+
+async def test_a_session_that_is_dropped_while_it_waits_for_its_turn_is_not_fetched() -> None:
+    stage = Stage(roles=2, concurrency=1, spread=lambda: 0.0)
+    stage.sources[0].answers_in = seconds(5)
+    async with stage.kept_fresh():
+        stage.keeper.drop(stage.sessions[1])
+        await stage.clock.advance(minutes(1))
+        assert (len(stage.sources[0].fetches), len(stage.sources[1].fetches)) == (1, 0)
+
+
+async def test_ready_waits_for_those_of_the_start_alone_and_not_for_what_is_gone() -> None:
+    stage = Stage(roles=2, spread=lambda: 0.0)
+    stage.sources[1].hangs = True
+    async with stage.kept_fresh():
+        late, source = stage.another()
+        source.hangs = True
+        stage.keeper.add(late)
+        waiting = asyncio.ensure_future(stage.keeper.tried())
+        await settle()
+        assert not waiting.done()
+        stage.keeper.drop(stage.sessions[1])
+        await waiting
+
+
+async def test_what_a_session_is_about_is_told_with_all_that_happens_to_it() -> None:
+    stage = Stage()
+    late, source = stage.another()
+    await late.renew()
+    source.failure = DOWN
+    await late.renew()
+    assert late.snapshot().about == "grants#2: unit a.service"
+    assert [told.about for told in stage.reported.of(SessionRenewed)] == ["grants#2: unit a.service"]
+    assert [told.about for told in stage.reported.of(RenewalFailed)] == ["grants#2: unit a.service"]
+
+
+async def test_the_longest_life_there_was_is_remembered() -> None:
+    stage = Stage()
+    assert stage.session.longest == timedelta(0)
+    await stage.session.renew()
+    stage.source.lifetime = timedelta(hours=2)
+    await stage.session.renew()
+    await stage.clock.advance(timedelta(hours=2))
+    stage.source.lifetime = minutes(15)
+    await stage.session.renew()
+    assert stage.session.longest == timedelta(hours=2)

@@ -17,11 +17,12 @@ from agent.errors import (
     RoleUnknown,
 )
 from agent.events import CredentialsVended, VendingDenied
-from agent.roster import Roster
+from agent.narrowing import WHOLE, Narrowing
+from agent.roster import Making, Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from agent.vending import Vendor
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
 
@@ -156,7 +157,8 @@ async def test_what_several_attestors_know_counts_together() -> None:
     stage = await Stage(Grant("web", both)).warm()
     assert await stage.outcome(peer(WEB, "127.0.0.9"), "web") == "web"
     assert await stage.outcome(peer(WEB, "127.0.0.1"), "web") == "CallerDenied"
-    assert await stage.outcome(peer(WRONG, "127.0.0.9"), "web") == "CallerDenied"
+    assert await stage.outcome(peer(WRONG, "127.0.0.9"), "web") == "CallerUnknown"
+    assert await stage.outcome(peer(None, "127.0.0.9"), "web") == "CallerUnknown"
 
 
 async def test_no_grants_no_roles() -> None:
@@ -167,25 +169,143 @@ async def test_no_grants_no_roles() -> None:
 # The one role of a caller
 
 
-@pytest.mark.parametrize(("presented", "role"), [(WEB, "web")])
-def test_the_one_role_granted_need_not_be_named(presented: bytes, role: str) -> None:
-    assert Stage().vendor.sole_role(peer(presented)) == role
+async def test_the_one_role_granted_need_not_be_named() -> None:
+    stage = await Stage().warm()
+    assert (await stage.vendor.vend(peer(WEB)))[0] == "web"
+    held = stage.vendor.vend_held(peer(WEB))
+    assert held is not None
+    assert held[0] == "web"
 
 
 @pytest.mark.parametrize(("presented", "error"), [(IDLE, CallerDenied), (WRONG, CallerUnknown), (None, CallerUnknown)])
-def test_who_is_granted_nothing_is_told_as_any_stranger(presented: bytes | None, error: type[AgentError]) -> None:
-    stage = Stage()
+async def test_who_is_granted_nothing_is_told_as_any_stranger(presented: bytes | None, error: type[AgentError]) -> None:
+    stage = await Stage().warm()
+    assert stage.vendor.vend_held(peer(presented)) is None
     with pytest.raises(error):
-        stage.vendor.sole_role(peer(presented))
+        await stage.vendor.vend(peer(presented))
     assert [told.role for told in stage.reported.of(VendingDenied)] == [""]
 
 
-def test_who_is_granted_several_is_told_their_names_in_order() -> None:
-    stage = Stage()
-    with pytest.raises(RoleAmbiguous, match=r"several roles: ghost, ops, web$"):
-        stage.vendor.sole_role(peer(BOTH))
+async def test_who_is_granted_several_is_told_their_names_in_order() -> None:
+    stage = await Stage().warm()
+    assert stage.vendor.vend_held(peer(BOTH)) is None
+    with pytest.raises(RoleAmbiguous, match=r"several roles: ops, web$"):
+        await stage.vendor.vend(peer(BOTH))
     [told] = stage.reported.of(VendingDenied)
     assert (told.role, told.reason) == ("", "ambiguous")
+
+
+async def test_a_caller_is_told_what_is_known_of_it_and_the_grants_that_count() -> None:
+    first = Grant("web", frozenset({("token.file", "/tokens/web")}), setting="grants#1")
+    second = Grant("web", frozenset({("token.file", "/tokens/ops")}), setting="grants#2")
+    other = Grant("ops", frozenset({("token.file", "/tokens/ops")}), setting="grants#3")
+    caller, granted = await Stage(first, second, other).vendor.seen(peer(BOTH))
+    assert caller.facts == KNOWN[BOTH]
+    assert [grant.setting for grant in granted] == ["grants#3", "grants#1"]
+    assert (await Stage(first).vendor.seen(peer(WRONG)))[1] == []
+
+
+# Some of a role
+
+
+def unit(name: str, *more: tuple[str, str]) -> Peer:
+    facts = frozenset({("unix.uid", "0"), ("systemd.unit", name), *more})
+    return Peer(Origin("127.0.0.1", "127.0.0.1", facts), None)
+
+
+BY_UNIT = Narrowing(session_name="${UNIT}", tags=(("unit", "${UNIT}"),))
+
+
+class Narrowed(Stage):
+    """The role `web`, whole for the one with the token, and by unit for all others."""
+
+    def __init__(self, *grants: Grant) -> None:
+        super().__init__()
+        self.made: list[tuple[str, Narrowing]] = []
+        self.keeper = Kept()
+        known = {("web", WHOLE): self.sessions["web"]}
+        making = Making(self.make, self.keeper, self.clock, self.reported)
+        each = Grant("web", frozenset(), BY_UNIT, "grants#2")
+        self.vendor = Vendor(Roster(known, making=making), [ByToken()], grants or [GRANTS[0], each], self.reported)
+
+    def make(self, role: str, narrowing: Narrowing) -> RoleSession:
+        self.made.append((role, narrowing))
+        source = FakeSource(self.clock, role=f"{role}-{narrowing.session_name}")
+        return RoleSession(
+            role,
+            "arn",
+            source,
+            RefreshPolicy(),
+            clock=self.clock,
+            report=self.reported,
+            spread=lambda: 0.5,
+            about=narrowing.about,
+        )
+
+
+class Kept(list[RoleSession]):
+    """Remembers whom it should keep fresh."""
+
+    def add(self, session: RoleSession) -> None:
+        self.append(session)
+
+    def drop(self, session: RoleSession) -> None:
+        self.remove(session)
+
+
+async def test_each_unit_has_a_session_of_its_own_and_callers_in_one_unit_share_it() -> None:
+    stage = Narrowed()
+    for name in ("a.service", "b.service", "a.service"):
+        asked = asyncio.ensure_future(stage.vendor.vend(unit(name), "web"))
+        await settle()
+        for session in stage.keeper:
+            if not session.attempted:
+                await session.renew()
+        role, given = await asked
+        assert (role, given.role_arn.rpartition("/")[2]) == ("web", f"web-{name}")
+        assert stage.vendor.vend_held(unit(name), "web") == ("web", given)
+    assert [narrowing.session_name for _, narrowing in stage.made] == ["a.service", "b.service"]
+    assert [narrowing.about for _, narrowing in stage.made] == ["grants#2: unit a.service", "grants#2: unit b.service"]
+
+
+async def test_the_first_caller_of_a_part_waits_and_is_then_told_that_it_is_on_its_way() -> None:
+    stage = Narrowed()
+    assert stage.vendor.vend_held(unit("a.service"), "web") is None
+    assert stage.made == []  # looking at what is held makes nothing
+    asked = asyncio.ensure_future(stage.vendor.vend(unit("a.service"), "web"))
+    await stage.clock.advance(timedelta(seconds=0.69))
+    assert not asked.done()
+    await stage.clock.advance(timedelta(seconds=0.01))
+    with pytest.raises(CredentialsNotReady):
+        await asked
+    assert len(stage.keeper) == 1
+
+
+async def test_where_several_grants_give_a_role_the_first_says_how_much_of_it() -> None:
+    stage = Narrowed()
+    await stage.warm()
+    assert (await stage.vendor.vend(peer(WEB), "web"))[1] is stage.sessions["web"].usable()
+    stage = Narrowed(Grant("web", frozenset(), BY_UNIT, "grants#1"), GRANTS[0])
+    with pytest.raises(CallerDenied, match=r"grants#1 names \$\{UNIT\}, which is not known of this caller"):
+        await stage.vendor.vend(peer(WEB), "web")
+    assert stage.made == []
+
+
+async def test_who_was_given_what_is_told_for_each_session() -> None:
+    stage = Narrowed()
+    await stage.warm()
+    for name in ("a.service", "b.service"):
+        asked = asyncio.ensure_future(stage.vendor.vend(unit(name), "web"))
+        await settle()
+        await stage.keeper[-1].renew()
+        await asked
+    await stage.vendor.vend(peer(WEB), "web")
+    first, second = (narrowing for _, narrowing in stage.made)
+    assert stage.vendor.callers("web", first) == ["unix.uid=0,systemd.unit=a.service"]
+    assert stage.vendor.callers("web", second) == ["unix.uid=0,systemd.unit=b.service"]
+    assert stage.vendor.callers("web", WHOLE) == ["token.file=/tokens/web"]
+    told = stage.reported.of(CredentialsVended)
+    assert [("systemd.unit", "a.service") in one.facts for one in told] == [True, False, False]
 
 
 # How long it takes
@@ -236,14 +356,23 @@ async def test_a_set_is_told_of_once_to_each_caller_by_either_way() -> None:
     held = stage.sessions["web"].usable()
     assert held is not None
     assert stage.reported == [
-        CredentialsVended("web", "token.file=/tokens/web", held.access_key_id, held.expires_at),
-        CredentialsVended("web", "token.file=/tokens/ops,token.file=/tokens/web", held.access_key_id, held.expires_at),
+        CredentialsVended("web", "token.file=/tokens/web", held.access_key_id, held.expires_at, KNOWN[WEB]),
+        CredentialsVended(
+            "web",
+            "token.file=/tokens/ops,token.file=/tokens/web",
+            held.access_key_id,
+            held.expires_at,
+            KNOWN[BOTH],
+        ),
     ]
-    assert stage.vendor.callers("web") == ["token.file=/tokens/ops,token.file=/tokens/web", "token.file=/tokens/web"]
+    assert stage.vendor.callers("web", WHOLE) == [
+        "token.file=/tokens/ops,token.file=/tokens/web",
+        "token.file=/tokens/web",
+    ]
     await stage.sessions["web"].renew()
     await stage.vendor.vend(peer(WEB), "web")
-    assert stage.vendor.callers("web") == ["token.file=/tokens/web"]
-    assert stage.vendor.callers("ops") == []
+    assert stage.vendor.callers("web", WHOLE) == ["token.file=/tokens/web"]
+    assert stage.vendor.callers("ops", WHOLE) == []
     assert [told.access_key_id[-1] for told in stage.reported.of(CredentialsVended)] == ["1", "1", "2"]
 
 
@@ -333,6 +462,7 @@ async def test_a_granted_caller_of_a_missing_role_can_tell_it_from_a_bug() -> No
 
 async def test_what_is_vended_is_what_is_held() -> None:
     stage = await Stage().warm()
-    given = await stage.vendor.vend(peer(WEB), "web")
+    role, given = await stage.vendor.vend(peer(WEB), "web")
+    assert role == "web"
     assert isinstance(given, Credentials)
     assert given is stage.sessions["web"].usable()
