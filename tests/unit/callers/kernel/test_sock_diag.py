@@ -390,6 +390,30 @@ def test_a_socket_stays_its_makers_when_the_maker_becomes_another_user(kernel: S
 
 
 @as_root
+def test_root_of_a_users_own_namespace_is_that_user(kernel: SockDiag, server: Server) -> None:
+    dumpable, new_user = 4, 0x10000000
+    with Puppet(ALICE) as alice:
+        if alice.do(f"answer = libc.prctl({dumpable}, 1) or libc.unshare({new_user})"):
+            pytest.skip("this machine lets nobody make a user namespace")
+        alice.do(f"open('/proc/self/uid_map', 'w').write('0 {ALICE} 1')")
+        assert alice.do("answer = os.getuid()") == 0
+        alice.do(f"client = connected('127.0.0.1', {server.port})")
+        assert owner_uid(kernel, server.accept()) == ALICE
+
+
+@as_root
+def test_who_listens_on_a_port_that_another_calls_from_is_not_the_caller(kernel: SockDiag, server: Server) -> None:
+    with Puppet(ALICE) as alice, Puppet(BOB) as bob:
+        alice.do(f"client = connected('127.0.0.1', {server.port}, source=0); answer = client.getsockname()[1]")
+        ends = server.accept()
+        assert owner_uid(kernel, ends) == ALICE
+        alice.do("reset(client)")
+        bob.do("waiting = socket.socket(); waiting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)")
+        bob.do(f"waiting.bind(('127.0.0.1', {ends[0][1]})); waiting.listen()")
+        assert kernel.owner(*ends) is None
+
+
+@as_root
 def test_only_root_can_give_a_socket_away(kernel: SockDiag, server: Server) -> None:
     with Puppet(ALICE) as alice, Puppet(0) as root:
         alice.do(f"client = connected('127.0.0.1', {server.port})")
@@ -452,10 +476,7 @@ def test_a_socket_of_another_network_is_nobodys(kernel: SockDiag) -> None:
 def test_a_socket_made_before_its_process_moved_to_another_network_is_found(kernel: SockDiag, server: Server) -> None:
     with Puppet(0) as root, Puppet(0, inside=("unshare", "--net")) as elsewhere:
         root.do(f"client = connected('127.0.0.1', {server.port})")
-        root.do(
-            "import ctypes; libc = ctypes.CDLL(None, use_errno=True);"
-            f"answer = libc.setns(os.open('/proc/{elsewhere.pid}/ns/net', os.O_RDONLY), 0)"
-        )
+        root.do(f"there = os.open('/proc/{elsewhere.pid}/ns/net', os.O_RDONLY); answer = libc.setns(there, 0)")
         assert owner_uid(kernel, server.accept()) == 0
 
 

@@ -23,7 +23,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be other u
 
 #: What a puppet runs: each line it reads is a program, and what that leaves in `answer` is written back.
 _PUPPET: Final = """
-import array, json, os, socket, struct, sys
+import ctypes, json, os, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
 def connected(address, port, *, source=None, family=socket.AF_INET, kind=0):
     made = socket.socket(family, socket.SOCK_STREAM, kind)
     if source is not None:  # and then the port is nobody else's meanwhile
