@@ -71,7 +71,8 @@ class Attempts:
 
     def failed(self, error: AgentError, good_until: datetime | None) -> None:
         """Plan the next attempt; tell of what has not been told of."""
-        before, self._trouble = self._trouble, error.with_traceback(None)  # its frames hold secrets
+        before, error = self._trouble, type(error)(error.what, hint=error.hint)  # what led to it has seen secrets
+        self._trouble = error
         self._alike = self._alike + 1 if before is not None and before.retryable == error.retryable else 1
         self._failures += 1
         policy, spread = self._means.policy, self._means.spread()

@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import hmac
 import re
-import socket
 from typing import Final
 
 from agent.callers import Facts, Origin, Peer
@@ -141,18 +140,6 @@ class ImdsOutput:
     async def _credentials(self, peer: Peer, role: str) -> Answered:
         role, held = await self._vendor.vend(peer, role)
         return Answered(role, documents.imds(held))
-
-
-def stay_on_this_host(listening: socket.socket) -> None:
-    """Let answers from this socket die at the first router, as EC2's hop limit of 1 does. Before it listens, or after.
-
-    A container whose packets are routed gets no connection; one on the host's own network does. Connections have it
-    from the socket that they were accepted on.
-    """
-    if listening.family == socket.AF_INET6:
-        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
-    else:
-        listening.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
 
 
 def _lasting(facts: Facts) -> list[tuple[str, str]]:

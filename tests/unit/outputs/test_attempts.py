@@ -35,13 +35,29 @@ async def test_what_hinders_is_told_once_and_again_when_it_is_something_else(
 ) -> None:
     for error in (MENDED_BY_SOMEBODY, MENDED_BY_SOMEBODY, PASSES, MENDED_BY_SOMEBODY):
         attempts.failed(error, None)
-    assert [event.error for event in reported.of(FileStuck)] == [MENDED_BY_SOMEBODY, PASSES, MENDED_BY_SOMEBODY]
-    assert attempts.trouble is MENDED_BY_SOMEBODY
+    told = [event.error for event in reported.of(FileStuck)]
+    assert [(error.what, error.hint) for error in told] == [
+        (error.what, error.hint) for error in (MENDED_BY_SOMEBODY, PASSES, MENDED_BY_SOMEBODY)
+    ]
+    assert attempts.trouble is told[-1]
     assert attempts.succeeded() == 4
     assert attempts.trouble is None
     assert attempts.succeeded() == 0
     attempts.failed(MENDED_BY_SOMEBODY, None)
     assert len(reported.of(FileStuck)) == 4
+
+
+async def test_what_led_to_an_error_is_forgotten_since_it_has_seen_secrets(
+    attempts: Attempts, reported: Reported
+) -> None:
+    secret = OSError("canary")
+    with pytest.raises(ConfigurationError) as raised:
+        raise ConfigurationError("no", hint="mend it") from secret
+    attempts.failed(raised.value, None)
+    (stuck,) = reported.of(FileStuck)
+    for error in (stuck.error, attempts.trouble):
+        assert error is not None
+        assert (error.__cause__, error.__context__, error.__traceback__) == (None, None, None)
 
 
 async def test_waits_grow_to_five_minutes_for_what_somebody_must_mend(attempts: Attempts, clock: FakeClock) -> None:

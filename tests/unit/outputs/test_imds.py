@@ -11,7 +11,7 @@ import pytest
 from agent.callers import End, Facts, Grant, Origin, Peer
 from agent.errors import CredentialsNotReady, CredentialsUnavailable
 from agent.events import CredentialsVended, VendingDenied
-from agent.outputs.imds import ImdsOutput, SessionTokens, stay_on_this_host
+from agent.outputs.imds import ImdsOutput, SessionTokens
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
@@ -19,7 +19,7 @@ from agent.vending import Vendor
 from agent.web import Answered, Asked
 from agent.web.listener import answering
 from agent.web.problems import Refusal
-from agent.web.sockets import Address, opened
+from agent.web.sockets import Address
 from agent.web.stats import RequestStats
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
@@ -341,27 +341,3 @@ async def test_what_a_proxy_or_a_page_sends_gets_no_token(host: Host, header: by
             address, b"PUT /latest/api/token HTTP/1.1\r\n" + line + TTL + b": 60\r\n" + header + b"\r\n\r\n"
         )
     assert told.status == 403
-
-
-# --- one hop
-
-
-@pytest.mark.parametrize(
-    ("where", "level", "option"),
-    [
-        ("127.0.0.1", socket.IPPROTO_IP, socket.IP_TTL),
-        ("::1", socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
-    ],
-)
-async def test_connections_have_the_hop_limit_of_the_socket_that_they_came_in_on(
-    where: str, level: int, option: int
-) -> None:
-    listening = opened((where, 0))
-    stay_on_this_host(listening)
-    with listening, socket.create_connection(listening.getsockname()[:2]) as client:
-        client.sendall(b"x")  # the kernel holds back a connection on which nothing has been said
-        listening.setblocking(True)
-        accepted, _ = listening.accept()
-        with accepted:
-            assert accepted.getsockopt(level, option) == 1
-            assert client.getsockopt(level, option) > 1
