@@ -32,8 +32,8 @@ with what you do about it; the suite knows these by name, and fails when there i
 _LEGEND: Mapping[str, str] = {
     WORKS: "every request succeeds.",
     RECOVERS: (
-        "the client has an error of its own while the trouble lasts, in its own time, sends nothing to AWS meanwhile, "
-        "and works again by itself, without a restart."
+        "the client has an error of its own while the trouble lasts, in its own time, or outlasts it; it sends AWS "
+        "nothing that is not well signed, and works again by itself, without a restart."
     ),
     f"{UNSIGNED}, {RECOVERS}": (
         "after its own tries the client goes on without a signature, which AWS refuses (a public bucket would answer); "

@@ -219,6 +219,10 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
+#: The same, what takes longest first.
+BY_LENGTH = sorted(SCENES, key=lambda scene: scene.play is not scenes_aws.over_the_end)
+
+
 async def played(scene: Scene, home: Path, clients: Sequence[Client]) -> Words:
     """Play a scene in an empty folder: what each client did."""
     async with stage_in(home, clients, scene.roles) as stage:
