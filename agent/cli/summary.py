@@ -92,9 +92,9 @@ def _kept(file: KeptFile) -> str:
 
 
 def _listeners(settings: Settings) -> Iterator[str]:
-    called = {"admin": "admin       ", "imds": "IMDS        "}
+    called = {"admin": "admin", "imds": "IMDS"}
     for word, address in settings.listen.addresses():
-        yield f"{called.get(word, 'credentials ')} http://{address}"
+        yield f"{called.get(word, 'credentials'):12} http://{address}"
     if settings.containers is not None:
         where = ", ".join(f"http://{address}" for address in settings.containers.listen)
         yield f"containers   {where}, known by {settings.containers.engine} at {settings.containers.engine_socket}"

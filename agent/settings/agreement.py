@@ -92,9 +92,8 @@ def _listening(draft: Draft) -> Iterator[Mistake]:
     if isinstance(draft.publishing, Https):
         further.append(("publishing.listen", draft.publishing.listen))
     for word, address in further:
-        for other, theirs in taken:
-            if address.collides(theirs):
-                yield Mistake(word, f"is the address of {other}, too; give it another port")
+        if other := next((other for other, theirs in taken if address.collides(theirs)), ""):
+            yield Mistake(word, f"is the address of {other}, too; give it another port")
         taken.append((word, address))
 
 

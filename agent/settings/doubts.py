@@ -17,6 +17,7 @@ from agent.spans import spell_duration
 _SHORT_SESSION = timedelta(minutes=30)
 _LONG_TOKEN = timedelta(minutes=15)
 _USUAL_WAIT = timedelta(hours=24)
+_SHORT_OVERLAP = timedelta(days=7)
 _HTTPS = 443
 
 
@@ -30,6 +31,7 @@ def warnings(settings: Settings) -> list[str]:
         *openings(settings),
         *in_vain(settings),
         *overlaps(settings.grants),
+        *_unit_tokens(settings),
         *_listeners(settings),
     ]
 
@@ -116,6 +118,13 @@ def _roles(settings: Settings) -> Iterator[str]:
                 f"roles.{name}.duration: {spell_duration(role.duration)} is short; callers will see credentials with "
                 "less than 20 minutes left, for which some SDKs ask again at every request; 1h is usual"
             )
+
+
+def _unit_tokens(settings: Settings) -> Iterator[str]:
+    words = settings.unit_tokens
+    if words is not None and words.overlap < _SHORT_OVERLAP:
+        said = f"a unit that is not restarted within {spell_duration(words.rotate + words.overlap)} may lose its roles"
+        yield f"unit_tokens.overlap: {spell_duration(words.overlap)} is short; {said}; 90d is usual"
 
 
 def _listeners(settings: Settings) -> Iterator[str]:

@@ -44,7 +44,11 @@ KID = PemKey.parse(Secret(pem("ec-p256").decode()), origin="a test").public.kid
 
 def furnished(place: Path) -> Path:
     """Make everything in a directory that GOOD names, as it should be."""
-    there = {"key.pem": (0o600, pem("ec-p256")), "token": (0o640, b"a-token-of-the-tests-01"), "ca.pem": (0o644, AUTHORITY)}
+    there = {
+        "key.pem": (0o600, pem("ec-p256")),
+        "token": (0o640, b"a-token-of-the-tests-01"),
+        "ca.pem": (0o644, AUTHORITY),
+    }
     for name, (mode, content) in there.items():
         (place / name).write_bytes(content)
         (place / name).chmod(mode)
@@ -361,3 +365,50 @@ def test_other_kinds_of_configuration_are_told_in_short_as_well(check: Check, pl
     assert "  STS          https://sts.example.com\n" in out
     assert "grant        backup: anyone\n" in out
     assert err == "warning: grants#1.anyone: every process that can connect to 127.0.0.1:9170 gets backup\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("", "holds no token"), ("short", "holds something that is not a token")]
+)
+def test_a_token_file_by_which_nobody_gets_anything_is_wrong(
+    check: Check, place: Path, content: str, said: str
+) -> None:
+    (place / "token").write_text(content)
+    code, out, err = check()
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: grants#1.token_file: {place}/token {said}\nhint: ")
+
+
+def test_a_directory_that_everybody_can_write_to_is_no_place_for_a_file_of_ours(check: Check, place: Path) -> None:
+    shared = place / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    file = f'[[files]]\nkind = "credentials"\npath = "{shared}/credentials"\nrole = "backup"\nprofile = "p"\n'
+    code, out, err = check(GOOD + file)
+    assert code == 0
+    assert err.splitlines() == [
+        (
+            f'warning: files#1.path: "{shared}" can be written to by everybody (mode 1777): whoever wants can put '
+            "something else there; name another"
+        )
+    ]
+    assert f"  file         {shared}/credentials: credentials of backup, in the profile p\n" in out
+    shared.chmod(0o700)
+    (shared / "credentials").touch()
+    (shared / "credentials").chmod(0o604)
+    assert "is open to others (mode 0604); close it with: chmod 0600" in check(GOOD + file)[2]
+
+
+def test_what_this_machine_does_not_have_is_a_warning(check: Check) -> None:
+    words = GOOD.replace('token_file = "{directory}/token"', 'user = "no-such-user"')
+    code, _, err = check(words)
+    assert code == 0
+    said = 'there is no user "no-such-user" on this machine; the grant counts once there is'
+    assert f"warning: grants#1.user: {said}\n" in err
+
+
+def test_grants_that_can_never_be_are_an_error_before_anything_is_tried(check: Check, place: Path) -> None:
+    (place / "key.pem").unlink()
+    code, out, err = check(GOOD.replace('token_file = "{directory}/token"', 'container = "web"'))
+    assert (code, out) == (2, "")
+    assert err.startswith('error: grants#1.container: needs [containers] with engine = "docker" or "podman", to know')

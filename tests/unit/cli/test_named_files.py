@@ -94,3 +94,38 @@ def test_every_place_has_its_files(words: str, plain: set[str], secrets: set[str
     found = of(tmp_path, '[key]\ncustodian = "pem"\nfile = "/key"', f"[publishing]\n{words}")
     assert found.keys() == {*ALWAYS, "key.file", *plain, *secrets}
     assert all(found[word].secret and found[word].closed_to == NOBODY for word in secrets)
+
+
+CALLERS = """
+[unit_tokens]
+socket = "/sockets/tokens"
+secret = "/state/secrets.json"
+[[files]]
+kind = "credentials"
+path = "/home/legacy/credentials"
+role = "backup"
+profile = "rolecall"
+[[files]]
+kind = "web_identity_token"
+path = "/run/rolecall/token"
+role = "backup"
+[[grants]]
+roles = ["backup"]
+unit_token = "a.service"
+"""
+
+
+def test_what_is_kept_for_callers_need_not_be_there_but_its_directory(tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text(GOOD + PKCS11 + CALLERS, encoding="utf-8")
+    found = [one for one in named(load(path, environ={}, host="web-1")) if one.made or one.written]
+    assert [(one.word, str(one.path)) for one in found if one.written and one.directory] == [
+        ("unit_tokens.secret", "/state"),
+        ("unit_tokens.socket", "/sockets"),
+        ("files#1.path", "/home/legacy"),  # that of the other is there only while the unit runs
+    ]
+    assert [(one.word, one.closed_to, str(one.path)) for one in found if one.made] == [
+        ("unit_tokens.secret", NOBODY, "/state/secrets.json"),
+        ("files#1.path", stat.S_IRWXO, "/home/legacy/credentials"),
+        ("files#2.path", stat.S_IRWXO, "/run/rolecall/token"),
+    ]

@@ -92,3 +92,49 @@ def test_a_move_is_told_beside_what_there_is(tmp_path: Path) -> None:
         "moving to    aws_kms, alias/rolecall of eu-central-1, with credentials of instance",
         "rotation     when told; a new key is shown for 1d before it signs, an old one for 1d after",
     ]
+
+
+FURTHER = '[callers]\nexecutables = true\n[containers]\nengine = "podman"\nlisten = "169.254.170.2:80"\n[unit_tokens]'
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("anyone = true", "anyone"),
+        ('user = "alice"', 'user "alice"'),
+        ('user = ["alice", "1000"]\nunit = "a@*.service"', 'user "alice" or "1000" and unit "a@*.service"'),
+        ('group = "ops"\nslice = "a.slice"', 'whoever is in the group "ops" and whatever is in the slice "a.slice"'),
+        ('user_unit = "sync.service"', 'the user\'s own unit "sync.service"'),
+        ('container = "web"', 'container "web"'),
+        ('token_file = ["/a", "/b"]', 'who shows a token of "/a" or "/b"'),
+        ('unit_token = "a.service"\nexecutable = "/bin/a"',
+         'program "/bin/a" and who shows the token of unit "a.service"'),
+        ('user = "alice"\nduration = "15m"\nsession_name = "${HOST}-${UID}"\ntags = { a = "b", c = "d" }',
+         'user "alice"; for 15m, as web-1-${UID}, tagged with a, c'),
+        ('user = "alice"\npolicy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]\nsource_identity = "${USER}"',
+         'user "alice"; with a policy, from ${USER}'),
+    ],
+)  # fmt: skip
+def test_each_grant_is_told_by_who_gets_how_much(words: str, told: str, tmp_path: Path) -> None:
+    grant = f'[[grants]]\nroles = ["backup"]\n{words}'
+    lines = list(summary(read(tmp_path, KEYS, grant, FURTHER), None))
+    assert [line for line in lines if line.startswith("grant ")][1] == f"grant        backup: {told}"
+
+
+def test_every_listener_and_file_is_told(tmp_path: Path) -> None:
+    listen = '[listen]\ncredentials = ["127.0.0.1:0", "[::1]:9170"]\nadmin = "127.0.0.1:0"\nimds = "127.0.0.1:9172"'
+    files = "".join(
+        f'[[files]]\nkind = "{kind}"\npath = "/{kind}"\nrole = "backup"\n{more}\n'
+        for kind, more in (("credentials", 'profile = "p"'), ("web_identity_token", ""))
+    )
+    lines = list(summary(read(tmp_path, KEYS, FURTHER, listen, files), None))
+    assert lines[lines.index("grant        backup: anyone") + 1 :] == [
+        "file         /credentials: credentials of backup, in the profile p",
+        "file         /web_identity_token: an identity token for backup",
+        "credentials  http://127.0.0.1:0",
+        "credentials  http://[::1]:9170",
+        "admin        http://127.0.0.1:0",
+        "IMDS         http://127.0.0.1:9172",
+        "containers   http://169.254.170.2:80, known by podman at /run/podman/podman.sock",
+        "unit tokens  /run/rolecall/unit-tokens.sock, new every 30d",
+    ]

@@ -45,20 +45,26 @@ def test_tags_of_identity_and_role_together_are_50_at_most(mistakes: Mistakes, r
     assert len(read(change[0], (change[1][0], change[1][1].replace("r20", "c0"))).roles["backup"].tags) == 21
 
 
-@pytest.mark.parametrize("overlap", ["1h", "60m"])
-def test_one_token_file_may_stand_in_several_grants_with_one_overlap(overlap: str, read: Read) -> None:
-    second = (
-        f'\n[[grants]]\nroles = ["backup"]\ntoken_file = "/etc/rolecall/tokens/backup"\ntoken_overlap = "{overlap}"\n'
-    )
-    assert len(read(("", second)).grants) == 2
-
-
 @pytest.mark.parametrize("site", ["keys", "keys/../keys", ".", "/"])
 def test_keys_are_not_published(site: str, mistakes: Mistakes) -> None:
     told = mistakes(("", f'\n[publishing]\nto = "directory"\ndirectory = "{site}"\n'))
     said = "is in publishing.directory, which is shown to the world; move one of them elsewhere"
     assert f"key.directory: {said}" in told
     assert (f"grants#1.token_file: {said}" in told) is (site == "/")
+
+
+def test_what_is_kept_for_callers_is_not_published(mistakes: Mistakes) -> None:
+    site = '\n[publishing]\nto = "directory"\ndirectory = "site"\n'
+    file = '\n[[files]]\nkind = "credentials"\npath = "site/a"\nrole = "backup"\nprofile = "p"\n'
+    told = mistakes(("", site), ("", file), ("", '\n[unit_tokens]\nsecret = "site/../site/b"\n'))
+    said = "is in publishing.directory, which is shown to the world; move one of them elsewhere"
+    assert told == [f"files#1.path: {said}", f"unit_tokens.secret: {said}"]
+
+
+def test_no_two_listeners_have_one_address(mistakes: Mistakes) -> None:
+    site = '\n[publishing]\nto = "https"\nlisten = "0.0.0.0:80"\ncertificate = "/c"\nprivate_key = "/k"\n'
+    told = mistakes(("", site), ("", '\n[containers]\nengine = "docker"\n'))
+    assert told == ["publishing.listen: is the address of containers.listen#1, too; give it another port"]
 
 
 def test_what_is_published_may_stand_below_or_beside_the_keys(read: Read) -> None:

@@ -61,6 +61,21 @@ def test_a_plain_configuration_leaves_no_doubt(read: Read) -> None:
         (("", TO_BUCKET + 'prefix = "site-a"\n'),
          ('publishing.prefix: is "site-a", but the documents of https://oidc.example.com are usually under ""; '
           "leave it so only if the web server makes up for it")),
+        ((TOKEN, 'user = "root"'),
+         "grants#1.user: every process of root gets backup, most services among them; add unit, unless that is meant"),
+        ((TOKEN, 'unit = "session-1.scope"'),
+         'grants#1.unit: "session-1.scope" is one session, and the next has another number; grant it by user'),
+        (("", f'\n[[grants]]\nroles = ["backup"]\n{TOKEN}\n'),
+         "grants#2: everyone whom it gives backup has it from grants#1 already; take backup out of one of them"),
+        ((TOKEN, 'unit_token = "a.service"\n[unit_tokens]\noverlap = "6d"'),
+         ("unit_tokens.overlap: 6d is short; a unit that is not restarted within 36d may lose its roles; "
+          "90d is usual")),
+        ((TOKEN, 'container = "a"\n[containers]\nengine = "docker"\nlisten = ["169.254.170.2:80", "127.0.0.1:0"]'),
+         "containers.listen#2: with port 0 the address is another one after each start"),
+        ((LISTEN, 'credentials = ["127.0.0.1:9170", "[::1]:0"]'),
+         "listen.credentials#2: with port 0 the address is another one after each start"),
+        ((LISTEN, 'imds = "127.0.0.1:0"'),
+         "listen.imds: with port 0 the address is another one after each start"),
         ((LISTEN, 'credentials = "127.0.0.1:0"'),
          "listen.credentials: with port 0 the address is another one after each start"),
     ],
@@ -113,3 +128,9 @@ def test_the_prefix_in_a_bucket_is_the_path_of_the_issuer(issuer: str, prefix: s
 def test_a_role_that_publishes_needs_no_grant(read: Read) -> None:
     publisher = TO_BUCKET.replace("profile:publisher", "role:web")
     assert warnings(read(("", SECOND_ROLE), ("", publisher))) == []
+
+
+@pytest.mark.parametrize("words", ['kind = "credentials"\nprofile = "p"', 'kind = "web_identity_token"'])
+def test_a_role_that_is_kept_in_a_file_needs_no_grant(words: str, read: Read) -> None:
+    file = f'\n[[files]]\n{words}\npath = "a"\nrole = "web"\n'
+    assert warnings(read(("", SECOND_ROLE), ("", file))) == []

@@ -47,6 +47,33 @@ def test_credentials_are_served_nowhere_else(address: str, mistakes: Mistakes) -
     assert told[0].startswith(f'listen.credentials: "{address}" can be reached by other machines')
 
 
+def test_credentials_may_be_served_at_several_addresses_and_callers_are_told_the_first(read: Read) -> None:
+    listen = read((LISTEN, 'credentials = ["127.0.0.1:9170", "[::1]:9170"]')).listen
+    assert listen.credentials == Address("127.0.0.1", 9170)
+    assert listen.credentials_addresses == (Address("127.0.0.1", 9170), Address("::1", 9170))
+    assert [word for word, _ in listen.addresses()] == ["credentials#1", "credentials#2", "admin"]
+
+
+def test_the_environment_names_one_address_instead_of_all(read: Read) -> None:
+    several = (LISTEN, 'credentials = ["127.0.0.1:9170", "[::1]:9170"]')
+    assert read(several, ROLECALL_LISTEN_CREDENTIALS="127.0.0.1:1").listen.credentials_addresses == (
+        Address("127.0.0.1", 1),
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9172", "[::1]:9172", "169.254.169.254:80", "[fd00:ec2::254]:80"])
+def test_metadata_is_served_where_sdks_ask_for_it(address: str, read: Read) -> None:
+    listen = read((LISTEN, f'imds = "{address}"')).listen
+    assert str(listen.imds) == address
+    assert [word for word, _ in listen.addresses()] == ["credentials", "admin", "imds"]
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:80", "10.0.0.1:80", "169.254.170.2:80"])
+def test_metadata_is_served_nowhere_else(address: str, mistakes: Mistakes) -> None:
+    (told,) = mistakes((LISTEN, f'imds = "{address}"'))
+    assert told.startswith(f'listen.imds: "{address}" can be reached by other machines')
+
+
 def test_the_admin_listener_may_be_reached_from_afar(read: Read) -> None:
     admin = read((LISTEN, 'admin = "10.0.0.1:9171"')).listen.admin
     assert admin == Address("10.0.0.1", 9171)
