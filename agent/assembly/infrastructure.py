@@ -22,8 +22,8 @@ def infrastructure_files(settings: Settings) -> tuple[Mapping[str, str], Configu
         issuer.url,
         identity.audience,
         identity.subject,
-        tags=bool(identity.tags) or any(role.tags for role in settings.roles.values()),
-        source_identity=identity.source_identity is not None,
+        tags=bool(identity.tags) or any(one.tags for one in (*settings.roles.values(), *settings.grants)),
+        source_identity=any(one.source_identity is not None for one in (identity, *settings.grants)),
         require_pinning=pinning,
     )
     roles = [Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()]

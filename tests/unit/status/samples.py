@@ -31,18 +31,7 @@ class Inside:
     def __post_init__(self) -> None:
         self.clock = RemoteClock(self.base)
         self.sources = {role: FakeSource(self.base, role, lifetime=self.lifetime) for role in self.roles}
-        self.sessions = {
-            role: RoleSession(
-                role,
-                f"arn:aws:iam::123456789012:role/{role}",
-                source,
-                RefreshPolicy(),
-                clock=self.base,
-                report=self.report,
-                spread=lambda: 0.5,
-            )
-            for role, source in self.sources.items()
-        }
+        self.sessions = {role: self.part("", role) for role in self.roles}
         self.keys: list[KeyStatus] = [
             KeyStatus(KID, "RS256", "signing", since=ISSUER_EPOCH, published=True, next="its successor is made")
         ]
@@ -56,6 +45,19 @@ class Inside:
             keys=lambda: KeyRing(tuple(self.keys), self.looked_at),
             listeners=lambda: self.listeners,
             callers=lambda role, _: self.callers.get(role, ()),
+        )
+
+    def part(self, about: str, role: str = "backup") -> RoleSession:
+        """One more session of a role."""
+        return RoleSession(
+            role,
+            f"arn:aws:iam::123456789012:role/{role}",
+            self.sources[role],
+            RefreshPolicy(),
+            clock=self.base,
+            report=self.report,
+            spread=lambda: 0.5,
+            about=about,
         )
 
     def hear(self) -> None:

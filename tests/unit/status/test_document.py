@@ -1,5 +1,6 @@
 """Do programs get what they were promised?"""
 
+import dataclasses
 import json
 from datetime import timedelta
 
@@ -38,6 +39,26 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
                 "problem": None,
                 "hint": None,
                 "callers": ["token.file=/etc/rolecall/tokens/backup"],
+                "sessions": [
+                    {
+                        "about": None,
+                        "on_demand": False,
+                        "state": "good",
+                        "ready": True,
+                        "reason": None,
+                        "usable": True,
+                        "key_id_ending": "0001",
+                        "expires_at": "2026-11-20T13:16:40Z",
+                        "left_seconds": 3600.0,
+                        "age_seconds": 0.0,
+                        "last_success": "2026-11-20T12:16:40Z",
+                        "next_attempt_in_seconds": 1710.0,
+                        "failures": 0,
+                        "problem": None,
+                        "hint": None,
+                        "callers": ["token.file=/etc/rolecall/tokens/backup"],
+                    }
+                ],
             }
         ],
         "keys": [
@@ -65,6 +86,15 @@ async def test_what_is_not_known_is_null() -> None:
     [role] = document["roles"]
     nothing = ("key_id_ending", "expires_at", "left_seconds", "age_seconds", "last_success", "hint")
     assert document["clock_offset_seconds"] is None
+    assert [role[name] for name in nothing] == [None] * len(nothing)
+
+
+async def test_a_role_that_is_fetched_on_demand_is_told_of_without_anything_in_it() -> None:
+    idle = dataclasses.replace(Inside().overview.role("backup"), sessions=())
+    now = dataclasses.replace(Inside().overview.snapshot(), roles=(idle,))
+    [role] = json.loads(json.dumps(status_document(now)))["roles"]
+    assert (role["state"], role["ready"], role["usable"], role["sessions"]) == ("idle", True, False, [])
+    nothing = ("key_id_ending", "expires_at", "left_seconds", "age_seconds", "problem", "hint", "reason")
     assert [role[name] for name in nothing] == [None] * len(nothing)
 
 

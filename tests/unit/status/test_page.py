@@ -66,6 +66,40 @@ async def test_every_state_is_said_in_words_with_its_problem_and_what_to_do() ->
         assert said in page
 
 
+async def test_a_role_of_parts_shows_each_of_them_and_the_worst_first() -> None:
+    now = await everything()
+    by_name = {role.role: role.sessions[0] for role in now.roles}
+    parts = [
+        dataclasses.replace(by_name[name], about=f"grants#2: unit {name}.service", on_demand=True, callers=("me",))
+        for name in ("good", "bare")
+    ]
+    role = dataclasses.replace(now.roles[0], sessions=(by_name["good"], *parts))
+    page = render(dataclasses.replace(now, roles=(role,)))
+    parsed(page)
+    shown = page.partition('class="parts')[2]
+    order = ["grants#2: unit bare.service", "the whole role", "grants#2: unit good.service"]
+    places = [shown.index(about) for about in order]
+    assert places == sorted(places)
+    assert 'class="parts' not in render(dataclasses.replace(now, roles=now.roles[:1]))
+
+
+async def test_of_very_many_parts_some_are_shown_and_the_rest_counted() -> None:
+    now = await everything()
+    one = now.roles[0].sessions[0]
+    many = tuple(dataclasses.replace(one, about=f"unit {number}") for number in range(1000))
+    page = render(dataclasses.replace(now, roles=(dataclasses.replace(now.roles[0], sessions=many),)))
+    parsed(page)
+    assert "and 950 more" in page
+
+
+async def test_a_role_that_nobody_has_asked_for_is_on_demand() -> None:
+    now = await everything()
+    page = render(dataclasses.replace(now, roles=(dataclasses.replace(now.roles[0], sessions=()),)))
+    parsed(page)
+    assert '<span class="badge">on demand</span>' in page
+    assert "when somebody asks" in page
+
+
 async def test_the_worst_stands_first() -> None:
     assert re.findall(r"<h2>(\w+) ", render(await everything())) == ["bare", "ending", "failing", "starting", "good"]
 
@@ -108,9 +142,10 @@ async def test_the_policy_allows_this_style_and_no_other() -> None:
 
 async def test_what_others_wrote_is_escaped_wherever_it_stands() -> None:
     now = await everything()
-    role = dataclasses.replace(
-        now.roles[1], role=HOSTILE, arn=HOSTILE, problem=HOSTILE, hint=HOSTILE, key_id=HOSTILE, callers=(HOSTILE,)
+    session = dataclasses.replace(
+        now.roles[1].sessions[0], about=HOSTILE, problem=HOSTILE, hint=HOSTILE, key_id=HOSTILE, callers=(HOSTILE,)
     )
+    role = dataclasses.replace(now.roles[1], role=HOSTILE, arn=HOSTILE, sessions=(session,))
     hostile = dataclasses.replace(
         now,
         version=HOSTILE,

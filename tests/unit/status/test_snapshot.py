@@ -6,7 +6,17 @@ from datetime import timedelta
 import pytest
 
 from agent.errors import CredentialsRefused, CredentialsUnavailable
-from agent.status.snapshot import READY_FOR, StatusSnapshot, last_four
+from agent.narrowing import WHOLE, Narrowing
+from agent.roster import Roster
+from agent.status.snapshot import (
+    READY_FOR,
+    KeyRing,
+    Overview,
+    RoleStatus,
+    SessionStatus,
+    StatusSnapshot,
+    last_four,
+)
 from tests.unit.status.samples import ISSUER_EPOCH, KID, Inside
 
 DOWN = CredentialsUnavailable("STS does not answer.", hint="Is the network up?")
@@ -28,8 +38,9 @@ async def test_a_renewed_role_is_good_and_ready() -> None:
     await inside.renew()
     role = inside.overview.role("backup")
     assert (role.state, role.ready, role.unready) == ("good", True, "")
-    assert role.key_id == "0001"
-    assert role.left == role.lifetime == timedelta(hours=1)
+    (one,) = role.sessions
+    assert (one.key_id, one.about, one.on_demand) == ("0001", "", False)
+    assert one.left == one.lifetime == timedelta(hours=1)
 
 
 async def test_a_role_is_ready_until_less_than_fifteen_minutes_are_left() -> None:
@@ -57,13 +68,13 @@ async def test_a_role_whose_set_is_no_longer_handed_out_is_not_ready_however_sho
     await inside.renew()
     await inside.base.advance(timedelta(seconds=61))
     role = inside.overview.role("backup")
-    assert (role.usable, role.ready, role.left) == (False, False, timedelta(seconds=59))
+    assert (role.usable, role.ready, role.sessions[0].left) == (False, False, timedelta(seconds=59))
 
 
 async def test_sessions_of_three_quarters_of_an_hour_and_more_are_held_to_the_full_fifteen_minutes() -> None:
     inside = Inside(lifetime=minutes(45))
     await inside.renew()
-    assert inside.overview.role("backup").ready_for == READY_FOR
+    assert inside.overview.role("backup").sessions[0].ready_for == READY_FOR
 
 
 @pytest.mark.parametrize(
@@ -77,7 +88,7 @@ async def test_a_failing_role_goes_from_failing_to_ending_to_bare(after: float, 
     await inside.renew()
     role = inside.overview.role("backup")
     assert (role.state, role.ready, role.failures) == (state, ready, 1)
-    assert (role.problem, role.hint) == (DOWN.what, DOWN.hint)
+    assert (role.sessions[0].problem, role.sessions[0].hint) == (DOWN.what, DOWN.hint)
 
 
 async def test_a_role_that_never_had_any_says_why() -> None:
@@ -97,6 +108,89 @@ async def test_a_failing_role_near_its_end_says_both_how_long_and_why() -> None:
     assert inside.overview.role("backup").unready == (
         "the credentials are good for 600 s only, wanted are 900 s; the latest attempt failed: STS does not answer."
     )
+
+
+# Parts of a role
+
+
+def told(about: str = "", *, on_demand: bool = False, **changed: object) -> SessionStatus:
+    """A session in the best of health, but for what is changed."""
+    good: dict[str, object] = {
+        "key_id": "0001",
+        "usable": True,
+        "expires_at": ISSUER_EPOCH + timedelta(hours=1),
+        "left": timedelta(hours=1),
+        "lifetime": timedelta(hours=1),
+        "last_success": ISSUER_EPOCH,
+        "problem": "",
+        "hint": "",
+        "failures": 0,
+        "next_attempt_in": minutes(28),
+        "callers": (),
+    }
+    return SessionStatus(role="backup", about=about, on_demand=on_demand, **(good | changed))  # type: ignore[arg-type]  # each is what it is above
+
+
+NEVER: dict[str, object] = dict.fromkeys(("expires_at", "left", "lifetime", "last_success")) | {
+    "usable": False,
+    "key_id": "",
+}
+
+
+def role(*sessions: SessionStatus) -> RoleStatus:
+    return RoleStatus("backup", "arn", sessions)
+
+
+def test_a_role_is_as_its_worst_session_is() -> None:
+    ending = {"left": minutes(5), "expires_at": ISSUER_EPOCH + minutes(5), "failures": 3, "problem": "down"}
+    mixed = role(
+        told("grants#1", callers=("a", "b")),
+        told("grants#2: unit x", on_demand=True, next_attempt_in=minutes(1), callers=("b", "c"), **ending),
+        told("grants#2: unit y", on_demand=True, failures=7, last_success=ISSUER_EPOCH - minutes(30)),
+    )
+    assert mixed.worst == mixed.sessions[1]
+    assert (mixed.state, mixed.ready, mixed.usable) == ("ending", False, True)
+    assert mixed.unready.startswith("grants#2: unit x: the credentials are good for 300 s only")
+    assert (mixed.expires_at, mixed.last_success) == (ISSUER_EPOCH + minutes(5), ISSUER_EPOCH - minutes(30))
+    assert (mixed.failures, mixed.next_attempt_in, mixed.callers) == (7, minutes(1), ("a", "b", "c"))
+
+
+def test_a_session_that_never_had_a_set_is_the_end_of_its_role() -> None:
+    mixed = role(told(), told("grants#2", failures=1, **NEVER))
+    assert (mixed.state, mixed.expires_at, mixed.last_success, mixed.usable) == ("bare", None, None, False)
+
+
+def test_a_session_that_somebody_has_just_asked_for_does_not_make_its_role_unready() -> None:
+    starting = told("grants#2: unit x", on_demand=True, **NEVER)
+    assert (role(told(), starting).state, role(told(), starting).ready) == ("good", True)
+    assert (role(starting).state, role(starting).ready) == ("idle", True)
+    assert role(told("grants#1", **NEVER)).state == "starting"  # that one is fetched unasked
+
+
+def test_a_role_that_nobody_has_asked_for_is_idle_and_ready_and_has_nothing_to_give() -> None:
+    idle = role()
+    assert (idle.state, idle.ready, idle.usable, idle.worst) == ("idle", True, False, None)
+    assert (idle.expires_at, idle.next_attempt_in, idle.failures, idle.callers) == (None, None, 0, ())
+
+
+async def test_each_session_is_shown_with_those_who_were_given_what_it_holds() -> None:
+    inside = Inside()
+    part = Narrowing(session_name="a", about="grants#2")
+    roster = Roster({("backup", WHOLE): inside.sessions["backup"], ("backup", part): inside.part("grants#2")})
+    overview = Overview(
+        roster,
+        clock=inside.clock,
+        version="1",
+        keys=KeyRing,
+        listeners=list,
+        callers=lambda role, narrowing: [f"{role} {narrowing.session_name}"],
+    )
+    shown = overview.role("backup")
+    assert [(one.about, one.callers) for one in shown.sessions] == [
+        ("", ("backup None",)),
+        ("grants#2", ("backup a",)),
+    ]
+    assert overview.snapshot().roles == (shown,)
 
 
 async def test_all_is_ready_when_every_role_is() -> None:

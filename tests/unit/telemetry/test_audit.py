@@ -44,6 +44,65 @@ def test_a_set_that_is_served_is_one_line_with_caller_role_key_and_expiry(audite
     ]
 
 
+SERVICE = frozenset(
+    {
+        ("unix.uid", "1000"),
+        ("unix.user", "alice"),
+        ("systemd.unit", "user@1000.service"),
+        ("systemd.user_unit", "sync.service"),
+        ("container.id", "f00d"),
+        ("container.name", "web"),
+        ("process.pid", "4711"),
+    }
+)
+CALLED = "unix.uid=1000,systemd.unit=user@1000.service,process.pid=4711"
+
+
+def test_who_it_was_stands_in_fields_of_their_own(audited: Audited) -> None:
+    ends = datetime(2026, 11, 20, 13, 0, 0, tzinfo=UTC)
+    refused = CallerDenied("No.")
+    audited.audit(CredentialsVended("backup", CALLED, "ASIAABCDEFGHIJKLWXYZ", ends, SERVICE))
+    audited.audit(VendingDenied("backup", CALLED, "not_granted", refused, SERVICE))
+    audited.audit(RequestRefused(CALLED, "throttled", SERVICE))
+    who = {
+        "uid": 1000,
+        "unit": "user@1000.service",
+        "user_unit": "sync.service",
+        "container": "web",
+        "pid": 4711,
+        "caller": "unix.uid=1000,systemd.unit=user@1000.service",
+    }
+    lines = audited.lines.facts()
+    assert len(lines) == 3
+    for line in lines:
+        assert {name: line[name] for name in who} == who
+    assert [line.get("key_id") for line in lines] == ["WXYZ", None, None]
+    assert [line.get("reason") for line in lines] == [None, "not_granted", "throttled"]
+
+
+def test_other_processes_of_the_same_service_are_the_same_and_other_units_are_not(audited: Audited) -> None:
+    for pid in range(1000):
+        facts = (SERVICE - {("process.pid", "4711")}) | {("process.pid", f"{pid}")}
+        audited.audit(
+            VendingDenied("backup", f"unix.uid=1000,process.pid={pid}", "not_granted", CallerDenied("No."), facts)
+        )
+    assert len(audited.lines.facts()) == 1
+    other = (SERVICE - {("systemd.user_unit", "sync.service")}) | {("systemd.user_unit", "other.service")}
+    audited.audit(VendingDenied("backup", "unix.uid=1000", "not_granted", CallerDenied("No."), other))
+    assert [line["user_unit"] for line in audited.lines.facts()] == ["sync.service", "other.service"]
+    audited.audit._tell()
+    last = audited.lines.facts()[-1]
+    assert (last["again"], last["user_unit"], last.get("pid")) == (999, "sync.service", None)
+
+
+def test_a_name_that_somebody_made_up_neither_fills_the_line_nor_breaks_it(audited: Audited) -> None:
+    facts = frozenset({("systemd.user_unit", "a\nlevel=info " + "x" * 1000), ("process.pid", "many")})
+    audited.audit(VendingDenied("backup", "c", "not_granted", CallerDenied("No."), facts))
+    (line,) = audited.lines.facts()
+    assert len(str(line["user_unit"])) == 256
+    assert line["pid"] == "many"
+
+
 def test_a_refusal_is_one_line_with_its_reason(audited: Audited) -> None:
     audited.deny()
     assert audited.lines.facts() == [
@@ -110,7 +169,7 @@ def test_a_request_that_was_not_even_looked_at_is_one_line_as_well(audited: Audi
             "level": "warning",
             "event": "credentials_refused",
             "outcome": "denied",
-            "caller": "unknown at 127.0.0.1",
+            "caller": "127.0.0.1",
             "reason": "refused_origin",
         }
     ]

@@ -24,6 +24,7 @@ from agent.events import (
     Event,
     RenewalFailed,
     RequestRefused,
+    RosterFull,
     SessionRenewed,
     StsAnswered,
     TokenSigned,
@@ -352,6 +353,7 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         CredentialsVended("backup", "web", key_id, when),
         VendingDenied("backup", "web", "not_granted", refused),
         RequestRefused("127.0.0.1", "refused_host"),
+        RosterFull("backup", "uid 1000", 10, 5),
         TokenSigned("kid"),
         StsAnswered("Success"),
         ClockMeasured(timedelta(hours=1)),
@@ -368,6 +370,37 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
     assert len(written.lines()) == len(every)
     assert [line for line in written.lines() if "WXYZ" in line]
     assert not [line for line in written.lines() if "CANARY" in line]
+
+
+async def test_a_roster_that_is_full_is_told_of_now_and_again() -> None:
+    written = Written("info")
+    for _ in range(100):
+        written.log(RosterFull("backup", "uid 1000", 10, 5))
+    await written.clock.advance(timedelta(minutes=15))
+    written.log(RosterFull("backup", "uid 1001", 10, 5))
+    assert [(fact["event"], fact["payer"]) for fact in written.facts()] == [
+        ("sessions_full", "uid 1000"),
+        ("sessions_full", "uid 1001"),
+    ]
+
+
+def test_the_sessions_of_one_role_are_told_apart() -> None:
+    written, soon = Written("info"), timedelta(seconds=1)
+    when = FakeClock().now() + timedelta(hours=1)
+    for _ in range(3):
+        written.log(RenewalFailed("backup", DOWN, 1, soon, soon, when, "grants#2: unit a.service"))
+        written.log(SessionRenewed("backup", "ASIAABCDEFGHIJKLWXYZ", when, soon, soon, "grants#2: unit b.service"))
+    written.log(SessionRenewed("backup", "ASIAABCDEFGHIJKLWXYZ", when, soon, soon, "grants#2: unit a.service"))
+    failed = [fact for fact in written.facts() if fact["event"] == "renewal_failed"]
+    assert [fact["about"] for fact in failed] == ["grants#2: unit a.service"]  # once, though another one is well
+    assert [fact.get("after_failures") for fact in written.facts()][-1] == 1
+
+
+def test_sessions_that_fail_and_go_are_forgotten() -> None:
+    written, soon = Written("error"), timedelta(seconds=1)
+    for number in range(10_000):
+        written.log(RenewalFailed("backup", DOWN, 1, soon, soon, None, f"unit {number}"))
+    assert len(written.log._failures) == len(written.log._told) == 4096
 
 
 def test_who_was_given_what_is_left_to_the_audit() -> None:

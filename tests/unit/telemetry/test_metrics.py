@@ -25,7 +25,9 @@ from agent.events import (
     TokenSigned,
     VendingDenied,
 )
-from agent.status.snapshot import KeyStatus
+from agent.narrowing import WHOLE, Narrowing
+from agent.roster import Roster
+from agent.status.snapshot import KeyRing, KeyStatus, Overview
 from agent.telemetry.metrics import Metrics
 from agent.web.stats import RequestStats
 from tests.unit.status.samples import ISSUER_EPOCH, KID, Inside
@@ -45,6 +47,7 @@ PROMISED = {
     "rolecall_credentials_refresh_duration_seconds": ("histogram", {"role"}),
     "rolecall_credentials_consecutive_failures": ("gauge", {"role"}),
     "rolecall_credentials_next_refresh_timestamp_seconds": ("gauge", {"role"}),
+    "rolecall_sessions": ("gauge", {"role"}),
     "rolecall_sts_requests_total": ("counter", {"code"}),
     "rolecall_tokens_signed_total": ("counter", {"kid"}),
     "rolecall_signing_key_info": ("gauge", {"kid", "state", "algorithm"}),
@@ -297,6 +300,8 @@ async def test_reasons_are_there_from_the_start_and_counted(measured: Measured) 
     measured.metrics(VendingDenied("backup", "web", "not_granted", CallerDenied("No.")))
     for _ in range(2):
         measured.metrics(RequestRefused("127.0.0.1", "refused_host"))
+    for _ in range(3):
+        measured.metrics(RequestRefused("127.0.0.1", "throttled"))
     reasons = {sample.labels["reason"]: sample.value for sample in await measured.samples("rolecall_denied_total")}
     assert reasons == {
         "unknown_caller": 0,
@@ -307,7 +312,58 @@ async def test_reasons_are_there_from_the_start_and_counted(measured: Measured) 
         "unavailable": 0,
         "refused_host": 2,
         "refused_origin": 0,
+        "throttled": 3,
     }
+
+
+async def test_a_role_of_many_parts_is_one_series_of_the_worst_of_them() -> None:
+    measured = Measured()
+    parts = {("backup", WHOLE): measured.inside.sessions["backup"]}
+    parts |= {
+        ("backup", Narrowing(session_name=f"unit-{number}")): measured.inside.part(f"unit {number}")
+        for number in range(3)
+    }
+    sessions = list(parts.values())
+    for session in sessions:
+        await session.renew()
+        await measured.inside.base.advance(SECOND)
+    measured.inside.sources["backup"].failure = DOWN
+    await sessions[2].renew()
+    overview = Overview(
+        Roster(parts, {"web": "arn"}),
+        clock=measured.inside.clock,
+        version="1",
+        keys=KeyRing,
+        listeners=list,
+        callers=lambda *_: (),
+    )
+    found = {
+        sample.name: sample.value
+        for family in Metrics(CollectorRegistry(), overview, RequestStats()).collect()
+        for sample in family.samples
+        if sample.labels == {"role": "backup"}
+    }
+    first = sessions[0].snapshot().expires_at
+    assert first is not None
+    assert found["rolecall_credentials_expiry_timestamp_seconds"] == first.timestamp()
+    assert found["rolecall_credentials_consecutive_failures"] == 1
+    assert found["rolecall_sessions"] == 4
+
+
+async def test_a_role_that_nobody_has_asked_for_has_no_end_and_wakes_nobody() -> None:
+    overview = Overview(
+        Roster({}, {"backup": "arn"}),
+        clock=Inside().clock,
+        version="1",
+        keys=KeyRing,
+        listeners=list,
+        callers=lambda *_: (),
+    )
+    families = {
+        family.name: family.samples for family in Metrics(CollectorRegistry(), overview, RequestStats()).collect()
+    }
+    assert families["rolecall_credentials_expiry_timestamp_seconds"] == []
+    assert [sample.value for sample in families["rolecall_sessions"]] == [0]
 
 
 async def test_what_is_measured_elsewhere_is_not_counted_here(measured: Measured) -> None:
