@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from agent.callers import Facts, Grant, Peer
+from agent.callers import Facts, Grant, Peer, Recogniser
 from agent.outputs.ecs import EcsOutput
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
@@ -91,7 +91,11 @@ class World:
 
     @asynccontextmanager
     async def listening(
-        self, output: Output | None = None, limits: Limits | None = None, where: Address | socket.socket | None = None
+        self,
+        output: Output | None = None,
+        limits: Limits | None = None,
+        where: Address | socket.socket | None = None,
+        recogniser: Recogniser | None = None,
     ) -> AsyncIterator[Address]:
         async with answering(
             output or self.output,
@@ -100,6 +104,7 @@ class World:
             stats=self.stats,
             on_bug=self.bugs.append,
             report=self.reported,
+            recogniser=recogniser,
             limits=limits or Limits(sweep=0.02),
         ) as address:
             yield address
