@@ -7,7 +7,7 @@ PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pyt
 # The programs of an environment know where it was made, and would run nothing, or the code of the clone it came from.
 MOVED := $(shell grep -s '^command = ' .venv/pyvenv.cfg | grep -vqF ' $(CURDIR)/.venv' && echo yes)
 
-.PHONY: help demo test check format lint types contracts bench lock clean moved
+.PHONY: help demo test check conformance format lint types contracts bench lock clean moved
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*##/  make \1 \t/p' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ test: .venv/dev.stamp  ## The tests, in under three minutes; ARGS=--long for all
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: lint types contracts test  ## What CI asks for
+
+conformance: .venv/dev.stamp  ## Every AWS SDK in every kind of trouble; writes docs/conformance.md
+	@$(PIP) --editable '.[dev,conformance]'
+	@tests/conformance/clients/build.sh
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 format: .venv/dev.stamp  ## Put the code into shape
 	@$(BIN)/ruff format .
@@ -41,7 +46,7 @@ bench: .venv/dev.stamp  ## Speed and memory, as ratios against peers measured in
 lock: .venv/dev.stamp  ## Choose the newest versions that pyproject.toml allows
 	@$(PIP) "uv>=0.13,<1"
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.11 --extra dev --extra tpm2 pyproject.toml --output-file constraints.txt
+		--python-version 3.11 --extra dev --extra tpm2 --extra conformance pyproject.toml --output-file constraints.txt
 
 clean:  ## Take away what was made here
 	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
