@@ -69,7 +69,7 @@ def place(path: str) -> Place:
     slices, steps = _slices(steps)
     unit = _unit(steps)
     if not unit:
-        bare = None if slices else _BARE_CONTAINER.fullmatch(path)
+        bare = _BARE_CONTAINER.fullmatch(path)
         return Place(slices, container=next(filter(None, bare.groups()), "") if bare else "")
     if _USER_MANAGER.fullmatch(unit):
         _, inside = _slices(steps[1:])
@@ -135,7 +135,7 @@ def _slices(steps: list[str]) -> tuple[tuple[str, ...], list[str]]:
 def _unit(steps: list[str]) -> str:
     """The unit that a path begins with; "" if it begins with none."""
     name = _unescaped(steps[0]) if steps else ""
-    if len(name) > _LONGEST or not _UNIT.fullmatch(name) or name.startswith("@"):
+    if len(name) > _LONGEST or not _UNIT.fullmatch(name):
         return ""
     before, at, instance = name.rpartition(".")[0].partition("@")
     return name if before and (instance or not at) else ""  # a template itself is never running

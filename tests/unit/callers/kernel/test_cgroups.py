@@ -1,5 +1,6 @@
 """Is the path of a control group found by its id, at a price that no user can drive up?"""
 
+import itertools
 import os
 import resource
 import time
@@ -108,6 +109,7 @@ def test_a_group_of_the_same_name_is_another(real: Groups, cgroups: Cgroups) -> 
     real.remove("backup.service")
     later = real.make("backup.service").stat().st_ino
     assert later != earlier
+    assert cgroups.path(earlier, ALICE) == ""
     assert cgroups.path(later, ALICE) == f"/{real.name}/backup.service"
     assert cgroups.path(earlier, ALICE) == ""
 
@@ -167,6 +169,11 @@ def test_what_is_not_there_is_looked_for_once_in_a_while(tree: Tree, there: Cgro
     assert there.path(late, ALICE) == ""
     clock.suspend(timedelta(seconds=10))
     assert there.path(late, ALICE) == "/system.slice/late.service"
+
+
+def test_to_ask_again_for_what_is_not_there_costs_nothing(there: Cgroups) -> None:
+    assert {there.path(NOBODYS, ALICE) for _ in range(6_000)} == {""}
+    assert there.path(2 * NOBODYS, ALICE) == ""
 
 
 def looks(there: Cgroups, uid: int, first: int = NOBODYS) -> int:
@@ -230,9 +237,9 @@ def test_what_a_user_makes_does_not_hide_the_systems_own(tree: Tree, clock: Fake
 
 
 def test_the_callers_own_groups_are_looked_at_before_those_of_others(tree: Tree) -> None:
-    for number in range(300):
-        tree.make(f"user.slice/user@{ALICE}.service/a{number}/b")
     of_bob = tree.make(f"user.slice/user@{BOB}.service/app.slice/web.service")
+    for other, number in itertools.product(range(20), range(50)):  # in whatever order the file system has them
+        tree.make(f"user.slice/user@{other}.service/a{number}/b")
     there = Cgroups(CountingClock(0.0005), tree.hierarchy)
     assert there.path(of_bob, BOB) == f"/user.slice/user@{BOB}.service/app.slice/web.service"
 

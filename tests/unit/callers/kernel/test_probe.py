@@ -154,6 +154,23 @@ def test_a_kernel_that_takes_all_sockets_for_those_of_the_top_is_found_out(
 
 
 @as_root
+def test_where_all_sockets_are_taken_for_those_of_the_top_it_says_so() -> None:
+    with groups() as made:
+        group = made.make("init.scope")
+        told = seen(f"open('{group}/cgroup.procs', 'w').write('0')", there=f"Hierarchy({str(group)!r})")
+    assert not told["units"]
+    assert "net_cls" in wanting(told)
+
+
+@as_root
+def test_where_the_kernel_says_another_user_than_we_are_users_are_not_told() -> None:
+    """A process whose sockets are another user's: its file-system user id is not its effective one."""
+    told = seen(f"import ctypes; ctypes.CDLL(None).setfsuid({ALICE})")
+    assert not told["users"]
+    assert f"says that this process is user {ALICE}, and it is user 0" in wanting(told)
+
+
+@as_root
 def test_where_it_cannot_find_its_own_group_it_says_so(tmp_path: Path) -> None:
     told = seen(there=f"Hierarchy({str(tmp_path)!r})")
     assert not told["units"]
