@@ -4,7 +4,8 @@ Never a proof by itself: it is the program that runs, not what it was told to do
 most programs can be made to by whoever starts them, and whoever may start one can have it inherit a connection of his
 own. It narrows what is granted to a user or a unit, and it shows in the audit lines.
 
-To read other users' /proc/PID takes CAP_SYS_PTRACE.
+To see what others' processes hold takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, with which the agent could read
+whatever there is on the machine. That is its price; users and units come free.
 """
 
 import asyncio
@@ -38,8 +39,9 @@ _FIRST: Final = 1
 #: What the link of a program ends with whose file is not there any more (proc(5)).
 _GONE: Final = " (deleted)"
 
-#: The number of CAP_SYS_PTRACE among capabilities (linux/capability.h).
-_PTRACE: Final = 19
+#: What it takes, by the number among capabilities (linux/capability.h): to look into processes, and into /proc/PID/fd,
+#: which only its owner may enter.
+_NEEDED: Final = {19: "CAP_SYS_PTRACE", 2: "CAP_DAC_READ_SEARCH"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +108,20 @@ class Executables:
 
 def why_blind(proc: Path = Path("/proc")) -> ConfigurationError | None:
     """What keeps us from seeing what other users' processes hold; None if nothing does. To be asked once, at start."""
-    hint = (
-        "give the service, in a drop-in: AmbientCapabilities=CAP_SYS_PTRACE and CapabilityBoundingSet=CAP_SYS_PTRACE;"
-        " or leave executables alone"
-    )
+    held = 0
     with contextlib.suppress(OSError, StopIteration, ValueError):
         status = (proc / "self/status").read_text()
         mine = next(line for line in status.splitlines() if line.startswith("CapEff:"))
-        if int(mine.split()[1], 16) >> _PTRACE & 1:
-            return None
-    what = "the programs of callers cannot be seen: that takes the capability CAP_SYS_PTRACE"
-    return ConfigurationError(what, hint=hint)
+        held = int(mine.split()[1], 16)
+    missing = [name for number, name in _NEEDED.items() if not held >> number & 1]
+    if not missing:
+        return None
+    names = " ".join(_NEEDED.values())
+    return ConfigurationError(
+        f"the programs of callers cannot be seen without {' and '.join(missing)}",
+        hint=f"give the service, in a drop-in: AmbientCapabilities={names} and CapabilityBoundingSet={names};"
+        " or leave executables alone",
+    )
 
 
 def _heard(looking: "asyncio.Task[dict[int, Facts]]") -> None:

@@ -18,7 +18,7 @@ from agent.clock import SystemClock
 from agent.threads import aside
 
 SLEEP = os.path.realpath(shutil.which("sleep") or "/bin/sleep")
-needs_sight = pytest.mark.skipif(why_blind() is not None, reason="programs are seen only with CAP_SYS_PTRACE")
+needs_sight = pytest.mark.skipif(why_blind() is not None, reason="programs are seen only with privileges")
 
 
 @pytest.fixture
@@ -214,14 +214,27 @@ async def test_a_look_that_hangs_holds_nobody_longer_than_half_a_second_and_no_s
         await asyncio.wait_for(executables._looking, 5)
 
 
-async def test_who_may_not_see_other_users_knows_nothing_and_is_told_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [
+        (0x80004, []),
+        (0x1FFFFFFFFFF, []),
+        (0x80000, ["CAP_DAC_READ_SEARCH"]),
+        (0x4, ["CAP_SYS_PTRACE"]),
+        (0, ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"]),
+    ],
+)
+def test_who_may_not_see_other_users_is_told_what_is_missing(tmp_path: Path, held: int, missing: list[str]) -> None:
     (tmp_path / "self").mkdir()
-    (tmp_path / "self/status").write_text("Name:\trolecall\nCapEff:\t000001fffff7ffff\n")
+    (tmp_path / "self/status").write_text(f"Name:\trolecall\nCapPrm:\t{2**40 - 1:016x}\nCapEff:\t{held:016x}\n")
     blind = why_blind(tmp_path)
-    assert blind is not None
-    assert "CAP_SYS_PTRACE" in blind.what + blind.hint
-    (tmp_path / "self/status").write_text("Name:\trolecall\nCapEff:\t0000000000080000\n")
-    assert why_blind(tmp_path) is None
+    assert (blind is None) == (not missing)
+    if blind is not None:
+        assert blind.what.endswith(f"without {' and '.join(missing)}")
+        assert "AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH" in blind.hint
+
+
+def test_where_nothing_can_be_told_of_ourselves_we_are_blind(tmp_path: Path) -> None:
     assert why_blind(tmp_path / "none") is not None
 
 
