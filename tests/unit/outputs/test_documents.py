@@ -5,6 +5,7 @@ import pytest
 
 from agent.credentials import Credentials
 from agent.outputs import documents
+from agent.outputs.profiles import OURS
 from agent.secret import Secret
 
 HELD = Credentials(
@@ -40,3 +41,33 @@ def test_an_incomplete_set_is_no_document(without: dict[str, str | Secret]) -> N
     with pytest.raises(ValueError, match="are no credentials") as refused:
         documents.ecs(incomplete)
     assert "wJalr" not in str(refused.value)
+
+
+def test_an_imds_document_says_what_ec2_says_and_no_more() -> None:
+    assert documents.imds(HELD) == (
+        b'{"Code":"Success","LastUpdated":"2026-11-20T12:00:00Z","Type":"AWS-HMAC","AccessKeyId":"ASIAEXAMPLE",'
+        b'"SecretAccessKey":"wJalrXUtnFEMI/K7MDENG+bPxRfiCY","Token":"IQoJb3JpZ2luX2VjEXAMPLE/token==",'
+        b'"Expiration":"2026-11-20T13:00:00Z"}'
+    )
+
+
+def test_a_profile_has_what_sdks_read_and_when_it_ends() -> None:
+    assert documents.profile(HELD) == {
+        "aws_access_key_id": "ASIAEXAMPLE",
+        "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG+bPxRfiCY",
+        "aws_session_token": "IQoJb3JpZ2luX2VjEXAMPLE/token==",
+        "aws_account_id": "123456789012",
+        "x_security_token_expires": "2026-11-20T13:00:00Z",
+    }
+
+
+def test_a_profile_has_no_entry_that_would_be_left_behind() -> None:
+    assert set(documents.profile(HELD)) <= set(OURS)
+
+
+@pytest.mark.parametrize("without", EMPTY[:3], ids=lambda without: next(iter(without)))
+def test_an_incomplete_set_is_nothing_in_any_shape(without: dict[str, str | Secret]) -> None:
+    incomplete = replace(HELD, **without)  # type: ignore[arg-type]  # the names are above
+    for shape in (documents.imds, documents.profile):
+        with pytest.raises(ValueError, match="are no credentials"):
+            shape(incomplete)
