@@ -115,7 +115,8 @@ def _missing(name: str, installed: set[str], directories: Sequence[Path]) -> str
     if any(mark in name for mark in ("\\", ".mount", ".swap")):
         return ""  # made from /etc/fstab, or of names that had to be escaped
     stem, _, kind = name.rpartition(".")
-    near = near_word(stem, [one.removesuffix(f".{kind}") for one in installed if one.endswith(f".{kind}")])
+    known = [one.removesuffix(f".{kind}") for one in installed if one.endswith(f".{kind}")]
+    near = near_word(stem, [one for one in known if not one.endswith("@")])
     meant = f" (did you mean {shown(f'{near}.{kind}')}?)" if near else ""
     return f"there is no unit {shown(name)} on this machine{meant}; the grant counts once there is"
 

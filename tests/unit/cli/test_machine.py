@@ -37,7 +37,7 @@ def units(tmp_path: Path) -> list[Path]:
     etc, lib = tmp_path / "etc", tmp_path / "lib"
     etc.mkdir()
     lib.mkdir()
-    for name in ("backup.service", "backup@.service", "ssh.service", "web.socket", "web-1.service"):
+    for name in ("backup.service", "backup@.service", "ssh.service", "web.socket", "web-1.service", "reportz@.service"):
         (lib / name).touch()
     (etc / "sshd.service").symlink_to(lib / "ssh.service")
     (etc / "backup@daily.service").symlink_to(lib / "backup@.service")
@@ -90,6 +90,8 @@ def test_what_is_there_leaves_no_doubt(words: str, doubts: Doubts) -> None:
           "once there is")),
         ('unit = "zzz.service"',
          'unit: there is no unit "zzz.service" on this machine; the grant counts once there is'),
+        ('unit = "reports.service"',
+         'unit: there is no unit "reports.service" on this machine; the grant counts once there is'),
         ('unit = "zzz@*.service"',
          'unit: no unit on this machine fits "zzz@*.service"; the grant counts once there is one'),
         ('unit = "sshd.service"',
