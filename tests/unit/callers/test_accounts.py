@@ -12,7 +12,6 @@ import pytest
 
 from agent.callers import Facts, Origin, Peer
 from agent.callers.accounts import Account, Accounts
-from agent.clock import SystemClock
 from agent.events import AccountMissing, AccountsHeard, AccountsSilent
 from tests.fakes.clock import FakeClock, settle
 
@@ -299,7 +298,7 @@ async def test_the_accounts_of_this_machine_are_known() -> None:
     mine = grp.getgrgid(me.pw_gid).gr_name
     told: list[object] = []
     accounts = Accounts(
-        [me.pw_name, "no-such-user"], [mine, str(me.pw_gid), "no-such-group"], clock=SystemClock(), report=told.append
+        [me.pw_name, "no-such-user"], [mine, str(me.pw_gid), "no-such-group"], clock=FakeClock(), report=told.append
     )
     job = asyncio.ensure_future(accounts.keep_known())
     try:

@@ -16,6 +16,7 @@ from agent.callers import Facts, Origin, Peer
 from agent.callers.executables import Executables, why_blind
 from agent.clock import SystemClock
 from agent.threads import aside
+from tests.fakes.clock import FakeClock
 
 SLEEP = os.path.realpath(shutil.which("sleep") or "/bin/sleep")
 needs_sight = pytest.mark.skipif(why_blind() is not None, reason="programs are seen only with privileges")
@@ -52,7 +53,7 @@ def peer(client: socket.socket) -> Peer:
 
 
 async def known(asking: Peer, executables: Executables | None = None) -> Facts:
-    there = executables or Executables(SystemClock())
+    there = executables or Executables(FakeClock())  # which makes nobody impatient
     assert there.attest(asking) is None
     await there.learn(asking)
     found = there.attest(asking)
@@ -162,7 +163,7 @@ async def test_where_the_socket_is_not_known_nobody_is_looked_for() -> None:
 async def test_what_was_known_of_a_connection_holds_as_long_as_it_does(
     client: socket.socket, start: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
-    executables, asking = Executables(SystemClock()), peer(client)
+    executables, asking = Executables(FakeClock()), peer(client)
     before = await known(asking, executables)
     start(SLEEP, "60")  # the socket is handed on
     await executables.learn(asking)
@@ -181,7 +182,7 @@ async def test_one_look_serves_all_who_wait_for_it() -> None:
         looks += 1
         await aside(work)
 
-    executables = Executables(SystemClock(), apart=counted)
+    executables = Executables(FakeClock(), apart=counted)
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listening:
         clients = [socket.create_connection(listening.getsockname()) for _ in range(50)]
         asking = [peer(client) for client in clients]
