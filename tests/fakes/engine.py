@@ -26,6 +26,7 @@ class Contained:
     networks: dict[str, str] = field(default_factory=dict)
     started: str = "2026-11-20T12:00:00.665759415Z"
     sandbox: str = ""
+    joined: str = ""  # the id of the container whose network it has, as Docker lists it: without an address
 
     @property
     def _networks(self) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class Contained:
             "Labels": {"com.example.team": "storage"},
             "State": "running",
             "Status": "Up 1 second",
+            "HostConfig": {"NetworkMode": f"container:{self.joined}" if self.joined else "bridge"},
             "NetworkSettings": {"Networks": self._networks or None},
             "Mounts": [],
         }

@@ -1,16 +1,17 @@
-"""Containers of a real Podman, each with a role of its own."""
+"""Containers of a real Podman and a real Docker, each with a role of its own."""
 
 import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.live.engines import NETWORK, Engine, engine, python, until
 from tests.live.host import ROLECALL, Agent, Host, agent_on
-from tests.live.podman import Podman, podman, python, until
 
 pytestmark = pytest.mark.long
 
@@ -33,24 +34,23 @@ container = "any-*"
 """
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    with podman(tmp_path_factory.mktemp("podman")) as there:
+@pytest.fixture(scope="module", params=["podman", "docker"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with engine(request.param, tmp_path_factory.mktemp("engine")) as there:
         there.sh("ip address add 169.254.170.2/32 dev lo")
         there.sh("ip address add 169.254.170.23/32 dev lo")
         yield there
 
 
 @pytest.fixture
-def tidy(engine: Podman) -> Iterator[Podman]:
+def tidy(running: Engine) -> Iterator[Engine]:
     """The engine, whose containers are taken away afterwards."""
-    yield engine
-    for _ in range(2):  # some may depend on others
-        engine("rm", "--all", "--force", "--time=0", check=False)
+    yield running
+    running.remove()
 
 
 @asynccontextmanager
-async def agent(engine: Podman, home: Path, recognise: str = "namespace") -> AsyncIterator[Agent]:
+async def agent(engine: Engine, home: Path, recognise: str = "namespace") -> AsyncIterator[Agent]:
     """A sandbox AWS, and an agent that gives roles to containers by their names."""
     home.mkdir()
     host = Host(home, f"http://127.0.0.1:{STS}", ROLES, ports=[9170, 9171])  # in there nobody else has them
@@ -64,7 +64,7 @@ async def agent(engine: Podman, home: Path, recognise: str = "namespace") -> Asy
         facts = json.loads(told.read_text())
         seen = f'\nproxy = "{facts["proxy_url"]}"\nca_bundle = "{facts["ca_file"]}"\n[key]'
         written = host.config.read_text().replace("\n[key]", seen, 1)
-        containers = f'[containers]\nengine = "podman"\nsocket = "{engine.socket}"\nrecognise = "{recognise}"\n'
+        containers = f'[containers]\nengine = "{engine.name}"\nsocket = "{engine.socket}"\nrecognise = "{recognise}"\n'
         host.config.write_text(re.sub(r"\[\[grants\]\]\n.*\n.*\n", _GRANTS + containers, written))
         async with agent_on(host, [*engine.inside, *ROLECALL, "run", "-c", str(host.config)]) as running:
             await running.ready()
@@ -74,9 +74,13 @@ async def agent(engine: Podman, home: Path, recognise: str = "namespace") -> Asy
         await sandbox.wait()
 
 
-def asked(engine: Podman, name: str, url: str = URL) -> str:
+def asked(engine: Engine, name: str, url: str = URL) -> str:
     """What a container that runs is given: the name of a role, or a status other than 200."""
     return given(engine.execute(name, ask(url)))
+
+
+def _answered(engine: Engine, name: str) -> bool:
+    return engine("logs", name).count("\n") > 1
 
 
 def ask(url: str = URL) -> str:
@@ -88,16 +92,16 @@ def given(said: str) -> str:
     return str(json.loads(body)["RoleArn"]).rpartition("/")[2] if status == "200" else status
 
 
-async def test_each_container_has_its_own_role_as_soon_as_it_runs(tidy: Podman, tmp_path: Path) -> None:
+async def test_each_container_has_its_own_role_as_soon_as_it_runs(tidy: Engine, tmp_path: Path) -> None:
     async with agent(tidy, tmp_path / "host"):
         for name, role in (("web", "web"), ("mail", "mail"), ("any-7", "any"), ("stranger", "403"), ("webs", "403")):
             tidy.run(name, f"{ask()}; echo; {IDLE}")
-            until(lambda name=name: tidy("logs", name).count("\n") > 1, f"{name} is not answered")
+            until(partial(_answered, tidy, name), f"{name} is not answered")
             assert given(tidy("logs", name).strip()) == role
             assert asked(tidy, name) == role
 
 
-async def test_an_sdk_in_a_container_is_whom_it_should_be(tidy: Podman, tmp_path: Path) -> None:
+async def test_an_sdk_in_a_container_is_whom_it_should_be(tidy: Engine, tmp_path: Path) -> None:
     who = f"""import boto3; print(boto3.client("sts", endpoint_url="http://169.254.170.2:{STS}").get_caller_identity()["Arn"])"""
     relative = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v1/credentials"
     full = "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials"
@@ -108,23 +112,23 @@ async def test_an_sdk_in_a_container_is_whom_it_should_be(tidy: Podman, tmp_path
             assert arn.startswith(f"arn:aws:sts::123456789012:assumed-role/{name}/")
 
 
-async def test_who_takes_over_an_address_is_only_himself(tidy: Podman, tmp_path: Path) -> None:
+async def test_who_takes_over_an_address_is_only_himself(tidy: Engine, tmp_path: Path) -> None:
     async with agent(tidy, tmp_path / "host"):
         for name, role in (("web", "web"), ("stranger", "403"), ("mail", "mail")):
-            tidy.run(name, IDLE, "--ip=10.88.0.77")
+            tidy.run(name, IDLE, f"--network={NETWORK}", "--ip=10.99.0.77")
             assert asked(tidy, name) == role
-            tidy("rm", "--force", "--time=0", name)
+            tidy.remove(name)
 
 
-async def test_a_container_with_the_network_of_the_host_is_known_by_its_cgroup(tidy: Podman, tmp_path: Path) -> None:
-    async with agent(tidy, tmp_path / "host") as running:
+async def test_a_container_with_the_network_of_the_host_is_known_by_its_cgroup(tidy: Engine, tmp_path: Path) -> None:
+    async with agent(tidy, tmp_path / "host") as there:
         tidy.run("web", IDLE, "--network=host")
         assert asked(tidy, "web") == "web"
-        assert asked(tidy, "web", f"{running.host.url}/v1/credentials") == "web"
+        assert asked(tidy, "web", f"{there.host.url}/v1/credentials") == "web"
         assert given(tidy.sh(ask())) == "403", "who is in no container is none"
 
 
-async def test_those_who_share_a_namespace_are_told_apart(tidy: Podman, tmp_path: Path) -> None:
+async def test_those_who_share_a_namespace_are_told_apart(tidy: Engine, tmp_path: Path) -> None:
     async with agent(tidy, tmp_path / "host"):
         tidy.run("web", IDLE)
         tidy.run("mail", IDLE, "--network=container:web")
@@ -132,30 +136,31 @@ async def test_those_who_share_a_namespace_are_told_apart(tidy: Podman, tmp_path
         assert [asked(tidy, name) for name in ("web", "mail", "stranger", "web")] == ["web", "mail", "403", "web"]
 
 
-async def test_a_borrowed_address_is_of_no_use(tidy: Podman, tmp_path: Path) -> None:
+async def test_a_borrowed_address_is_of_no_use(tidy: Engine, tmp_path: Path) -> None:
     """A container that may change its network takes the address of another, which is then cut off."""
-    take = "ip address add 10.88.0.77/16 dev eth0; ip route replace default via 10.88.0.1 src 10.88.0.77"
+    take = "ip address add 10.99.0.77/24 dev eth0; ip route replace default via 10.99.0.1 src 10.99.0.77"
     async with agent(tidy, tmp_path / "host"):
-        tidy.run("web", IDLE, "--ip=10.88.0.77")
+        tidy.run("web", IDLE, f"--network={NETWORK}", "--ip=10.99.0.77")
         assert asked(tidy, "web") == "web"
-        tidy.run("thief", f"{take}; {IDLE}", "--cap-add=NET_ADMIN")
+        tidy.run("thief", f"{take}; {IDLE}", f"--network={NETWORK}", "--cap-add=NET_ADMIN")
         tidy.sh("ip neigh flush all")
         tidy("pause", "web")
-        assert asked(tidy, "thief", f"--interface 10.88.0.77 {URL}") == "403"
+        assert asked(tidy, "thief", f"--interface 10.99.0.77 {URL}") == "403"
 
 
-async def test_by_address_it_is_whoever_has_it_alone(tidy: Podman, tmp_path: Path) -> None:
+async def test_by_address_it_is_whoever_has_it_alone(tidy: Engine, tmp_path: Path) -> None:
     async with agent(tidy, tmp_path / "host", "address"):
         for name, role in (("web", "web"), ("stranger", "403"), ("mail", "mail")):
-            tidy.run(name, IDLE, "--ip=10.88.0.77")
+            tidy.run(name, IDLE, f"--network={NETWORK}", "--ip=10.99.0.77")
             assert asked(tidy, name) == role
             if name != "mail":
-                tidy("rm", "--force", "--time=0", name)
+                tidy.remove(name)
         tidy.run("web", IDLE, "--network=container:mail")
         assert asked(tidy, "mail") == asked(tidy, "web") == "403"
 
 
-async def test_without_the_engine_those_who_are_known_stay_so(tidy: Podman, tmp_path: Path) -> None:
+@pytest.mark.parametrize("running", ["podman"], indirect=True)  # Docker's containers end with it
+async def test_without_the_engine_those_who_are_known_stay_so(tidy: Engine, tmp_path: Path) -> None:
     async with agent(tidy, tmp_path / "host"):
         tidy.run("web", IDLE)
         assert asked(tidy, "web") == "web"
@@ -166,7 +171,7 @@ async def test_without_the_engine_those_who_are_known_stay_so(tidy: Podman, tmp_
         assert asked(tidy, "mail") == "mail"
 
 
-async def test_an_address_that_comes_later_is_listened_on(tidy: Podman, tmp_path: Path) -> None:
+async def test_an_address_that_comes_later_is_listened_on(tidy: Engine, tmp_path: Path) -> None:
     url = "http://[fd00:ec2::23]/v1/credentials"
     async with agent(tidy, tmp_path / "host"):
         tidy.run("web", IDLE, "--network=host")

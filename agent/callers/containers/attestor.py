@@ -267,11 +267,12 @@ class Containers:
             return
         self._let_go(self._held.keys() - {one.id for one in listed})
         self._at = {}
+        addresses = {one.id: one.addresses for one in listed}
         for one in listed:
             container = self._held.get(one.id)
             if container is not None:
                 container.facts = told(one.id, one.name, self._engine.name, self._patterns)
-            for address in one.addresses:
+            for address in one.addresses | addresses.get(one.joined, frozenset()):
                 self._at.setdefault(address, []).append(one.id)
 
     def _let_go(self, identities: Iterable[str]) -> None:

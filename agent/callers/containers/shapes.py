@@ -23,11 +23,15 @@ class Unintelligible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A running container as the list of them has it; `name` is "" where it has none that could be granted anything."""
+    """A running container as the list of them has it; `name` is "" where it has none that could be granted anything.
+
+    `joined` is the id of the container whose network it uses, where that is how it was started and the engine says so.
+    """
 
     id: str
     name: str
     addresses: frozenset[str]
+    joined: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ def listed(content: bytes) -> list[Listed]:
         called = [name for name in map(_name, names if isinstance(names, list) else []) if name]
         networks = _object(_object(container.get("NetworkSettings")).get("Networks"))
         addresses = {address for network in networks.values() for address in _addresses(_object(network))}
-        found.append(Listed(_id(container), called[0] if called else "", frozenset(addresses)))
+        mode = _object(container.get("HostConfig")).get("NetworkMode")
+        joined = mode.removeprefix("container:") if isinstance(mode, str) and mode.startswith("container:") else ""
+        found.append(Listed(_id(container), called[0] if called else "", frozenset(addresses), joined))
     return found
 
 

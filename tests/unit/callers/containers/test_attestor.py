@@ -197,6 +197,17 @@ async def test_an_address_that_two_have_is_nobodys(api: EngineApi, sleepers: lis
         assert await at.facts(from_there(("10.88.0.5", 40000))) == {}
 
 
+async def test_an_address_that_another_shares_is_nobodys(
+    api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    async with bench(api) as at:
+        api.containers = [
+            Contained(A, "web", sleepers[0].pid, {"bridge": "172.17.0.2"}),
+            Contained(B, "sidecar", sleepers[1].pid, joined=A),
+        ]
+        assert await at.facts(from_there(("172.17.0.2", 40000))) == {}
+
+
 async def test_who_takes_over_an_address_is_known_as_himself(
     api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
 ) -> None:

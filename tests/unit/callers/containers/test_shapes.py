@@ -40,6 +40,12 @@ def test_a_container_with_the_networks_of_the_host_has_no_address() -> None:
     assert listed(of(Contained(A, "web", 1).listed()))[0].addresses == frozenset()
 
 
+def test_it_is_said_whose_network_a_container_has_joined() -> None:
+    mode = {"NetworkMode": f"container:{an_id('b')}"}
+    assert listed(of({**DOCKER, "HostConfig": mode}))[0].joined == an_id("b")
+    assert listed(of({**DOCKER, "HostConfig": None}))[0].joined == ""
+
+
 @pytest.mark.parametrize("state", ["exited", "created", "dead", "removing", 7])
 def test_what_does_not_run_is_not_listed(state: object) -> None:
     assert listed(of({**DOCKER, "State": state})) == []
