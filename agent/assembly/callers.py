@@ -43,6 +43,11 @@ class Wanted:
     containers: bool
     unit_tokens: bool
 
+    @property
+    def kernel(self) -> bool:
+        """Whether anything is wanted that the kernel alone tells."""
+        return self.accounts or self.units or self.executables
+
 
 def wanted(found: Sequence[Grant]) -> Wanted:
     """What these grants ask for."""
