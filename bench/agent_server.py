@@ -9,6 +9,7 @@ import uvloop
 
 from agent.callers import Grant
 from agent.callers.bearer import BearerTokens
+from agent.callers.kernel import KernelRecogniser
 from agent.clock import Clock, RemoteClock, SystemClock
 from agent.credentials import Credentials
 from agent.events import Event
@@ -59,8 +60,8 @@ def complain(error: BaseException) -> None:
     print(f"bug: {error!r}", file=sys.stderr)
 
 
-async def serve(token_file: Path) -> None:
-    """Print the port, serve until killed."""
+async def serve(token_file: Path, *, asking: bool) -> None:
+    """Print the port, serve until killed. `asking`: whether the kernel is asked who calls."""
     clock = RemoteClock(SystemClock())
     session = RoleSession(
         ROLE,
@@ -78,12 +79,15 @@ async def serve(token_file: Path) -> None:
     vendor = Vendor(Roster.whole({ROLE: session}), [tokens], [grant], ignore)
     where = ("127.0.0.1", 0)
     output, stats = EcsOutput(vendor, [ROLE]), RequestStats()
-    async with answering(output, where, clock=clock, stats=stats, on_bug=complain, report=ignore) as (_, port):
+    recogniser = KernelRecogniser(clock) if asking else None
+    async with answering(
+        output, where, clock=clock, stats=stats, on_bug=complain, report=ignore, recogniser=recogniser
+    ) as (_, port):
         print(port, flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     Path(sys.argv[2]).write_bytes(documents.ecs(made_up(SystemClock())))
-    run = asyncio.run if sys.argv[3:] == ["asyncio"] else uvloop.run
-    run(serve(Path(sys.argv[1])))
+    run = asyncio.run if sys.argv[3] == "asyncio" else uvloop.run
+    run(serve(Path(sys.argv[1]), asking=sys.argv[4] == "kernel"))

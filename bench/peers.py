@@ -36,6 +36,14 @@ http {{
 """
 
 
+#: The agent's listener as the daemon runs it, and otherwise: the loop, and whether the kernel is asked who calls.
+_OURS = {
+    "rolecall": ("uvloop", "kernel"),
+    "rolecall, not asking who": ("uvloop", "off"),
+    "rolecall on asyncio": ("asyncio", "kernel"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A server that runs."""
@@ -58,8 +66,8 @@ def running(folder: Path) -> Iterator[list[Peer]]:
     token_file.chmod(0o600)
     with contextlib.ExitStack() as stack:
         peers = []
-        for name, loop in (("rolecall", "uvloop"), ("rolecall on asyncio", "asyncio")):
-            command = [sys.executable, "-m", "bench.agent_server", str(token_file), str(body_file), loop]
+        for name, words in _OURS.items():
+            command = [sys.executable, "-m", "bench.agent_server", str(token_file), str(body_file), *words]
             peers.append(stack.enter_context(_server(name, command)))
         if shutil.which("go") is None:
             print("no Go compiler here: not compared with Go's net/http")

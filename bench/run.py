@@ -19,11 +19,11 @@ from pathlib import Path
 if not __package__:  # started as a file: its neighbours are found from the folder above
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import idle, imports, whole
+from bench import idle, imports, recognising, whole
 from bench.load import Run, herd, medians
 from bench.peers import Peer, running
 
-OURS, GO, NGINX = "rolecall", "Go net/http", "nginx, static"
+OURS, BLIND, GO, NGINX = "rolecall", "rolecall, not asking who", "Go net/http", "nginx, static"
 
 
 def verdict(name: str, figure: float, promised: float, *, at_least: bool) -> str:
@@ -48,12 +48,14 @@ def rates(peers: list[Peer], rounds: int, seconds: int) -> None:
         print(f"\n{title}, 64 connections: median of {rounds} interleaved runs of {seconds} s")
         for name, run in runs.items():
             print(
-                f"  {name:20} {run.rate:9,.0f} requests/s {run.by_cpu:9,.0f} per CPU second"
+                f"  {name:24} {run.rate:9,.0f} requests/s {run.by_cpu:9,.0f} per CPU second"
                 f"   p99 {run.p99 * 1e3:6.2f} ms, at best {run.p99_best * 1e3:6.2f} ms"
             )
         promises = [(GO, 0.95)] if close else [(GO, 1.4), (NGINX, 0.8)]
         for against, promised in promises:
             print("\n".join(ratios(runs, against, title, promised)))
+        if close:
+            print("\n".join(ratios(runs, BLIND, title, 0.75)))
         if GO in runs:
             print(verdict(f"{title}, p99 at best, x {GO}", runs[OURS].p99_best / runs[GO].p99_best, 1, at_least=False))
 
@@ -64,7 +66,7 @@ def herds(peers: list[Peer], rounds: int) -> None:
     print(f"\n1,000 clients at once: median of {rounds}")
     slowest = {name: statistics.median(run.slowest for run in of) for name, of in runs.items()}
     for name, of in runs.items():
-        print(f"  {name:20} answered {min(run.answered for run in of):5}   slowest after {slowest[name] * 1e3:6.1f} ms")
+        print(f"  {name:24} answered {min(run.answered for run in of):5}   slowest after {slowest[name] * 1e3:6.1f} ms")
     print(verdict("answered", min(run.answered for run in runs[OURS]), 1000, at_least=True))
     if NGINX in slowest:
         print(verdict("the slowest, x nginx's", slowest[OURS] / slowest[NGINX], 3, at_least=False))
@@ -85,6 +87,15 @@ def daemon(rounds: int) -> None:
     print(verdict("resident memory, MB", resident / 1e6, 85, at_least=False))
 
 
+def recognition(rounds: int) -> None:
+    """What a connection pays for being recognised."""
+    print(f"\nrecognising a caller, {recognising.OPEN} connections open")
+    print(verdict("recognition, us at the median", recognising.costs(rounds).median * 1e6, 40, at_least=False))
+    if os.geteuid() == 0:
+        look = recognising.look(recognising.FEW) * 1e3
+        print(verdict(f"a new control group among {recognising.FEW}, ms", look, 5, at_least=False))
+
+
 def idleness() -> None:
     """What a thousand roles cost while nobody asks."""
     print(f"\n{idle.ROLES} roles, nobody asking: 10 s watched")
@@ -100,7 +111,7 @@ def libraries(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, herd, daemon, idle, imports; default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, herd, daemon, idle, recognising, imports; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="how long each run of wrk takes (default 4)")
     arguments = parser.parse_args()
@@ -111,6 +122,7 @@ def main() -> None:
     alone: dict[str, Callable[[], None]] = {
         "daemon": lambda: daemon(arguments.rounds),
         "idle": idleness,
+        "recognising": lambda: recognition(arguments.rounds),
         "imports": lambda: libraries(arguments.rounds),
     }
     wanted = arguments.parts or [*against_peers, *alone]

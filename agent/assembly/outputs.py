@@ -30,7 +30,7 @@ from agent.web.listener import answering, serving
 from agent.web.stats import RequestStats
 
 if TYPE_CHECKING:
-    from agent.callers.unit_tokens import UnitTokens
+    from agent.callers.unit_tokens.attestor import UnitTokens
 
 #: A listener, by its name.
 Named = tuple[str, Listener]

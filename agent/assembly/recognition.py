@@ -19,7 +19,7 @@ from agent.web.origins import ByAddress
 
 if TYPE_CHECKING:
     from agent.callers.kernel import KernelRecogniser, Sight
-    from agent.callers.unit_tokens import UnitTokens
+    from agent.callers.unit_tokens.attestor import UnitTokens
 
 
 @dataclass
@@ -97,7 +97,7 @@ def _by_kernel(found: Recognition, settings: Settings, asked: Wanted, *, clock: 
 
 
 def _by_unit_tokens(found: Recognition, settings: Settings, asked: Wanted, *, clock: Clock, report: Report) -> None:
-    from agent.callers.unit_tokens import Lifetimes, UnitTokens
+    from agent.callers.unit_tokens.attestor import Lifetimes, UnitTokens
     from agent.callers.unit_tokens.file import SecretsFile
 
     words = settings.unit_tokens

@@ -5,9 +5,8 @@ from typing import Final, Protocol
 
 from agent.narrowing import WHOLE, Narrowing
 
-#: What is known of a caller: (name, value) pairs, each name beginning with the attestor that vouches for it,
-#: as in ("token.file", "/etc/rolecall/tokens/web"), so that none can speak for another. A name that ends in ".like"
-#: says that the value, a pattern of some grant, fits.
+#: What is known of a caller: (name, value) pairs, each name beginning with the attestor that vouches for it, so that
+#: none can speak for another. A name that ends in ".like" says that the value, a pattern of some grant, fits.
 Facts = frozenset[tuple[str, str]]
 
 NOTHING_KNOWN: Final[Facts] = frozenset()
@@ -53,11 +52,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who sent a request: where its connection comes from, and what it presented.
-
-    `presented` is the value of the Authorization header as bytes, without the blanks around it; None if
-    there was none.
-    """
+    """Who sent a request, and the value of its Authorization header, without blanks around it; None if it had none."""
 
     origin: Origin
     presented: bytes | None = field(repr=False)  # a secret, as likely as not

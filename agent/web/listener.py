@@ -228,6 +228,9 @@ class _Listener:
         # Who is there is asked now: the kernel forgets a socket with its last owner, and only this one counts.
         server = (str(accepted.getsockname()[0]), self._here[1]) if self._anywhere else self._here
         origin = self._recogniser.recognise(client, server)
+        if accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            accepted.close()  # it was reset, and then another may have had its port by the time we asked
+            return
         share = self._route.shares.of(origin, now)
         if not share.take(CONNECTED, now):
             self._route.unheard(origin, THROTTLED)

@@ -18,8 +18,10 @@ from hypothesis import strategies as some
 from agent.callers import Attestor, Facts, Origin, Peer
 from agent.callers.accounts import Accounts
 from agent.callers.bearer import BearerTokens
+from agent.callers.containers.attestor import Containers
+from agent.callers.containers.shapes import Listed, Running
 from agent.callers.executables import Executables, why_blind
-from agent.callers.unit_tokens import Lifetimes, UnitTokens
+from agent.callers.unit_tokens.attestor import Lifetimes, UnitTokens
 from agent.callers.unit_tokens.file import SecretsFile
 from agent.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -82,7 +84,27 @@ async def executables(_: Path, stack: ExitStack) -> Bench:
     return Bench(Executables(SystemClock()), Peer(origin, None), "process.")
 
 
-@pytest.fixture(params=[bearer, unit_tokens, accounts, executables])
+class OneContainer:
+    """An engine that has one container, in which we are ourselves."""
+
+    name = "podman"
+    id = "a" * 64
+
+    async def list(self) -> list[Listed]:
+        return [Listed(self.id, "web", frozenset())]
+
+    async def inspect(self, identity: str) -> Running | None:
+        return Running(identity, "web", os.getpid(), "", "") if identity == self.id else None
+
+
+async def containers(_: Path, __: ExitStack) -> Bench:
+    engine = OneContainer()
+    attestor = Containers(engine, line=None, clock=SystemClock(), tell=ignored, patterns=["w*"])
+    known = Peer(Origin("127.0.0.1", facts=frozenset({("container.id", engine.id)})), None)
+    return Bench(attestor, known, "container.", attestor.keep_known)
+
+
+@pytest.fixture(params=[bearer, unit_tokens, accounts, executables, containers])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     build: Callable[[Path, ExitStack], Awaitable[Bench]] = request.param
     with ExitStack() as stack:

@@ -249,3 +249,15 @@ came.sendall(through.recv(65536))
             program = f"client = socket.socket(socket.AF_UNIX); client.connect('{name}'); answer = asked(client)"
             assert await told(bob, program) == [200, "web"]
             await relaying
+
+
+async def test_a_dead_connection_is_answered_to_nobody_and_told_of_by_nobodys_name(world: World) -> None:
+    """Its port may be another's by the time the kernel is asked, who would be named for what he never asked for."""
+    async with agent(world, *BOTH) as here:
+        with speaking(ALICE) as alice, speaking(BOB) as bob:
+            source = alice.do(f"client = connected('127.0.0.1', {here.port}, source=0); answer = client.getsockname()[1]")
+            alice.do("client.sendall(b'GET /v1/credentials/web HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); reset(client)")
+            again = f"client = connected('127.0.0.1', {here.port}, source={source})"
+            bob.do(again)  # before the agent has had time to accept either
+            assert await told(bob, "answer = asked(client)") == [200, "backup"]
+    assert not world.reported.of(VendingDenied)

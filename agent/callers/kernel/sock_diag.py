@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from agent.callers import End
@@ -179,6 +180,7 @@ def _cgroup(attributes: bytes) -> int:
     return 0
 
 
+@lru_cache(maxsize=1024)  # loopback has few addresses that are used, and each connection asks for two
 def _packed(address: str) -> bytes | None:
     """An address as bytes: four if it is one of IPv4, however it is written; None if it is none."""
     try:

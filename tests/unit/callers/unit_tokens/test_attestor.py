@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from agent.callers import Facts, Origin, Peer
-from agent.callers.unit_tokens import Lifetimes, UnitTokens
+from agent.callers.unit_tokens.attestor import Lifetimes, UnitTokens
 from agent.callers.unit_tokens.file import SecretsFile
 from agent.errors import KeyUnavailable
 from agent.events import UnitTokenEnding, UnitTokensRotated, UnitTokensUnwritable
