@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from agent.callers import NOTHING_KNOWN, End, Facts, Origin, Peer
 from agent.callers.containers.held import Container, Inspecting, by_address, by_namespace, told
 from agent.callers.containers.namespace import Line, Owner
-from agent.callers.containers.shapes import Listed
+from agent.callers.containers.shapes import ID, Listed
 from agent.clock import Clock, within
 from agent.errors import AgentError
 
@@ -29,8 +29,10 @@ from agent.errors import AgentError
 #: first process of a container before it says that it runs.
 _PATIENCE: Final = 0.45
 
-#: How long a connection, or a container of another engine, stays unknown before it is looked for again, in seconds.
+#: How long a connection, or a container of another engine, stays unknown before it is looked for again, in seconds; and
+#: how long the engine is then asked just once: most likely it is none of its containers, and shows a token.
 _UNKNOWN: Final = 1.0
+_STRANGE: Final = 60.0
 
 #: How often the engine is asked at most and at least, in seconds; what was renamed is noticed that late. And how often
 #: those that have ended are let go, since we keep their namespaces from ending with them.
@@ -45,7 +47,7 @@ _MOST: Final = 2048
 #: So many namespaces are asked in a row before others have their turn; each takes some 10 microseconds.
 _IN_A_ROW: Final = 32
 
-#: So many ids of containers that are not this engine's are remembered.
+#: So many of those who are strangers to the engine are remembered.
 _STRANGERS: Final = 1024
 
 
@@ -98,7 +100,7 @@ class Containers:
         self._failing = False
         self._trouble = ""
         self._verdicts: WeakKeyDictionary[Origin, _Verdict] = WeakKeyDictionary()
-        self._strangers: dict[str, float] = {}  # an id that is no container's here, until this steady time
+        self._strangers: dict[str, float] = {}  # ids and addresses that were no container's, at this steady time
         self._wanted = asyncio.Event()
         self._looked = asyncio.Event()  # set, and replaced, after each look
         self._own = os.stat("/proc/self/ns/net").st_ino if line is not None else 0  # noqa: PTH116 - no file
@@ -111,8 +113,7 @@ class Containers:
         container = self._held.get(identity)
         if container is not None and container.alive:
             return container.facts
-        now = self._clock.steady()
-        return NOTHING_KNOWN if now < self._strangers.get(identity, now) else None
+        return NOTHING_KNOWN if self._given_up(identity) < _UNKNOWN else None
 
     async def learn(self, peer: Peer) -> None:
         """Ask the engine what runs now, until the container is found, for less than half a second."""
@@ -161,8 +162,9 @@ class Containers:
         return verdict.container.facts
 
     async def _found(self, peer: Peer) -> None:
-        """Return when `attest` has an answer, by what the engine says from now on."""
+        """Return when `attest` has an answer, by what the engine says from now on; of strangers it says it once."""
         first = self._begun + 1
+        stranger = self._given_up(_id_of(peer.origin) or peer.address) < _STRANGE
         while True:
             looked = self._looked
             self._wanted.set()
@@ -170,6 +172,8 @@ class Containers:
             if self._done >= first:
                 self._find_by_address(peer.origin)
             if self.attest(peer) is not None or await self._found_elsewhere(peer.origin):
+                return
+            if stranger and self._done >= first:
                 return
 
     def _find_by_address(self, origin: Origin) -> None:
@@ -193,13 +197,16 @@ class Containers:
         return False
 
     def _give_up(self, origin: Origin) -> None:
-        until, identity = self._clock.steady() + _UNKNOWN, _id_of(origin)
+        now, identity = self._clock.steady(), _id_of(origin)
         if not identity:
-            self._verdicts[origin] = _Verdict(None, until)
-            return
+            self._verdicts[origin] = _Verdict(None, now + _UNKNOWN)
         if len(self._strangers) >= _STRANGERS:
             self._strangers.clear()
-        self._strangers[identity] = until
+        self._strangers[identity or origin.address] = now
+
+    def _given_up(self, stranger: str) -> float:
+        """How many seconds ago that id, or address, was found to be no container's."""
+        return self._clock.steady() - self._strangers.get(stranger, -_STRANGE)
 
     def _whose(self, client: End, server: End) -> Container | None:
         """The container at the other end, if that can be told without asking the engine."""
@@ -272,8 +279,10 @@ class Containers:
             container = self._held.get(one.id)
             if container is not None:
                 container.facts = told(one.id, one.name, self._engine.name, self._patterns)
+            self._strangers.pop(one.id, None)
             for address in one.addresses | addresses.get(one.joined, frozenset()):
                 self._at.setdefault(address, []).append(one.id)
+                self._strangers.pop(address, None)
 
     def _let_go(self, identities: Iterable[str]) -> None:
         for identity in list(identities):
@@ -284,7 +293,7 @@ class Containers:
 
 def _id_of(origin: Origin) -> str:
     """The id of the container that the kernel has named already; "" if it has named none."""
-    return next((value for name, value in origin.facts if name == "container.id"), "")
+    return next((value for name, value in origin.facts if name == "container.id" and ID.fullmatch(value)), "")
 
 
 def _fitting(pattern: str) -> Callable[[str], object]:

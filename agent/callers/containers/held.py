@@ -3,6 +3,7 @@
 Its first process, by which we know that it is still the same, and a line to the kernel in its network namespace.
 """
 
+import errno
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -112,9 +113,18 @@ async def _enter(container: Container, found: Running, line: Callable[[], Line],
         if found.id not in cgroups and container.namespace not in (inode(found.sandbox), own):
             raise _unproven(found)
         if container.namespace != own:  # who uses ours is recognised as everybody out here is
-            container.line = await aside(line_in, os.dup(descriptor), line)
+            container.line = await _opened(os.dup(descriptor), line)
     finally:
         os.close(descriptor)
+
+
+async def _opened(namespace: int, line: Callable[[], Line]) -> Line:
+    """A line in that namespace, whose descriptor is closed. Raises OSError."""
+    try:
+        return await aside(line_in, namespace, line)
+    except RuntimeError as error:  # no thread is to be had
+        os.close(namespace)
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
 
 async def by_address(engine: Inspecting, identity: str) -> Container | None:

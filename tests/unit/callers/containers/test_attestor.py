@@ -298,6 +298,19 @@ async def test_strangers_are_looked_for_ten_times_a_second_at_most(api: EngineAp
         assert len(api.asked) <= took * 10 + 2
 
 
+async def test_who_is_a_stranger_is_waited_for_only_once(
+    api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    async with bench(api) as at:
+        now = asyncio.get_running_loop().time
+        assert await at.facts(from_there(("192.0.2.7", 1))) == {}
+        started = now()
+        assert await at.facts(from_there(("192.0.2.7", 2))) == {}
+        assert now() - started < 0.3, "most likely it shows a token"
+        api.containers = [Contained(A, "web", sleepers[0].pid, {"podman": "192.0.2.7"})]
+        assert (await at.facts(from_there(("192.0.2.7", 3))))["container.name"] == "web"
+
+
 async def test_learning_takes_less_than_half_a_second_whatever_the_engine_does(api: EngineApi) -> None:
     api.slow = 30
     async with bench(api) as at:
