@@ -9,35 +9,45 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from agent.cli.configuration import settings_of
-from agent.cli.environment import TOKEN, TOKEN_FILE, Environment, environment, over_default_profile, trouble_with_file
-from agent.cli.reach import access
+from agent.cli.environment import (
+    TOKEN,
+    TOKEN_FILE,
+    Environment,
+    environment,
+    only_for_units,
+    over_default_profile,
+    trouble_with_file,
+)
+from agent.cli.reach import Access
 from agent.cli.terminal import warn
+from agent.cli.unread import way
 from agent.errors import ConfigurationError
 
 HELP = "print the environment an SDK needs to have a role"
-EXAMPLE = 'eval "$(rolecall env backup)"'
+EXAMPLE = 'eval "$(rolecall env)"     # for the whole machine: rolecall env --format environment >>/etc/environment'
 
 #: What every reader of .env files takes as it stands.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,@%+=-]*")
 
+#: Formats of what others are to have, in an environment of their own.
+_ELSEWHERE = frozenset({"environment", "systemd"})
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the role, the token file and the format."""
-    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="default: whichever the caller is granted")
+    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="default: the one that the caller has")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
     parser.add_argument("--format", choices=sorted(_FORMATS), default="sh", help="for whom (default: sh)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the environment. It holds the token: that is what was asked for."""
-    reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
     name = "json" if arguments.json else arguments.format
+    reach = way(arguments.config, arguments.role, arguments.token_file, elsewhere=name in _ELSEWHERE)
     if reach.unit_tokens is not None and name != "systemd":
-        raise ConfigurationError(
-            f"role {reach.role} is granted to units that show a token of their own, which systemd alone can fetch",
-            hint=f"write a drop-in for the unit: rolecall env {reach.role} --format systemd",
-        )
+        raise only_for_units(reach)
+    if name == "environment" and reach.token is not None:
+        raise _not_for_everybody(reach)
     if (trouble := trouble_with_file(reach)) is not None:
         if name == "systemd":  # there it is the file or nothing
             raise trouble
@@ -84,6 +94,23 @@ def as_dotenv(env: Environment) -> str:
     )
 
 
+def as_environment(env: Environment) -> str:
+    """Write lines for /etc/environment.
+
+    It is read by pam_env(8), by systemd's EnvironmentFile= and by people's scripts. They agree on nothing but bare
+    words: to pam_env even a # between quotes begins a comment.
+    """
+    for name, value in env.settings.items():
+        if not _PLAIN.fullmatch(value):
+            raise _unwritable("environment", name)
+    return "\n".join(
+        [
+            "# for everybody who signs in, and for cron; a service has it by: rolecall env --format systemd",
+            *(f"{name}={value}" for name, value in env.settings.items()),
+        ]
+    )
+
+
 def as_docker(env: Environment) -> str:
     """For --env-file, which knows no quotes; the file of the token is not in the container, its value is enough."""
     lines = ["# docker run --network host --env-file: the address is this machine's own"]
@@ -126,6 +153,14 @@ def _unit(value: str) -> str:
     return escaped.replace("\n", "\\n")
 
 
+def _not_for_everybody(access: Access) -> ConfigurationError:
+    role = f"role {access.role}" if access.role else "the role"
+    return ConfigurationError(
+        f"{role} is granted by a token, and everybody can read /etc/environment",
+        hint="grant it by unit, user or group, and leave the token to those who need it: see docs/configuration.md",
+    )
+
+
 def _unwritable(name: str, variable: str) -> ConfigurationError:
     return ConfigurationError(
         f"the value of {variable} has characters that no {name} file can hold",
@@ -138,6 +173,7 @@ _FORMATS: dict[str, Callable[[Environment], str]] = {
     "fish": as_fish,
     "dotenv": as_dotenv,
     "docker": as_docker,
+    "environment": as_environment,
     "systemd": as_systemd,
     "json": as_json,
 }

@@ -90,6 +90,16 @@ def trouble_with_file(access: Access) -> ConfigurationError | None:
     )
 
 
+def only_for_units(access: Access) -> ConfigurationError:
+    """Why nobody but a unit can have a role that is granted to units by a token of their own."""
+    role = f"role {access.role}" if access.role else "every role"
+    words = f"{access.role} " if access.role else ""
+    return ConfigurationError(
+        f"{role} is granted to units that show a token of their own, which systemd alone can fetch",
+        hint=f"write a drop-in for the unit: rolecall env {words}--format systemd",
+    )
+
+
 def _with_loopback(listed: str, host: str) -> str:
     names = dict.fromkeys(filter(None, (name.strip() for name in listed.split(","))))
     if "*" in names:

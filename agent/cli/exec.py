@@ -8,11 +8,10 @@ import os
 import signal
 from pathlib import Path
 
-from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
-from agent.cli.environment import environment, over_default_profile, trouble_with_file
-from agent.cli.reach import access
+from agent.cli.environment import environment, only_for_units, over_default_profile, trouble_with_file
 from agent.cli.terminal import say, warn
+from agent.cli.unread import way
 from agent.errors import ConfigurationError
 
 HELP = "wait for a role, then run a command with it"
@@ -34,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     command = arguments.command
     if not command:
         raise ConfigurationError("there is no command after --", hint=f"for example: {EXAMPLE}")
-    reach = access(settings_of(arguments.config), arguments.role, arguments.token_file)
+    reach = way(arguments.config, arguments.role, arguments.token_file)
+    if reach.unit_tokens is not None:
+        raise only_for_units(reach)
     if (trouble := trouble_with_file(reach)) is not None:
         warn(trouble)
     # SDKs that ask once only must find the role there, so we ask before they do.

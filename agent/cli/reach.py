@@ -30,6 +30,9 @@ _LARGEST_TOKENS = 65_536
 #: A token as a header can carry it.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
+#: Names the file of the token that SDKs show.
+_TOKEN_FILE = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"  # noqa: S105 - a name, not a token
+
 _LOOK = "see what listens there with: ss -ltnp; and compare it with [listen] in the configuration"
 
 
@@ -104,9 +107,11 @@ class Access:
             raise CredentialsUnavailable(
                 f"the agent has no credentials for {self.called} yet", hint="see why with: rolecall status"
             )
+        if reply.status == http.HTTPStatus.CONFLICT:
+            raise CallerDenied(said.removesuffix("."), hint="name the role that is meant; see: rolecall who")
         raise CallerDenied(
             f"the agent refused {self.called}: {said}",
-            hint="see what the agent sees of this caller with: rolecall who; token shown: "
+            hint="compare the grants with what the agent sees of this caller: rolecall who; token shown: "
             + (str(self.token_file) if self.token_file else "none"),
         )
 
@@ -115,51 +120,75 @@ class Access:
         return patiently(self.fetch, seconds, self.called)
 
 
-def access(settings: Settings, role: str, token_file: Path | None) -> Access:
+def access(settings: Settings, role: str, token_file: Path | None, *, elsewhere: bool = False) -> Access:
     """How `role`, or with "" the one role that whoever asks is granted, is fetched from here, and with which token.
 
     That of the file given; none where anyone may have the role; that of the first file granted that can be read; that
     of the file that the environment names, as for a unit that has its token as a credential; none where who asks is
-    enough. Raises ConfigurationError.
+    enough. With `elsewhere` it is for a program that has not this environment. Raises ConfigurationError.
     """
     if role and role not in settings.roles:
         known = ", ".join(sorted(settings.roles))
         raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
     address = settings.listen.credentials
     if token_file is not None:
-        return _with_token(role, address, token_file)
+        return with_token(role, address, token_file)
     grants = [grant for grant in settings.grants if not role or role in grant.roles]
+    if not grants:
+        what = f"role {role}" if role else "any role"
+        raise ConfigurationError(f"nobody is granted {what}", hint="add a [[grants]] for it")
     if any(grant.anyone for grant in grants):
         return Access(role, address)
-    if not grants:
-        raise ConfigurationError(f"nobody is granted role {role}", hint="add a [[grants]] for it")
-    return _of_granted(settings, role, grants)
+    by_token = any(grant.token_file or grant.unit_token for grant in grants)
+    named = None if elsewhere or not by_token else os.environ.get(_TOKEN_FILE)
+    if not role and named and os.access(named, os.R_OK):  # what SDKs here would show, too
+        return with_token(role, address, Path(named))
+    return _of_granted(settings, role, grants, Path(named) if named else None)
 
 
-def _of_granted(settings: Settings, role: str, grants: Sequence[Grant]) -> Access:
+def _of_granted(settings: Settings, role: str, grants: Sequence[Grant], named: Path | None) -> Access:
     """The way of the first of these grants that can be gone from here. Raises ConfigurationError."""
     address = settings.listen.credentials
     by_itself = any(not grant.token_file and not grant.unit_token for grant in grants)
     if by_itself and not role:
         return Access(role, address)
+    readable = [(grant, path) for grant in grants for path in grant.token_file if os.access(path, os.R_OK)]
+    if not role:
+        _refuse_several([one for grant, _ in readable for one in grant.roles])
     files = [path for grant in grants for path in grant.token_file]
-    named = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    for path in [*files, *([Path(named)] if named else [])]:
-        if os.access(path, os.R_OK):
-            return _with_token(role, address, path)
+    if readable:
+        return with_token(role, address, readable[0][1])
+    if named is not None and os.access(named, os.R_OK):
+        return with_token(role, address, named)
     if by_itself:
         return Access(role, address)
     if settings.unit_tokens is not None and any(grant.unit_token for grant in grants):
         return Access(role, address, unit_tokens=settings.unit_tokens.socket)
-    if files and all(map(_is_missing, files)):
+    what = f"role {role}" if role else "a role"
+    if not files:
         raise ConfigurationError(
-            f"no token file that grants role {role} exists: {', '.join(map(str, files))}",
-            hint="write a token there, which the agent notices within seconds; or name another file with --token-file",
+            f"{what} is granted to units by a token of their own, and the configuration has no [unit_tokens]",
+            hint="add the table [unit_tokens], which may be empty; or grant it by unit",
+        )
+    if all(map(_is_missing, files)):
+        raise ConfigurationError(
+            f"no token file that grants {what} exists: {', '.join(map(str, files))}",
+            hint=f"make one, which the agent notices within seconds: rolecall token new {files[0]}; "
+            "or name another file with --token-file",
         )
     raise ConfigurationError(
-        f"no token file that grants role {role} can be read by this user",
+        f"no token file that grants {what} can be read by this user",
         hint="name one with --token-file, or run as a user who can read one of: " + ", ".join(map(str, files)),
     )
+
+
+def _refuse_several(roles: Sequence[str]) -> None:
+    """Raise ConfigurationError unless the tokens that can be shown are for one role: nobody could tell which."""
+    if len(names := sorted(set(roles))) > 1:
+        raise ConfigurationError(
+            f"this user can show tokens for several roles: {', '.join(names)}",
+            hint="name the role that is meant, or the token with --token-file",
+        )
 
 
 def _is_missing(path: Path) -> bool:
@@ -180,6 +209,28 @@ def status_of(settings: Settings, patience: float = _PATIENCE) -> dict[str, Any]
     if not isinstance(document.get("roles"), list) or "version" not in document:
         raise Stranger(address)
     return document
+
+
+def seen(reach: Access) -> dict[str, Any]:
+    """What the running agent sees of us: `facts`, pairs of texts, and what is `granted`. Raises AgentUnreachable."""
+    headers = {} if reach.token is None else {"Authorization": reach.token.reveal()}
+    reply = get(reach.address, "/v1/who", headers)
+    facts, granted = reply.document.get("facts"), reply.document.get("granted")
+    if reply.status != http.HTTPStatus.OK:
+        said = reply.document.get("message")
+        if not isinstance(said, str) or "code" not in reply.document:
+            raise Stranger(reach.address)
+        raise AgentUnreachable(
+            f"the agent at {reach.address} does not say whom it sees: {said}",
+            hint="is it of this version? restart it after an upgrade",
+        )
+    if not isinstance(facts, list) or not isinstance(granted, list) or not all(map(_is_fact, facts)):
+        raise Stranger(reach.address)
+    return reply.document
+
+
+def _is_fact(one: Any) -> bool:
+    return isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one)
 
 
 def get(address: Address, path: str, headers: dict[str, str], patience: float = _PATIENCE) -> Reply:
@@ -224,7 +275,7 @@ def _harmless(value: Any) -> Any:
     return value
 
 
-def _with_token(role: str, address: Address, path: Path) -> Access:
+def with_token(role: str, address: Address, path: Path) -> Access:
     """Show the first token of a file: what a client shows while two are accepted. Raises ConfigurationError."""
     try:
         with path.open(encoding="ascii", errors="replace") as file:

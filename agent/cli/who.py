@@ -1,140 +1,285 @@
 """What does the agent see of a caller, and why is it granted what it asks for, or not?
 
-Whoever runs this is the caller, unless another is described: then nobody is asked, and the grants are tried on what was
-said of it.
+Whoever runs this is the caller, unless another is described: then nobody is asked, and the grants are tried on what
+follows from the description.
 """
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-from agent.assembly.callers import grants
+from agent.assembly.callers import grants, wanted
+from agent.assembly.sight import Sight, sight
 from agent.callers import Facts, Grant
-from agent.cli.configuration import settings_of
-from agent.cli.reach import Stranger, access, get
+from agent.cli.reach import Access, access, seen
+from agent.cli.supposed import account_of, configure_supposed, supposed, with_patterns
 from agent.cli.terminal import paint, say, show_json
+from agent.cli.unread import settings_if_open, without
 from agent.errors import ConfigurationError
-from agent.patterns import fits
+from agent.narrowing import Unfillable
 from agent.settings import Settings
+from agent.settings.callers import WHO
 
 HELP = "say what the agent sees of a caller, and which grants fit"
 EXAMPLE = "rolecall who; rolecall who backup --unit backup@daily.service --user backup"
 
 FAILED = 1
 
-#: What can be said of somebody else, and the fact that it is.
-_SAID = {
-    "user": "unix.user",
-    "uid": "unix.uid",
-    "group": "unix.group",
-    "unit": "systemd.unit",
-    "user_unit": "systemd.user_unit",
-    "slice": "systemd.slice",
-    "container": "container.name",
-    "executable": "process.executable",
+#: How facts are called to a person: as the words of grants where there is one.
+_CALLED: Final = {fact: word for word, fact in WHO.items()} | {
+    "unix.uid": "uid",
+    "systemd.instance": "instance",
+    "container.id": "container id",
+    "container.engine": "engine",
+    "process.pid": "pid",
+    "peer.address": "address",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A grant, and what of it does not fit: pairs of a fact's name and the value that it should have."""
+    """A grant, and what of it does not fit.
+
+    Attributes:
+        missing: pairs of a fact's name and the value that it should have.
+        unfillable: a variable of the grant's templates that is not known of this caller; "" if there is none.
+        before: the grant of the same role that comes first and fits, so that this one does not count; "" if none.
+    """
 
     grant: Grant
     missing: tuple[tuple[str, str], ...]
+    unfillable: str = ""
+    before: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it gives its role."""
+        return not self.missing and not self.unfillable and not self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All there is to tell.
+
+    Attributes:
+        facts: what is known of the caller.
+        granted: the roles that it may have: by the agent's own word, if it was asked.
+        judged: each grant of the configuration; None where that could not be read.
+        asked: the agent that was asked; None for a caller that was described.
+        sight: what the kernel can tell here, where it told less than the grants ask for.
+        doubts: what else is odd, a sentence each.
+    """
+
+    facts: Facts
+    granted: Sequence[str]
+    judged: Sequence[Judged] | None
+    asked: Access | None = None
+    sight: Sight | None = None
+    doubts: Sequence[str] = field(default=())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the role, the token file, and the words that describe another caller."""
     parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="say it of this role alone")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token to show to the agent")
-    other = parser.add_argument_group("another caller, without asking the agent")
-    for word in _SAID:
-        other.add_argument(f"--{word.replace('_', '-')}", action="append", default=[], metavar=word.upper())
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token that is shown to the agent")
+    configure_supposed(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what is seen and each grant with what is missing; 0 if something is granted, 1 if not."""
-    settings = settings_of(arguments.config)
-    if arguments.role and arguments.role not in settings.roles:
+    described, role = supposed(arguments), arguments.role
+    settings = settings_if_open(arguments.config)
+    if settings is None:
+        if described:
+            raise ConfigurationError(
+                "the configuration, which has the grants, may not be read by this user",
+                hint="run this as the user of the agent, or as root; or leave out the words that describe a caller",
+            )
+        found = _seen_of(without(role, arguments.token_file, os.environ))
+    elif role and role not in settings.roles:
         known = ", ".join(sorted(settings.roles))
-        raise ConfigurationError(f"the configuration has no role {arguments.role!r}", hint=f"it has: {known}")
-    written = [grant for grant in grants(settings.grants) if arguments.role in ("", grant.role)]
-    described = {(fact, value) for word, fact in _SAID.items() for value in getattr(arguments, word)}
-    if described and arguments.token_file is not None:
-        raise ConfigurationError(
-            "a token is shown to the agent, which is not asked about another caller",
-            hint="leave out --token-file, or the words that describe the caller",
-        )
-    facts = _implied(described, written) if described else _seen(settings, arguments)
-    judged = [Judged(grant, tuple(sorted(grant.when - facts))) for grant in written]
-    granted = sorted({one.grant.role for one in judged if not one.missing})
-    if arguments.json:
-        show_json(_document(facts, judged, granted))
+        raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
+    elif described:
+        found = _described(described, grants(settings.grants))
     else:
-        _show(facts, judged, granted, arguments.role)
-    return 0 if granted and arguments.role in ("", *granted) else FAILED
+        found = _asked(settings, role, arguments.token_file)
+    if arguments.json:
+        show_json(_document(found, role))
+    else:
+        print("\n".join(_lines(found, role)))
+        _explain(found, role)
+    return 0 if found.granted and role in ("", *found.granted) else FAILED
 
 
-def _seen(settings: Settings, arguments: argparse.Namespace) -> Facts:
-    """What the running agent sees of us. Raises AgentUnreachable."""
-    reach = access(settings, arguments.role, arguments.token_file)
-    headers = {} if reach.token is None else {"Authorization": reach.token.reveal()}
-    document = get(reach.address, "/v1/who", headers).document
-    facts = document.get("facts")
-    if not isinstance(facts, list) or not all(_is_fact(one) for one in facts):
-        raise Stranger(reach.address)
-    return frozenset((str(name), str(value)) for name, value in facts)
+# --- finding out
 
 
-def _is_fact(one: Any) -> bool:
-    return isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one)
+def _described(facts: Facts, written: Sequence[Grant]) -> Found:
+    """What the grants come to for a caller of whom this is so."""
+    judged = _judged(facts, written)
+    return Found(facts, sorted({one.grant.role for one in judged if one.counts}), judged)
 
 
-def _implied(described: set[tuple[str, str]], written: Sequence[Grant]) -> Facts:
-    """What was said, and the patterns of grants that it fits."""
-    wanted = {fact for grant in written for fact in grant.when if fact[0].endswith(".like")}
-    like = {
-        (name, pattern)
-        for name, pattern in wanted
-        if any(fact == name.removesuffix(".like") and fits(pattern, value) for fact, value in described)
+def _seen_of(reach: Access) -> Found:
+    """What the running agent says of us. Raises AgentUnreachable."""
+    document = seen(reach)
+    roles = {
+        one["role"] for one in document["granted"] if isinstance(one, Mapping) and isinstance(one.get("role"), str)
     }
-    return frozenset(described | like)
+    return Found(frozenset((name, value) for name, value in document["facts"]), sorted(roles), None, reach)
 
 
-def _show(facts: Facts, judged: Sequence[Judged], granted: Sequence[str], role: str) -> None:
-    shown = [(name, value) for name, value in sorted(facts) if not name.endswith(".like")]
-    for name, value in shown:
-        print(f"{name:<20} {value}")
+def _asked(settings: Settings, role: str, token_file: Path | None) -> Found:
+    """What the running agent says of us, and what the configuration says to that. Raises AgentUnreachable."""
+    doubts = []
+    try:
+        reach = access(settings, role, token_file)
+    except ConfigurationError as error:
+        if token_file is not None:
+            raise
+        reach = Access(role, settings.listen.credentials)
+        doubts.append(f"no token was shown: {error.what}")
+    found, written = _seen_of(reach), grants(settings.grants)
+    judged = _judged(found.facts, written)
+    fitting = {one.grant.role for one in judged if not one.missing}
+    if fitting != set(found.granted):
+        said = f"the agent grants {_listed(found.granted)}, and {settings.path} {_listed(sorted(fitting))}"
+        doubts.append(f"{said}: it runs with another configuration; restart it, or name its own with -c")
+    unfillable = {one.grant.role for one in judged if one.unfillable and not one.before}
+    granted = [name for name in found.granted if name not in unfillable]
+    untold, kernel = _untold(found.facts, written), None
+    if untold and settings.callers.recognise == "off":
+        doubts.append('callers.recognise is "off", so nobody is known by what the kernel tells')
+    elif untold:
+        kernel = sight()
+    return replace(found, granted=granted, judged=judged, sight=kernel, doubts=doubts)
+
+
+def _untold(facts: Facts, written: Sequence[Grant]) -> bool:
+    """Whether grants ask for what the kernel tells of everybody, and it has not told it of this caller."""
+    told = {name for name, _ in facts}
+    units = any(name.startswith("systemd.") for grant in written for name, _ in grant.when)
+    return wanted(written).kernel and ("unix.uid" not in told or (units and "systemd.unit" not in told))
+
+
+def _judged(facts: Facts, written: Sequence[Grant]) -> list[Judged]:
+    """Each grant, in the order of the configuration, with what is missing."""
+    known = with_patterns(facts, {fact for grant in written for fact in grant.when})
+    judged: list[Judged] = []
+    first: dict[str, str] = {}
+    for grant in written:
+        missing, unfillable = tuple(sorted(grant.when - known)), ""
+        before = "" if missing else first.setdefault(grant.role, grant.setting)
+        try:
+            grant.narrowing.filled(known)
+        except Unfillable as error:
+            unfillable = str(error)
+        judged.append(Judged(grant, missing, unfillable, "" if before == grant.setting else before))
+    return judged
+
+
+# --- telling
+
+
+def _lines(found: Found, role: str) -> Iterator[str]:
+    """The result, for a person."""
+    if found.asked is not None:
+        yield paint(f"what the agent at {found.asked.address} sees of this caller:", "bold")
+    shown = [(name, value) for name, value in sorted(found.facts) if not name.endswith(".like")]
+    yield from (f"  {_CALLED.get(name, name):<14} {value}" for name, value in shown)
     if not shown:
-        say("nothing is known of this caller: no token that is known here, and the kernel tells nothing of it")
-    for one in judged:
-        name = f"{one.grant.setting or 'grant'}: {one.grant.role}"
-        if one.missing:
-            print(f"{paint('no ', 'red')}  {name}: {'; '.join(_lacking(*fact, facts) for fact in one.missing)}")
-        else:
-            print(f"{paint('yes', 'green')}  {name}")
-    if len(granted) > 1 and not role:
-        say(f"granted are {', '.join(granted)}: one of them must be asked for by name, /v1/credentials answers 409")
-    elif not granted:
-        say(f"not granted: {role or 'anything'}")
+        yield "  nothing: it showed no token that is known, and the kernel tells nothing of it"
+    if found.judged is None:
+        yield paint(f"granted: {_listed(found.granted)}", "bold")
+        return
+    yield paint("which grants fit:", "bold")
+    accounts = account_of(found.facts)
+    for one in found.judged:
+        if role in ("", one.grant.role):
+            yield _line(one, found, accounts)
 
 
-def _lacking(name: str, value: str, facts: Facts) -> str:
+def _line(one: Judged, found: Found, accounts: Facts) -> str:
+    name = f"{one.grant.setting}: {one.grant.role}"
+    if one.missing:
+        lacking = "; ".join(_lacking(*fact, found, accounts) for fact in one.missing)
+        return f"  {paint('no ', 'red')}  {name}: {lacking}"
+    if one.before:
+        return f"  {paint('yes', 'dim')}  {name}, but {one.before} comes first and counts"
+    if one.unfillable:
+        lacking = f"it names ${{{one.unfillable}}}, which is not known of this caller"
+        return f"  {paint('no ', 'red')}  {name}: {lacking}"
+    return f"  {paint('yes', 'green')}  {name}"
+
+
+def _lacking(name: str, value: str, found: Found, accounts: Facts) -> str:
     """Say what should be so and is not, and what is so instead."""
     kind = name.removesuffix(".like")
-    have = sorted(known for fact, known in facts if fact == kind)
-    wanted = f"{kind} must {'fit' if name != kind else 'be'} {value}"
-    return f"{wanted}, and is {', '.join(have)}" if have else f"{wanted}, and is not known"
+    called = _CALLED.get(kind, kind)
+    have = sorted({known for fact, known in found.facts | accounts if fact == kind and _is_name(known, value)})
+    if kind == "token.file":
+        return f"the token in {value} must be shown, and {'another was' if have else 'was not'}"
+    if kind == "token.unit":
+        return f"the token of unit {value} must be shown, and {'another was' if have else 'was not'}"
+    wanting = f"{called} must {'fit' if name != kind else 'be'} {value}"
+    unknown = "is not known" if found.asked else "was not said"
+    return f"{wanting}, and is {', '.join(have)}" if have else f"{wanting}, and {unknown}"
 
 
-def _document(facts: Facts, judged: Sequence[Judged], granted: Sequence[str]) -> dict[str, object]:
+def _is_name(known: str, wanted_value: str) -> bool:
+    """Whether to compare with it: a number where a number is wanted, a name where a name is."""
+    return known.isdecimal() == wanted_value.isdecimal()
+
+
+def _explain(found: Found, role: str) -> None:
+    """What is no result, and helps to understand it."""
+    for doubt in found.doubts:
+        say(f"{paint('warning', 'yellow', sys.stderr)}: {doubt}")
+    if found.sight is not None:
+        _explain_sight(found.sight)
+    if len(found.granted) > 1 and not role:
+        say(f"granted are {_listed(found.granted)}: one of them must be asked for by name")
+    elif not found.granted or role not in ("", *found.granted):
+        say(f"not granted: {role or 'anything'}")
+        if found.asked is not None:
+            say("hint: a service is seen otherwise; describe it: rolecall who --unit NAME.service --user NAME")
+            say("      or be as it is: systemd-run --pipe --wait --uid=USER --slice=SLICE rolecall who")
+
+
+def _explain_sight(kernel: Sight) -> None:
+    for what, hint in kernel.wanting:
+        say(f"{paint('warning', 'yellow', sys.stderr)}: {what}\nhint: {hint}")
+    if not kernel.wanting:
+        say(f"{paint('warning', 'yellow', sys.stderr)}: the agent was told less by the kernel than this command is")
+        say("hint: is AF_NETLINK among RestrictAddressFamilies= of its unit? see: journalctl -u rolecall")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _document(found: Found, role: str) -> dict[str, object]:
+    judged = None if found.judged is None else [one for one in found.judged if role in ("", one.grant.role)]
     return {
-        "facts": sorted(facts),
-        "granted": granted,
-        "grants": [
-            {"grant": one.grant.setting, "role": one.grant.role, "fits": not one.missing, "missing": one.missing}
-            for one in judged
-        ],
+        "agent": None if found.asked is None else str(found.asked.address),
+        "facts": sorted(found.facts),
+        "granted": found.granted,
+        "grants": None if judged is None else [_described_grant(one) for one in judged],
+        "kernel": None if found.sight is None else asdict(found.sight),
+        "warnings": found.doubts,
+    }
+
+
+def _described_grant(one: Judged) -> dict[str, object]:
+    return {
+        "grant": one.grant.setting,
+        "role": one.grant.role,
+        "fits": not one.missing,
+        "counts": one.counts,
+        "missing": one.missing,
+        "unfillable": one.unfillable or None,
     }

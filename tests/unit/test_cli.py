@@ -100,7 +100,7 @@ def test_the_configuration_may_be_named_before_the_verb_or_after_it(
     [
         ["-c"],
         ["-c", "FILE"],
-        ["env"],
+        ["env", "nosuch"],
         ["env", "--nonsense"],
         ["env", "reports", "--form", "sh"],  # no abbreviations: they end when a second such option comes
         ["env", "reports", "--format", "csh"],

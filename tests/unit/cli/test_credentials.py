@@ -45,7 +45,7 @@ def test_what_sdks_show_their_user_is_one_sentence_and_a_hint(tmp_path: Path) ->
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         "error: the agent refused role backup: This caller may not have this role.",
-        f"hint: compare the grants in the configuration with the token that was shown: {written.token}",
+        f"hint: compare the grants with what the agent sees of this caller: rolecall who; token shown: {written.token}",
     ]
 
 

@@ -1,17 +1,20 @@
 """Every format is read back by what reads it for its users."""
 
+import ctypes.util
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.cli import main
-from agent.cli.env import as_docker, as_dotenv, as_fish, as_json, as_shell, as_systemd
+from agent.cli.env import as_docker, as_dotenv, as_environment, as_fish, as_json, as_shell, as_systemd
 from agent.cli.environment import TOKEN, TOKEN_FILE, UNSET, Environment
 from agent.errors import ConfigurationError
 from tests.fakes.written import TOKEN as VALUE
@@ -175,6 +178,111 @@ def test_json_says_what_to_set_and_what_must_not_be_there() -> None:
     assert json.loads(as_json(env)) == {"set": env.settings, "unset": list(UNSET)}
 
 
+def test_everybody_s_environment_has_bare_words_alone() -> None:
+    env = Environment({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://[::1]:9170/v1/credentials"}, UNSET)
+    with pytest.raises(ConfigurationError, match="no environment file can hold"):
+        as_environment(replace(env, settings={"NO_PROXY": "a b"}))
+    lines = as_environment(replace(env, settings={"NO_PROXY": "a,127.0.0.1"})).splitlines()
+    assert (lines[0][0], lines[1:]) == ("#", ["NO_PROXY=a,127.0.0.1"])
+
+
+#: Has the module of PAM that sets everybody's environment read a file.
+BY_PAM = """
+import ctypes, ctypes.util, sys
+pam = ctypes.CDLL(ctypes.util.find_library("pam"))
+talk = (ctypes.c_void_p * 2)(ctypes.cast(ctypes.CFUNCTYPE(ctypes.c_int)(lambda *_: 19), ctypes.c_void_p), None)
+handle = ctypes.c_void_p()
+assert pam.pam_start_confdir(b"made-up", b"root", talk, sys.argv[1].encode(), ctypes.byref(handle)) == 0
+assert pam.pam_open_session(handle, 0) == 0
+pam.pam_getenv.restype = ctypes.c_char_p
+for name in sys.argv[2:]:
+    print((pam.pam_getenv(handle, name.encode()) or b"").decode())
+"""
+
+
+def by_pam(folder: Path, text: str, names: list[str]) -> list[str]:
+    (folder / "environment").write_text(text)
+    how = f"readenv=1 envfile={folder}/environment conffile={folder}/none"
+    (folder / "none").write_text("")
+    (folder / "made-up").write_text(f"session required pam_env.so {how}\n")
+    words = [sys.executable, "-c", BY_PAM, str(folder), *names]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.skipif(ctypes.util.find_library("pam") is None, reason="PAM is not installed")
+def test_pam_reads_back_everybody_s_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = granted_by_unit(tmp_path)
+    assert main(["env", "--format", "environment", "-c", str(config)]) == 0
+    text = capsys.readouterr().out
+    (plain,) = re.findall("^AWS_CONTAINER_CREDENTIALS_FULL_URI=(.*)$", text, re.MULTILINE)
+    assert plain == "http://127.0.0.1:9170/v1/credentials"
+    found = by_pam(tmp_path, text, ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "NO_PROXY", "AWS_EC2_METADATA_DISABLED"])
+    assert found == [plain, "127.0.0.1,localhost", "true"]
+    # What a dotenv file may hold is something else to PAM:
+    assert by_pam(tmp_path, as_dotenv(Environment({"NO_PROXY": "a #b"}, ())), ["NO_PROXY"]) != ["a #b"]
+
+
+def granted_by_unit(home: Path, grant: str = 'unit = "backup.service"') -> Path:
+    """A configuration in which `backup` is granted so, and nothing to anybody else."""
+    config = write_configuration(home, credentials="127.0.0.1:9170").config
+    before, _, after = config.read_text().partition("[[grants]]")
+    both = f'[[grants]]\nroles = ["backup", "reports"]\n{grant}\n'
+    config.write_text(before + both + after[after.index("[listen]") :] + '[unit_tokens]\nsocket = "/run/t.sock"\n')
+    return config
+
+
+class TestForUnits:
+    def written(self, capsys: pytest.CaptureFixture[str], *words: str | Path) -> list[str]:
+        assert main(["env", "--format", "systemd", *map(str, words)]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    @pytest.mark.parametrize("role", [(), ("backup",)], ids=["one URL", "a role"])
+    @pytest.mark.parametrize("grant", ['unit = "backup.service"', 'user = "backup"', 'slice = "a.slice"'])
+    def test_one_that_is_known_by_what_it_is_has_no_token(
+        self, role: tuple[str, ...], grant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = self.written(capsys, *role, "-c", granted_by_unit(tmp_path, grant))
+        url = "/".join(["http://127.0.0.1:9170/v1/credentials", *role])
+        assert f'Environment="AWS_CONTAINER_CREDENTIALS_FULL_URI={url}"' in lines
+        assert not [
+            line for line in lines if "LoadCredential" in line or line.startswith('Environment="AWS_CONTAINER_A')
+        ]
+        (unset,) = [line for line in lines if line.startswith("UnsetEnvironment=")]
+        assert {TOKEN, TOKEN_FILE} <= set(unset.split("=")[1].split())
+
+    def test_what_the_shell_of_the_administrator_shows_is_nothing_to_it(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = granted_by_unit(tmp_path, 'unit_token = "backup.service"')
+        monkeypatch.setenv(TOKEN_FILE, str(tmp_path / "backup.token"))
+        assert "LoadCredential=rolecall-token:/run/t.sock" in self.written(capsys, "-c", config)
+
+    @pytest.mark.parametrize("role", [(), ("backup",)], ids=["one URL", "a role"])
+    def test_one_with_a_token_of_its_own_fetches_it_at_the_socket(
+        self, role: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = self.written(capsys, *role, "-c", granted_by_unit(tmp_path, 'unit_token = "backup.service"'))
+        assert "LoadCredential=rolecall-token:/run/t.sock" in lines
+        assert f'Environment="{TOKEN_FILE}=%d/rolecall-token"' in lines
+        (unset,) = [line for line in lines if line.startswith("UnsetEnvironment=")]
+        assert TOKEN_FILE not in unset.split("=")[1].split()
+
+    def test_one_with_a_token_in_a_file_has_it_as_a_credential(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        token = tmp_path / "backup.token"
+        lines = self.written(capsys, "-c", granted_by_unit(tmp_path, f'token_file = "{token}"'), "backup")
+        assert f"LoadCredential=rolecall-token:{token}" in lines
+
+    @pytest.mark.parametrize("name", ["sh", "json", "docker", "dotenv", "environment"])
+    def test_a_token_that_only_systemd_can_fetch_is_for_no_shell(
+        self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = granted_by_unit(tmp_path, 'unit_token = "backup.service"')
+        assert main(["env", "--format", name, "-c", str(config)]) == 2
+        assert "hint: write a drop-in for the unit: rolecall env --format systemd" in capsys.readouterr().err
+
+
 class TestTheCommand:
     def test_prints_for_a_shell_unless_told_otherwise(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -196,6 +304,15 @@ class TestTheCommand:
         written = write_configuration(tmp_path)
         assert main(["env", "backup", "--format", name, "-c", str(written.config)]) == 0
         assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in capsys.readouterr().out
+
+    def test_puts_no_token_where_everybody_can_read_it(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        written = write_configuration(tmp_path)
+        assert main(["env", "backup", "--format", "environment", "-c", str(written.config)]) == 2
+        out, err = capsys.readouterr()
+        assert (out, VALUE in err) == ("", False)
+        assert "everybody can read /etc/environment\nhint: grant it by unit, user or group" in err
 
     def test_takes_json_as_every_verb_does(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         written = write_configuration(tmp_path)

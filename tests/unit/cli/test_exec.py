@@ -12,6 +12,7 @@ from tests.fakes.commands import ROLECALL, clean, rolecall
 from tests.fakes.written import SET, TOKEN, Written, write_configuration
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
+UNIT_TOKENS = "\n[unit_tokens]\n"
 IGNORED = "grep SigIgn /proc/self/status"
 
 
@@ -103,12 +104,41 @@ def test_without_an_agent_nothing_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "started").exists()
 
 
-@pytest.mark.parametrize("words", [("exec", "backup"), ("exec", "backup", "--"), ("exec", "--", "ls"), ("exec",)])
-def test_a_command_and_a_role_are_needed(place: Written, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", [("exec", "backup"), ("exec", "backup", "--"), ("exec", "--"), ("exec",)])
+def test_a_command_is_needed(place: Written, words: tuple[str, ...]) -> None:
     done = rolecall(*words, ROLECALL_CONFIG=str(place.config))
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert "usage: " in done.stderr or "hint: for example: " in done.stderr
+
+
+def test_without_a_role_the_command_has_whichever_it_is_granted(place: Written) -> None:
+    done = rolecall("exec", "-c", place.config, "--", sys.executable, "-c", SHOW)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["AWS_CONTAINER_CREDENTIALS_FULL_URI"].endswith("/v1/credentials")
+    assert "AWS_CONTAINER_AUTHORIZATION_TOKEN" not in found
+
+
+def test_who_is_granted_several_roles_is_told_to_name_one(tmp_path: Path) -> None:
+    several = http(409, {"code": "RoleAmbiguous", "message": "this caller is granted several roles: backup, reports"})
+    with answering(several) as agent:
+        done = rolecall("exec", "-c", write_configuration(tmp_path, credentials=agent.port).config, "--", "true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "error: this caller is granted several roles: backup, reports",
+        "hint: name the role that is meant; see: rolecall who",
+    ]
+
+
+def test_a_role_that_only_units_can_show_a_token_for_is_not_for_a_shell(place: Written) -> None:
+    text = place.config.read_text()
+    place.config.write_text(
+        text.replace(f'token_file = "{place.token}"', 'unit_token = "backup.service"') + UNIT_TOKENS
+    )
+    done = rolecall("exec", "backup", "-c", place.config, "--", "true")
+    assert done.returncode == 2
+    assert "hint: write a drop-in for the unit: rolecall env backup --format systemd" in done.stderr
 
 
 def test_a_token_file_that_sdks_cannot_use_is_warned_of_and_not_handed_on(tmp_path: Path) -> None:

@@ -252,7 +252,52 @@ def test_a_token_file_that_is_missing_is_not_said_to_be_unreadable(tmp_path: Pat
     with pytest.raises(ConfigurationError) as caught:
         access(load(written.config, environ={}, host="host"), "backup", None)
     assert caught.value.what == f"no token file that grants role backup exists: {tmp_path}/backup.token"
-    assert "write a token there" in caught.value.hint
+    assert f"rolecall token new {tmp_path}/backup.token" in caught.value.hint
+
+
+def granting(home: Path, *grants: str, more: str = "") -> Settings:
+    """Settings in which these are the grants of `backup` and `reports`, in turn."""
+    config = write_configuration(home).config
+    before, _, after = config.read_text().partition("[[grants]]")
+    roles = ("backup", "reports")
+    written = [f'[[grants]]\nroles = ["{roles[number % 2]}"]\n{grant}\n' for number, grant in enumerate(grants)]
+    config.write_text(before + "".join(written) + after[after.index("[listen]") :] + more)
+    return load(config, environ={}, host="host")
+
+
+def test_who_is_known_by_what_it_is_shows_no_token_whatever_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = granting(tmp_path, 'unit = "backup.service"', 'user = "alice"')
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "backup.token"))
+    for role in ("", "backup", "reports"):
+        assert access(found, role, None) == Access(role, found.listen.credentials)
+
+
+def test_without_a_role_nobody_is_given_one_of_two_tokens_by_chance(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("another-token-0123456789")
+    found = granting(tmp_path, f'token_file = "{tmp_path}/backup.token"', f'token_file = "{tmp_path}/other"')
+    with pytest.raises(ConfigurationError, match="tokens for several roles: backup, reports"):
+        access(found, "", None)
+    assert access(found, "reports", None).token == Secret("another-token-0123456789")
+    assert access(found, "", tmp_path / "other").path == "/v1/credentials"
+
+
+def test_without_a_role_the_token_is_shown_that_sdks_here_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = granting(tmp_path, 'unit_token = "backup.service"', 'user = "alice"', more="[unit_tokens]\n")
+    write_configuration(tmp_path)
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "backup.token"))
+    assert access(found, "", None).token == Secret(TOKEN)
+    assert access(found, "", None, elsewhere=True).token is None
+
+
+def test_a_role_for_tokens_of_units_leads_to_their_socket(tmp_path: Path) -> None:
+    grants = ('unit_token = "backup.service"', 'unit_token = "reports.service"')
+    found = granting(tmp_path, *grants, more='[unit_tokens]\nsocket = "/run/made-up.sock"\n')
+    for role in ("", "backup"):
+        assert access(found, role, None) == Access(
+            role, found.listen.credentials, unit_tokens=Path("/run/made-up.sock")
+        )
 
 
 def test_a_token_file_of_somebody_else_is_said_to_be_one(for_all_to_enter: Path) -> None:
