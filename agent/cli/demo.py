@@ -330,6 +330,7 @@ def _screen(stage: _Stage) -> list[str]:
         f'  {python} -c "{sample}"',
         "",
         f"  {command} status -c {home}/rolecall.toml",
+        f"  {command} who -c {home}/rolecall.toml     {paint('# whom the agent sees, and what is granted', 'dim')}",
         f"  curl -X PUT {stage.sandbox.control_url}/faults -d '{fault}'",
         f"      {paint(unnoticed, 'dim')}",
         "",

@@ -4,7 +4,7 @@ import difflib
 import json
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,8 @@ class Answers:
     `state` is where the agent itself writes, which is the same place unless it is said; with `service`, the agent is a
     unit of systemd and has a user of its own. `publishing` are the words of [publishing], if we publish to another
     place than the site; for a service, a private key among them is a file that systemd is to hand over.
-    `require_pinning` has trust policies refuse tokens that do not name the role they are for.
+    `require_pinning` has trust policies refuse tokens that do not name the role they are for. `granted` says of a role
+    who is to have it, by the words of [[grants]]: all of them must hold. A role that is not in it has a token.
     """
 
     issuer: str
@@ -45,6 +46,12 @@ class Answers:
     state: Path | None = None
     publishing: Mapping[str, str] = field(default_factory=dict)
     require_pinning: bool = False
+    granted: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def with_token(self) -> Sequence[str]:
+        """The roles for which a token is made."""
+        return [name for name in self.roles if name not in self.granted]
 
     @property
     def own(self) -> Path:
@@ -146,12 +153,20 @@ def _role(answers: Answers, name: str, arn: str) -> str:
 arn = {_quoted(arn)}
 #duration = "1h" # up to the role's maximum session duration in IAM
 
-# Whoever shows the token in this file gets that role: let only the workload read it.
-[[grants]]
-roles = [{_quoted(name)}]
-token_file = {_quoted(str(answers.token_file(name)))}
-
+{_grant(answers, name)}
 """
+
+
+def _grant(answers: Answers, name: str) -> str:
+    """Who gets a role: whoever shows a token, or is what was said."""
+    words = answers.granted.get(name)
+    if words is None:
+        why = "# Whoever shows the token in this file gets that role: let only the workload read it."
+        words = {"token_file": str(answers.token_file(name))}
+    else:
+        why = "# Whoever is this gets that role, and shows nothing: the kernel says who calls."
+    said = "".join(f"{word} = {_quoted(value)}\n" for word, value in words.items())
+    return f"{why}\n[[grants]]\nroles = [{_quoted(name)}]\n{said}"
 
 
 def _rotation(answers: Answers) -> str:

@@ -19,6 +19,7 @@ from agent.assembly.publishing import directory_publisher
 from agent.cli.first_configuration import Answers, text
 from agent.cli.next_steps import SERVICE_USER
 from agent.cli.terminal import say
+from agent.cli.whole_file import Belonging, write_whole
 from agent.errors import AgentError, ConfigurationError
 from agent.infrastructure import Account, Role
 from agent.keys import Kind, PublicKey
@@ -114,26 +115,10 @@ class Plan:
         return public
 
     def _write(self, path: Path, body: str, mode: int) -> None:
-        """Write where there is nothing, whole or not at all; should something have come there, leave it alone."""
-        draft = path.with_name(f".{path.name}.new")
-        draft.unlink(missing_ok=True)  # left by one that was killed
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            descriptor = os.open(draft, flags, mode)
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                if self.answers.service:  # the same, whatever root's umask is
-                    if self.user is not None and mode == SHARED:
-                        os.fchown(descriptor, -1, self.user.gid)
-                    os.fchmod(descriptor, mode)
-                file.write(body)
-                file.flush()
-                os.fsync(descriptor)
-            os.link(draft, path)  # not renamed: that would replace what is there
-        except OSError as error:
-            error.filename, error.filename2 = str(path), None  # the draft is nobody's business
-            raise
-        finally:
-            draft.unlink(missing_ok=True)
+        """Write where there is nothing; should something have come there, leave it alone."""
+        gid = self.user.gid if self.user is not None and mode == SHARED else -1
+        # The service's are the same, whatever root's umask is.
+        write_whole(path, body, Belonging(mode, gid=gid, exact=self.answers.service))
         self.done.append(path)
 
     @contextmanager

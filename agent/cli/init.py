@@ -50,6 +50,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--issuer", metavar="URL", help="where the world will read our public keys")
     add("--region", metavar="REGION", help="the AWS region whose STS we ask")
     add("--role", action="append", metavar="NAME=ARN", help="a role that this host is to have; may be repeated")
+    by = "; it shows no token, then; may be repeated"
+    add("--grant-unit", action="append", metavar="NAME=UNIT", help=f"let this unit of systemd have that role{by}")
+    add("--grant-user", action="append", metavar="NAME=USER", help=f"let this user have that role{by}")
     add("--subject", default=SUBJECT, help=f"what the tokens call this host (default: {SUBJECT})")
     add("--audience", default=AUDIENCE, help=f"whom the tokens are for (default: {AUDIENCE})")
     add("--key-kind", choices=get_args(Kind), default="rsa-2048", help="the key to make (default: %(default)s)")
@@ -101,6 +104,7 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         arguments.service,
         arguments.state.absolute() if arguments.state else SERVICE_STATE if arguments.service else None,
         require_pinning=arguments.require_pinning,
+        granted=_granted(arguments),
     )
     _check(known)
     publishing_of(arguments, known.issuer, known.region)  # before anything is asked in vain
@@ -114,6 +118,10 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         known = replace(known, region=region, roles=_roles(arguments.role or []))
         _check(known)
     roles = known.roles or _asked_roles(ask, known)
+    if unknown := sorted(known.granted.keys() - roles.keys()):
+        raise ConfigurationError(
+            f"no role {unknown[0]!r} is named that could be granted", hint=f"the roles are: {', '.join(sorted(roles))}"
+        )
     return replace(known, roles=roles, publishing=publishing_of(arguments, known.issuer, known.region))
 
 
@@ -175,6 +183,25 @@ def _roles(words: Sequence[str], known: dict[str, str] | None = None) -> dict[st
     return roles
 
 
+def _granted(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """Who has which role, by the words of grants. Raises ConfigurationError."""
+    granted: dict[str, dict[str, str]] = {}
+    for word, said in (("unit", arguments.grant_unit), ("user", arguments.grant_user)):
+        for pair in said or []:
+            name, equals, value = pair.partition("=")
+            if not equals or not name or not value:
+                raise ConfigurationError(
+                    f"{pair!r} is not NAME={word.upper()}",
+                    hint="name a role, and who has it: --grant-unit backup=backup.service",
+                )
+            if word in granted.setdefault(name, {}):
+                raise ConfigurationError(
+                    f"the role {name!r} is granted to two {word}s", hint="add a [[grants]] for the other one afterwards"
+                )
+            granted[name][word] = value
+    return granted
+
+
 def _agreed(plan: Plan, arguments: argparse.Namespace) -> bool:
     """Whether to go ahead: who asks for no questions, or is no person, has said so by asking for this at all."""
     if arguments.yes or not sys.stdin.isatty():
@@ -196,7 +223,7 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     accounts = by_account([Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
     files: dict[Path, tuple[str, int]] = {}
     user = _service_user() if answers.service else None
-    for name in settings.roles:
+    for name in answers.with_token:
         files[answers.token_file(name)] = (secrets.token_urlsafe(32), 0o600 if user is None else SHARED)
     generated, why_not = infrastructure_files(settings)
     if why_not is not None:

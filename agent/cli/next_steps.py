@@ -10,6 +10,7 @@ from typing import Final
 from agent.cli.first_configuration import TLS_CREDENTIAL, Answers
 from agent.cli.terminal import paint
 from agent.infrastructure import Account
+from agent.patterns import is_pattern
 
 #: Where systemd/rolecall.service looks for everything.
 SERVICE_DIRECTORY: Final = Path("/etc/rolecall")
@@ -87,7 +88,11 @@ def _process(written: Written) -> Iterator[str]:
         site = "" if answers.publishing else f" {answers.site}"
         yield _command(f"chown -R USER: {answers.keys}{site} {answers.directory}/tokens")
     role = _first(answers)
-    yield f"  4. Use it: {_word(f'rolecall exec -c {written.configuration} {role} -- aws sts get-caller-identity')}"
+    if unit := answers.granted.get(role, {}).get("unit"):
+        command = f"rolecall who -c {written.configuration} {role} --unit {shlex.quote(unit)}"
+        yield f"  4. See who has it: {_word(command)}"
+    else:
+        yield f"  4. Use it: {_word(f'rolecall exec -c {written.configuration} {role} -- aws sts get-caller-identity')}"
 
 
 def _service(written: Written) -> Iterator[str]:
@@ -103,11 +108,12 @@ def _service(written: Written) -> Iterator[str]:
     yield _command(f"rolecall check -c {configuration}")
     yield _command("systemctl enable --now rolecall.service")
     role = _first(answers)
-    folder = f"/etc/systemd/system/{role}.service.d"
-    yield f"  4. Give a service its role; here it is {role}.service:"
+    unit = answers.granted.get(role, {}).get("unit", f"{role}.service")
+    folder = shlex.quote(f"/etc/systemd/system/{_file_of(unit)}.d")
+    yield f"  4. Give a service its role; here it is {unit}:"
     yield _command(f"mkdir -p {folder}")
     yield _command(f"rolecall env -c {configuration} {role} --format systemd >{folder}/rolecall.conf")
-    yield _command(f"systemctl daemon-reload && systemctl restart {role}.service")
+    yield _command(f"systemctl daemon-reload && systemctl restart {shlex.quote(unit)}")
 
 
 def _adoption(written: Written) -> Iterator[str]:
@@ -117,7 +123,8 @@ def _adoption(written: Written) -> Iterator[str]:
     if not written.adopted:
         yield _command("systemd-sysusers")
         yield _command(f"chown -R {SERVICE_USER}:{SERVICE_USER} {own}")
-        yield _command(f"chgrp {SERVICE_USER} {directory}/tokens/* && chmod 640 {directory}/tokens/*")
+        if written.answers.with_token:
+            yield _command(f"chgrp {SERVICE_USER} {directory}/tokens/* && chmod 640 {directory}/tokens/*")
 
 
 def _drop_in(written: Written) -> Iterator[str]:
@@ -131,6 +138,12 @@ def _drop_in(written: Written) -> Iterator[str]:
     if written.configuration != SERVICE_DIRECTORY / "rolecall.toml":
         yield "ExecStart="
         yield f"ExecStart=/usr/bin/rolecall run --config {written.configuration}"
+
+
+def _file_of(unit: str) -> str:
+    """The unit whose drop-in counts for all that a pattern fits: mostly their template."""
+    before, at, _ = unit.partition("@")
+    return f"{before}@.{unit.rpartition('.')[2]}" if at and is_pattern(unit) else unit
 
 
 def _first(answers: Answers) -> str:

@@ -1,4 +1,4 @@
-"""What does an identity token say, is it good, and how do we get one?"""
+"""What does an identity token say, is it good, and how do we get one? And how does a caller get its own kind?"""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import jose
+from agent.cli.caller_token import configure_new, make_caller_token
 from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
@@ -20,7 +21,7 @@ from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
 from agent.spans import spell_duration
 
-HELP = "mint a token, show what one says, verify one"
+HELP = "mint a token, show what one says, verify one; or make a new one for a caller"
 EXAMPLE = "rolecall token mint --role backup | rolecall token show"
 
 _LARGEST = 64 * 1024  # bytes; STS takes tokens of up to 20,000 characters
@@ -29,8 +30,8 @@ _YEAR_10000 = 253_402_300_800
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add mint, show and verify."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="mint|show|verify")
+    """Add mint, show, verify and new."""
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="mint|show|verify|new")
     mint = verbs.add_parser("mint", help="make and sign a token with the configured key, and print it")
     mint.add_argument("--role", metavar="ROLE", help="pin it to this role (default: to all that are configured)")
     mint.add_argument("--audience", metavar="AUD", help="who may take it (default: as configured)")
@@ -49,14 +50,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         verb.add_argument(
             "token", nargs="?", default="-", metavar="TOKEN", help="better from standard input, which is the default"
         )
-    for verb in (mint, show, verify):
+    new = verbs.add_parser(
+        "new", help="write a random token for a caller into a file, as token_file of grants names it"
+    )
+    configure_new(new)
+    for verb in (mint, show, verify, new):
         also_here(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one of the three."""
+    """Do one of the four."""
     if arguments.what == "mint":
         return _mint(arguments)
+    if arguments.what == "new":
+        return make_caller_token(arguments)
     token = _token(arguments.token)
     return _show(token, as_json=arguments.json) if arguments.what == "show" else _verify(token, arguments)
 

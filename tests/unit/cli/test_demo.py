@@ -187,6 +187,12 @@ def test_the_status_and_the_pages_it_names_are_there(shown: list[str]) -> None:
     assert "rolecall_build_info" in paste(f"curl -sf {urls[1]}")
 
 
+def test_whom_the_agent_sees_is_shown(shown: list[str]) -> None:
+    said = paste(next(line.strip() for line in shown if " who -c " in line))
+    assert re.search(r"yes +grants#2: reports\n", said)
+    assert re.search(r"no +grants#1: backup: the token in .+ must be shown, and was not", said)
+
+
 def test_aws_can_be_made_to_misbehave_as_it_says(shown: list[str]) -> None:
     line = pasted(shown, "curl -X PUT")
     paste(line.replace("curl", "curl -sSf", 1))

@@ -74,6 +74,43 @@ def test_everything_is_written_and_fits_together(place: Path) -> None:
     assert [grant.token_file for grant in settings.grants] == [(place / "tokens" / "backup",)]
 
 
+def test_a_role_can_be_for_a_unit_or_a_user_and_then_has_no_token(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--role", f"web={ARN}", "--role", f"mail={ARN}"]
+    units = ["--grant-unit", "web=web@*.service", "--grant-user", "web=www", "--grant-user", "mail=1000"]
+    assert init(place, *FLAGS, *more, *units) == 0
+    grants = load(place / "rolecall.toml", environ={}, host=socket.gethostname()).grants
+    assert [(grant.roles, grant.unit, grant.user, grant.token_file) for grant in grants] == [
+        (("backup",), (), (), (place / "tokens/backup",)),
+        (("web",), ("web@*.service",), ("www",), ()),
+        (("mail",), (), ("1000",), ()),
+    ]
+    assert [path.name for path in (place / "tokens").iterdir()] == ["backup"]
+    capsys.readouterr()
+    words = ["who", "web", "-c", str(place / "rolecall.toml"), "--unit", "web@a.service", "--user", "www"]
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--grant-unit", "backup.service"], "'backup.service' is not NAME=UNIT"),
+        (["--grant-user", "backup="], "'backup=' is not NAME=USER"),
+        (["--grant-user", "web=www"], "no role 'web' is named that could be granted"),
+        (["--grant-user", "backup=a", "--grant-user", "backup=b"], "'backup' is granted to two users"),
+        (["--grant-unit", "backup=backup"], "unit"),
+        (["--grant-user", "backup=a:b"], "user"),
+    ],
+)
+def test_a_grant_that_cannot_be_is_refused_before_anything_is_written(
+    words: list[str], said: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert init(place, *FLAGS, *words) == 2
+    assert said in capsys.readouterr().err
+    assert not place.exists()
+
+
 def test_the_aws_side_trusts_this_host_by_the_name_its_tokens_will_have(place: Path) -> None:
     assert init(place, *FLAGS, "--subject", "machine:${HOST}", "--audience", "aud", "--require-pinning") == 0
     settings = load(place / "rolecall.toml", environ={}, host=socket.gethostname())

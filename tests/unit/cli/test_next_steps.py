@@ -90,6 +90,31 @@ def test_our_own_listener_may_have_its_port_and_its_key() -> None:
     assert "/etc/rolecall/site" not in next_steps(replace(SERVICE, answers=replace(ANSWERS, publishing=words)))
 
 
+def test_a_unit_that_is_granted_a_role_gets_the_drop_in() -> None:
+    by_unit = replace(SERVICE, answers=replace(SERVICE.answers, granted={"backup": {"unit": "nightly.service"}}))
+    folder = "/etc/systemd/system/nightly.service.d"
+    assert commands(by_unit)[-3:] == [
+        f"mkdir -p {folder}",
+        f"rolecall env -c /etc/rolecall/rolecall.toml backup --format systemd >{folder}/rolecall.conf",
+        "systemctl daemon-reload && systemctl restart nightly.service",
+    ]
+    pattern = replace(SERVICE, answers=replace(SERVICE.answers, granted={"backup": {"unit": "nightly@*.service"}}))
+    assert "mkdir -p /etc/systemd/system/nightly@.service.d" in commands(pattern)
+    assert commands(pattern)[-1] == "systemctl daemon-reload && systemctl restart 'nightly@*.service'"
+
+
+def test_where_no_role_has_a_token_none_is_handed_over() -> None:
+    answers = replace(SERVICE.answers, granted={"backup": {"user": "alice"}})
+    found = commands(replace(SERVICE, answers=answers, adopted=False))
+    assert not [command for command in found if "tokens" in command]
+
+
+def test_who_has_a_role_can_be_seen_where_it_is_not_whoever_set_it_up() -> None:
+    answers = replace(ANSWERS, granted={"backup": {"unit": "backup.service"}})
+    said = next_steps(replace(SERVICE, answers=answers))
+    assert "4. See who has it: rolecall who -c /etc/rolecall/rolecall.toml backup --unit backup.service" in said
+
+
 def test_a_process_is_started_by_hand() -> None:
     found = commands(replace(SERVICE, answers=ANSWERS, by_root=False))
     assert found[-1] == "rolecall run -c /etc/rolecall/rolecall.toml"
