@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from agent import __version__, jose
 from agent.assembly.credentials import OpenedSts
+from agent.assembly.doctor_callers import callers_link
 from agent.assembly.doctor_exchange import Exchanges
 from agent.assembly.rotation import public_site, ring_file, rotation
 from agent.assembly.tokens import mint
@@ -102,6 +103,7 @@ class _Chain:
             ("having a token judged …", partial(self._token, looked)),
             (f"asking STS for {len(self._settings.roles)} roles …", self._roles),
             ("asking the agent, as a program would …", self._endpoint),
+            ("looking at whom grants name …", self._callers),
             ("looking at the environment …", self._environment),
         )
         for said, check in checks:
@@ -288,6 +290,15 @@ class _Chain:
             return await self._exchanges.who_am_i(document)
 
         return await endpoint.examined(self._around.agent, self._status, expected, who_am_i, before)
+
+    async def _callers(self, before: Sequence[Tried]) -> Tried:
+        answer: Mapping[str, Any] | AgentError | None = None
+        if not isinstance(self._status, AgentError) and broken(before, "endpoint") is None:
+            try:
+                answer = await self._around.agent.who()
+            except AgentError as error:
+                answer = error
+        return await callers_link(self._settings, answer, self._around.everybody)
 
     async def _environment(self, _: Sequence[Tried]) -> Tried:
         where = self._settings.listen.credentials

@@ -12,7 +12,7 @@ from agent.cli.check import files
 from agent.cli.configuration import settings_of
 from agent.cli.environment import trouble_with_file
 from agent.cli.keys import credentials_directory
-from agent.cli.reach import Access, access, status_of
+from agent.cli.reach import Access, access, seen, status_of
 from agent.cli.terminal import Progress, paint, show_json
 from agent.clock import SystemClock
 from agent.doctor import Finding, Severity, Tried, configuration
@@ -81,6 +81,9 @@ class _Running:
         reach = self._access(role)
         reply = await aside(reach.fetch)
         return Served(reply.document, trouble_with_file(reach))
+
+    async def who(self) -> Mapping[str, Any]:
+        return await aside(seen, Access("", self._settings.listen.credentials))
 
     def _access(self, role: str) -> Access:
         try:

@@ -48,6 +48,10 @@ class Agent(Protocol):
         """
         ...
 
+    async def who(self) -> Mapping[str, Any]:
+        """What it sees of whoever asks, with no token shown. Raises AgentError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:

@@ -148,8 +148,8 @@ def _other_uri(around: _Around) -> Iterator[Finding]:
     if not uri:
         return
     endpoint = around.endpoint
-    right = f"http://{endpoint.address}/v1/credentials/ROLE"
-    hint = f"it should be {right}: see rolecall env ROLE"
+    right = f"http://{endpoint.address}/v1/credentials"
+    hint = f"it should be {right}, or {right}/ROLE: see rolecall env ROLE"
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -92,6 +92,11 @@ def with_token_file(chain: Chain, content: str | None) -> None:
     as_a_program(chain, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=str(path))
 
 
+def granted(chain: Chain, whom: str) -> None:
+    """Have one more grant; the agent reads it when it is started again."""
+    chain.write(("[listen]", f'[[grants]]\nroles = ["backup"]\n{whom}\n[listen]'))
+
+
 def for_everybody(chain: Chain) -> None:
     (chain.home / "etc-environment").write_text('AWS_PROFILE="corporate"\n')
 
@@ -335,7 +340,7 @@ CASES = [
         lambda c: (c.home / "token").unlink(),
         "endpoint",
         "no token file that grants role backup exists",
-        "write a token",
+        "rolecall token new",
         agent=True,
     ),
     Case(
@@ -344,6 +349,33 @@ CASES = [
         "endpoint",
         "other roles",
         "restart",
+        agent=True,
+    ),
+    # --- the callers
+    Case(
+        "a user who is not there",
+        lambda c: granted(c, 'user = "nosuch-alice"'),
+        "callers",
+        "no user 'nosuch-alice' is on this machine",
+        "getent passwd",
+        "warning",
+        agent=True,
+    ),
+    Case(
+        "a unit that is misspelt",
+        lambda c: granted(c, f'unit_token = "bakcup-nosuch@a.service"\n[unit_tokens]\nsecret = "{c.home}/secret"'),
+        "callers",
+        "no unit 'bakcup-nosuch@a.service' is on this machine",
+        "systemctl list-unit-files",
+        "warning",
+        agent=True,
+    ),
+    Case(
+        "an engine that does not answer",
+        lambda c: granted(c, f'container = "web"\n[containers]\nengine = "podman"\nsocket = "{c.home}/no.sock"'),
+        "callers",
+        "grants name containers, and podman at",
+        "start it",
         agent=True,
     ),
     # --- the environment

@@ -27,6 +27,9 @@ class Nobody:
     async def fetch(self, role: str) -> Served:
         raise AssertionError(role)
 
+    async def who(self) -> Mapping[str, Any]:
+        raise AssertionError("nobody is there to say")
+
 
 def settings(home: Path, key: str = "") -> Settings:
     path = home / "rolecall.toml"
@@ -68,7 +71,7 @@ async def test_every_link_has_its_say_however_much_is_broken_and_no_cause_is_tol
         "token": "there is no key to sign it with",
         "roles": "STS does not answer as it should",
     }
-    assert [line.split()[0] for line in told] == ["looking", "having", "asking", "asking", "looking"]
+    assert [line.split()[0] for line in told] == ["looking", "having", "asking", "asking", "looking", "looking"]
 
 
 async def test_a_key_that_systemd_hands_to_the_unit_alone_is_not_tried(tmp_path: Path) -> None:

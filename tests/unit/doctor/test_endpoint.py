@@ -46,6 +46,9 @@ class Serving:
             raise self.answer
         return Served(self.answer, self.doubt)
 
+    async def who(self) -> Mapping[str, Any]:
+        raise AssertionError("this link asks for no more than credentials")
+
     async def who_am_i(self, document: Mapping[str, Any]) -> str:
         assert document is self.answer
         self.asked_aws += 1
