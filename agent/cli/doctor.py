@@ -19,13 +19,16 @@ from agent.doctor import Finding, Severity, Tried, configuration
 from agent.doctor.diagnosis import Diagnosis
 from agent.doctor.endpoint import NotAllowed, Served
 from agent.doctor.environment import EVERYBODY
-from agent.errors import AgentUnreachable, ConfigurationError
+from agent.errors import AgentUnreachable, CallerDenied, ConfigurationError
 from agent.settings import Settings
 from agent.settings.doubts import warnings
 from agent.threads import aside
 
 HELP = "try the whole chain against the real world, link by link, and say what to mend first"
 EXAMPLE = "sudo -u rolecall rolecall doctor"
+
+#: How somebody else's role is tried.
+_AS_CALLER = "see who has it with rolecall who, and run this as one of them"
 
 _MARKS: dict[Severity, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("·", "cyan")}
 
@@ -79,11 +82,24 @@ class _Running:
 
     async def fetch(self, role: str) -> Served:
         reach = self._access(role)
-        reply = await aside(reach.fetch)
+        if reach.unit_tokens is not None:
+            raise NotAllowed(f"role {role} is for units that show a token of their own", hint=_AS_CALLER)
+        try:
+            reply = await aside(reach.fetch)
+        except CallerDenied as error:
+            if reach.token is None and self._is_for_others(role):
+                said = f"role {role} is granted to callers by what they are, and this is none of them"
+                raise NotAllowed(said, hint=_AS_CALLER) from error
+            raise
         return Served(reply.document, trouble_with_file(reach))
 
     async def who(self) -> Mapping[str, Any]:
         return await aside(seen, Access("", self._settings.listen.credentials))
+
+    def _is_for_others(self, role: str) -> bool:
+        """Whether somebody else gets the role without a token."""
+        grants = [grant for grant in self._settings.grants if role in grant.roles]
+        return any(grant.named and not {"token_file", "unit_token"} & {*grant.named} for grant in grants)
 
     def _access(self, role: str) -> Access:
         try:

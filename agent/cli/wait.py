@@ -9,7 +9,7 @@ from agent.cli.durations import seconds
 from agent.cli.patience import patiently
 from agent.cli.reach import Stranger, status_of
 from agent.cli.status import another_configuration
-from agent.cli.terminal import warn
+from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError, CredentialsUnavailable
 from agent.settings import Settings
 
@@ -32,6 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     wanted = sorted(arguments.roles or settings.roles)
     status = patiently(lambda left: _ask(settings, wanted, left), arguments.timeout, ", ".join(wanted))
+    for name in sorted(role["role"] for role in status["roles"] if role["role"] in wanted and _is_idle(role)):
+        say(f"role {name} is fetched when a caller asks, so there was nothing to wait for")
+        say(f"hint: have the caller itself wait for what it gets: rolecall exec {name} -- COMMAND")
     if (other := another_configuration(settings, status)) is not None:
         warn(other)
     return 0
@@ -49,13 +52,18 @@ def _ask(settings: Settings, wanted: Sequence[str], patience: float) -> dict[str
     return status
 
 
+def _is_idle(role: Mapping[str, Any]) -> bool:
+    """Whether nothing of the role is fetched before somebody asks: what each caller gets depends on who it is."""
+    return bool(role.get("state") == "idle")
+
+
 def _look_at(name: str, role: Mapping[str, Any] | None) -> None:
     if role is None:
         raise CredentialsUnavailable(
             f"the running agent does not know role {name}",
             hint="restart it, so that it reads its configuration; or is it another one? look at [listen]",
         )
-    if not role["usable"] and role.get("state") != "idle":  # of which nothing is fetched before somebody asks
+    if not role["usable"] and not _is_idle(role):
         raise CredentialsUnavailable(
             f"role {name} has no credentials: {role['problem'] or 'the first are still on their way'}",
             hint=role["hint"] or "see more with: rolecall status",

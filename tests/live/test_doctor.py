@@ -166,6 +166,18 @@ async def test_a_token_that_this_user_may_not_read_is_not_tried(chain: Chain) ->
     assert "run this as a user who can read one" in link.not_tried
 
 
+async def test_a_role_of_callers_who_are_known_by_what_they_are_is_not_ours_to_try(chain: Chain) -> None:
+    """No user has this number, so it is nobody's who runs the tests."""
+    chain.write((f'token_file = "{chain.home}/token"', 'user = "4294967290"'))
+    async with living(chain.settings):
+        diagnosis = await chain.diagnosis()
+    assert not diagnosis.is_broken, told(diagnosis)
+    (link,) = [one for one in diagnosis.tried if one.link == "endpoint"]
+    assert "role backup is granted to callers by what they are, and this is none of them" in link.not_tried
+    (callers,) = [one for one in diagnosis.tried if one.link == "callers"]
+    assert "the agent sees that this is user" in callers.good
+
+
 async def test_somebody_else_who_listens_there_is_found_out(chain: Chain) -> None:
     with answering(http(200, b"{}")) as stranger:
         chain.write((f"127.0.0.1:{chain.host.ports[1]}", f"127.0.0.1:{stranger.port}"))

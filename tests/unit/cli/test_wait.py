@@ -41,6 +41,19 @@ def test_a_role_that_was_not_asked_for_is_not_waited_for(tmp_path: Path) -> None
         assert wait(tmp_path, agent.port, "reports", "--timeout", "0s") == 0
 
 
+def test_a_role_of_which_each_caller_has_its_own_part_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The configuration gives it by templates, so no session is there until somebody asks."""
+    idle = role_status("backup", state="idle", usable=False, ready=True)
+    with answering(http(200, status_json(idle, GOOD[1]))) as agent:
+        assert wait(tmp_path, agent.port, "--timeout", "0s") == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "role backup is fetched when a caller asks, so there was nothing to wait for",
+        "hint: have the caller itself wait for what it gets: rolecall exec backup -- COMMAND",
+    ]
+
+
 def test_when_time_is_up_it_says_why_aws_refuses_and_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
