@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.web import Asked, Output
 from agent.web.answers import headers, http_date, wire
 from agent.web.peer import host_allowed
-from agent.web.shares import MADE, READY, Share, Shares
+from agent.web.shares import MADE, Shares
 
 #: The longest request that is recognised, in bytes: SDKs send 150 to 700.
 _LONGEST = 2048
@@ -71,12 +71,11 @@ def recognise(request: bytes, origin: Origin) -> Recognised | None:
 
 
 class Ready(NamedTuple):
-    """An answer as it goes on the wire; `counted` is what it is in the statistics, `share` is who pays for it."""
+    """An answer as it goes on the wire; `counted` is what it is in the statistics."""
 
     content: bytes
     last: bool
     counted: tuple[str, str, int]
-    share: Share
 
     def __repr__(self) -> str:
         """Show all but the content, which holds secrets."""
@@ -106,10 +105,7 @@ class ReadyAnswers:
         if now >= self._until:
             self.forget(now)
         ready = self._known.get((origin, request))
-        if ready is None:
-            return self._make(origin, request, now)
-        ready.share.left -= READY
-        return ready
+        return ready if ready is not None else self._make(origin, request, now)
 
     def forget(self, now: float) -> None:
         """Begin a new second: all that was made in the last one is gone."""
@@ -133,7 +129,7 @@ class ReadyAnswers:
             return None
         named = headers(answered.body, self._date, answered.headers, answered.media_type)
         content = wire("200 OK", named, answered.body, last=recognised.last)
-        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200), share)
+        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200))
         size = len(request) + len(content)
         if len(self._known) < _MOST and size <= self._room:
             self._known[origin, request] = ready

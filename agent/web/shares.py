@@ -1,8 +1,8 @@
 """Who asks for more than their share?
 
 Each caller has a bucket that fills by itself. What costs us something is taken out of it; when it is empty, that
-caller is told 503 until it has filled a little, and nobody else notices. Credentials that are at hand cost next to
-nothing, so whoever fetches them in earnest, however often, does not come near its end.
+caller is told 503 until it has filled a little, and nobody else notices. Answers that are ready cost nothing, and the
+first of them in each second next to nothing, so whoever fetches in earnest, however often, does not come near its end.
 
 What has already cost us something when it turns out that it cannot be paid for is owed: who goes on asking is then
 refused as soon as he connects, which is cheap, and no more of his requests are read than he can pay for.
@@ -21,9 +21,9 @@ _MOST: Final = 1000.0
 #: The most that can be owed: after two seconds without a request, everybody is served again.
 _OWED: Final = 1000.0
 
-#: What things cost: an answer that was ready, one that was made at once, a connection, a request that takes the
-#: ordinary route. A core of 2026 accepts some 25,000 connections a second, which is just what a bucket gains.
-READY, MADE, CONNECTED, ASKED = 0.001, 0.02, 0.02, 1.0
+#: What things cost: an answer that was made at once, a connection, a request that takes the ordinary route. A core of
+#: 2026 accepts some 25,000 connections a second, which is just what a bucket gains.
+MADE, CONNECTED, ASKED = 0.02, 0.02, 1.0
 
 #: So many callers are told apart; more than that can only be made up.
 _CALLERS: Final = 4096

@@ -14,7 +14,6 @@ from agent.cli.reach import Reply
 from agent.web import Answered, Asked
 from agent.web.connections import Beginning
 from agent.web.fast import Ready, Recognised
-from agent.web.shares import Share
 
 AGENT = Path(__file__).parents[2] / "agent"
 
@@ -98,7 +97,7 @@ def test_what_may_hold_a_secret_is_not_shown(value: type[Any]) -> None:
     "value",
     [
         Answered("backup", b"canary"),
-        Ready(b"canary", last=True, counted=("ecs", "backup", 200), share=Share(0.0)),
+        Ready(b"canary", last=True, counted=("ecs", "backup", 200)),
         Beginning(received=b"canary", unsent=b"canary"),
         Reply(200, b"canary", {"Token": "canary"}),
         Environment({"AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary"}, ()),
