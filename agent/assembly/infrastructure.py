@@ -14,21 +14,32 @@ def infrastructure_files(settings: Settings) -> tuple[Mapping[str, str], Configu
 
     None at all where the tokens are not our own. Raises ConfigurationError for what cannot be written down.
     """
-    identity, issuer = settings.identity, settings.issuer
-    if not isinstance(identity, SelfSigned) or issuer is None:
-        return {}, None
     pinning = settings.infrastructure is not None and settings.infrastructure.require_pinning
-    trust = Trust(
+    trust = trust_of(settings, require_pinning=pinning)
+    if trust is None:
+        return {}, None
+    roles = [Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()]
+    place = _place(settings)
+    return all_files(trust, roles, place), why_not(trust.issuer, place)
+
+
+def trust_of(settings: Settings, *, require_pinning: bool) -> Trust | None:
+    """What roles must find in our tokens; None where the tokens are not our own.
+
+    What some of them carry, a role's own or those of a grant that narrows it, has to be allowed by all: there is one
+    policy for all roles, and a token that nobody asked for tags has none.
+    """
+    identity, issuer, grants = settings.identity, settings.issuer, settings.grants
+    if not isinstance(identity, SelfSigned) or issuer is None:
+        return None
+    return Trust(
         issuer.url,
         identity.audience,
         identity.subject,
-        tags=bool(identity.tags) or any(one.tags for one in (*settings.roles.values(), *settings.grants)),
-        source_identity=any(one.source_identity is not None for one in (identity, *settings.grants)),
-        require_pinning=pinning,
+        tags=any([identity.tags, *(role.tags for role in settings.roles.values()), *(one.tags for one in grants)]),
+        source_identity=any([identity.source_identity, *(one.source_identity for one in grants)]),
+        require_pinning=require_pinning,
     )
-    roles = [Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()]
-    place = _place(settings)
-    return all_files(trust, roles, place), why_not(issuer.url, place)
 
 
 def _place(settings: Settings) -> Place:

@@ -14,12 +14,13 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agent.assembly.infrastructure import trust_of
 from agent.cli.configuration import settings_of
 from agent.cli.terminal import paint, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
 from agent.infrastructure import Role as Created
-from agent.infrastructure import Trust, by_account
+from agent.infrastructure import by_account
 from agent.infrastructure.trust import policy_of
 from agent.sandbox import (
     PracticeIssuer,
@@ -184,7 +185,8 @@ def world_of(settings: Settings) -> World:
     ConfigurationError where the configuration says too little, or roles live in several accounts.
     """
     identity = settings.identity
-    if not isinstance(identity, SelfSigned) or settings.issuer is None:
+    trust = trust_of(settings, require_pinning=isinstance(identity, SelfSigned) and identity.pin_roles)
+    if trust is None:
         raise ConfigurationError(
             "the sandbox cannot tell who signs the token of a file",
             hint="describe the account in a file instead: rolecall sandbox --world FILE",
@@ -196,23 +198,15 @@ def world_of(settings: Settings) -> World:
             hint="start one for each with: rolecall sandbox --world FILE",
         )
     account, created = next(iter(accounts.items()))
-    tagged = bool(identity.tags) or any(role.tags for role in settings.roles.values())
-    trust = Trust(
-        settings.issuer.url,
-        identity.audience,
-        identity.subject,
-        tags=tagged,
-        source_identity=identity.source_identity is not None,
-        require_pinning=identity.pin_roles,
-    )
     furnished = World(account_id=account.number, partition=account.partition)
     policies = (use_of_bucket(furnished),)
-    managed = {arn for role in settings.roles.values() for arn in role.policy_arns}
+    named = [*(role.policy_arns for role in settings.roles.values()), *(one.policy_arns for one in settings.grants)]
+    managed = {arn for arns in named for arn in arns}
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     return World(
         account_id=account.number,
         partition=account.partition,
-        providers=(Provider(settings.issuer.url, (identity.audience,)),),
+        providers=(Provider(trust.issuer, (trust.audience,)),),
         roles=tuple(Role(one.arn, policy_of(trust, account), one.max_session, policies) for one in created),
         objects={"hello.txt": b"Hello from the sandbox.\n"},
         managed_policies=dict.fromkeys(sorted(managed), everything),

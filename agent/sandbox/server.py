@@ -21,6 +21,7 @@ from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
 from agent.sandbox.front import Front
+from agent.sandbox.issued import Issued
 from agent.sandbox.listen import listening
 from agent.sandbox.proxy import Proxy, places
 from agent.sandbox.public import PublicCertificates, PublicSites
@@ -111,6 +112,10 @@ class Sandbox:
     def requests(self) -> list[Call]:
         """The calls that STS has seen, oldest first."""
         return self._cloud.calls
+
+    def issued(self, access_key_id: str) -> Issued | None:
+        """The session behind a set of credentials, with what was asked of it, if they are from here."""
+        return self._cloud.register.find(access_key_id)
 
     async def __aenter__(self) -> Self:
         """Open every listener. Raises ListenerUnavailable."""

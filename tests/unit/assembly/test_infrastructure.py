@@ -37,6 +37,7 @@ def files_of(
 
 
 S3 = '[publishing]\nto = "s3"\nbucket = "oidc-docs"\nregion = "eu-central-1"\ncredentials = "profile:p"\n'
+GRANT = '[[grants]]\nroles = ["backup"]\nunit = "backup.service"\n'
 DIRECTORY = '[publishing]\nto = "directory"\ndirectory = "/srv/www/oidc"\n'
 
 
@@ -69,10 +70,12 @@ def test_a_place_that_cannot_be_hosted_says_so_and_loses_only_its_own_files(tmp_
     [
         ({"identity": 'tags = { team = "web" }'}, "sts:TagSession"),
         ({"role": 'tags = { team = "web" }'}, "sts:TagSession"),
+        ({"rest": f'{GRANT}tags = {{ unit = "${{UNIT}}" }}\n'}, "sts:TagSession"),
         ({"identity": 'source_identity = "web-1"'}, "sts:SetSourceIdentity"),
+        ({"rest": f'{GRANT}source_identity = "${{USER}}"\n'}, "sts:SetSourceIdentity"),
         ({"rest": '[infrastructure]\ndirectory = "."\nrequire_pinning = true\n'}, "sts:RoleAuthorizedByIdp"),
     ],
-    ids=["tags", "tags of a role", "source identity", "pinning"],
+    ids=["tags", "tags of a role", "tags of a grant", "source identity", "source identity of a grant", "pinning"],
 )
 def test_the_trust_policies_fit_the_tokens_that_are_configured(tmp_path: Path, how: dict[str, str], word: str) -> None:
     with_it, without = files_of(tmp_path, **how)[0], files_of(tmp_path)[0]

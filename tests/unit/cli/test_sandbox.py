@@ -97,6 +97,19 @@ def test_tags_and_source_identity_are_allowed_where_tokens_carry_them(tmp_path: 
     assert "Bool" not in statement(world)["Condition"]
 
 
+def test_what_grants_add_to_tokens_is_allowed_and_there(tmp_path: Path) -> None:
+    narrowed = """[[grants]]
+roles = ["reports"]
+unit = "backup.service"
+tags = { unit = "${UNIT}" }
+source_identity = "${USER}"
+policy_arns = ["arn:aws:iam::aws:policy/AWSBackupFullAccess"]
+"""
+    world = world_of(settings(tmp_path, more=narrowed))
+    assert statement(world)["Action"] == ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"]
+    assert "arn:aws:iam::aws:policy/AWSBackupFullAccess" in world.managed_policies
+
+
 def test_roles_of_two_accounts_are_no_world(tmp_path: Path) -> None:
     elsewhere = '[roles.other]\narn = "arn:aws:iam::210987654321:role/other"'
     with pytest.raises(ConfigurationError, match="the roles live in 2 accounts, and a sandbox is one account"):
