@@ -7,7 +7,7 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -89,14 +89,6 @@ async def assemble(
     readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper), *(file.heard for file in files)]
     await seeing.begin()  # or the first callers would be strangers
 
-    def nudge() -> None:
-        seeing.tokens.look()
-        for file in files:
-            file.retry_now()
-        if walk is not None:
-            walk.retry_now()
-        keeper.retry_now()
-
     listeners = [*doors.credentials(vendor, roster.roles, seeing.recogniser), doors.admin(overview, metrics, keeper)]
     if settings.containers is not None:
         listeners += doors.containers(settings.containers, vendor, roster.roles, seeing.of_containers)
@@ -111,13 +103,26 @@ async def assemble(
             *(file.keep_fresh for file in files),
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
-            *([] if walk is None else chores(walk)),
+            *(chore for one in _there(walk) for chore in chores(one)),
         ],
         listeners=listeners,
         tried=keeper.tried,
-        nudge=nudge,
+        nudge=_all_of([seeing.tokens.look, *(one.retry_now for one in (*files, *_there(walk), keeper))]),
         state=lambda: _state(overview),
     )
+
+
+def _there(walk: Rotation | None) -> Sequence[Rotation]:
+    """The walk from key to key, where there is one."""
+    return () if walk is None else (walk,)
+
+
+def _all_of(calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    def every() -> None:
+        for call in calls:
+            call()
+
+    return every
 
 
 def _telling(readers: Sequence[Report]) -> Report:

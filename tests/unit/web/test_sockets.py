@@ -33,6 +33,32 @@ def test_what_linux_hands_down_is_set_once() -> None:
         assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
+@pytest.mark.parametrize(
+    ("host", "level", "option"),
+    [
+        ("127.0.0.1", socket.IPPROTO_IP, socket.IP_TTL),
+        ("::1", socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+    ],
+)
+def test_what_is_sent_goes_as_far_as_it_is_let(host: str, level: int, option: int) -> None:
+    with sockets.opened((host, 0)) as usual, sockets.opened((host, 0), hops=1) as near:
+        assert usual.getsockopt(level, option) > 1
+        assert near.getsockopt(level, option) == 1
+        with socket.create_connection(sockets.address_of(near)) as client:
+            client.sendall(b"hello")
+            near.settimeout(5)
+            accepted, _ = near.accept()
+            with accepted:
+                assert accepted.getsockopt(level, option) == 1
+
+
+def test_both_kinds_of_loopback_may_have_the_same_port() -> None:
+    with sockets.opened(("127.0.0.1", 0)) as four:
+        port = sockets.address_of(four)[1]
+        with sockets.opened(("::1", port)) as six:
+            assert sockets.address_of(six) == ("::1", port)
+
+
 def test_a_taken_port_is_refused_in_one_sentence_with_what_to_do() -> None:
     with sockets.opened(("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
