@@ -88,3 +88,25 @@ def test_the_trust_policies_fit_the_tokens_that_are_configured(tmp_path: Path, h
 def test_tokens_of_somebody_else_call_for_no_files(tmp_path: Path) -> None:
     files, why_not = files_of(tmp_path, identity='source = "file"\nfile = "/run/token"')
     assert (dict(files), why_not) == ({}, None)
+
+
+def actions(files: Mapping[str, str]) -> set[str]:
+    text = "".join(files.values())
+    return {action for action in ("sts:TagSession", "sts:SetSourceIdentity") if action in text}
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "needed"),
+    [
+        ("", set[str]()),
+        ('[[grants]]\nroles = ["backup"]\nunit = "a.service"\nduration = "15m"\n', set[str]()),
+        ('[[grants]]\nroles = ["backup"]\nunit = "a.service"\ntags = { unit = "${UNIT}" }\n', {"sts:TagSession"}),
+        (
+            '[[grants]]\nroles = ["backup"]\nunit = "a.service"\nsource_identity = "${UNIT}"\n',
+            {"sts:SetSourceIdentity"},
+        ),
+    ],
+    ids=["whole", "shorter", "tags", "source identity"],
+)
+def test_what_grants_put_into_tokens_is_allowed_by_the_roles(tmp_path: Path, narrowing: str, needed: set[str]) -> None:
+    assert actions(files_of(tmp_path, rest=narrowing)[0]) == needed
