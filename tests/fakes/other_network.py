@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -57,8 +59,8 @@ class OtherNetwork:
 
 
 @asynccontextmanager
-async def other_network() -> AsyncIterator[OtherNetwork]:
-    """Start one. Skips where that is not allowed."""
+async def other_network(cgroup: str = "") -> AsyncIterator[OtherNetwork]:
+    """Start one, in a control group of that name if there is one. Skips where that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a network namespace")
     process = await asyncio.create_subprocess_exec(
@@ -70,6 +72,33 @@ async def other_network() -> AsyncIterator[OtherNetwork]:
     other = OtherNetwork(process)
     try:
         assert await process.stdout.readline() == b"\n"
-        yield other
+        with _in_cgroup(process.pid, cgroup) if cgroup else nullcontext():
+            try:
+                yield other
+            finally:
+                await other.end()
     finally:
         await other.end()
+
+
+@contextmanager
+def _in_cgroup(pid: int, name: str) -> Iterator[None]:
+    """Put a process into a new control group of the second version."""
+    roots = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+    root = next((root for root in roots if (root / "cgroup.controllers").exists()), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("there are no control groups of the second version here, or not for us")
+    group = root / name
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error.strerror}")
+    try:
+        (group / "cgroup.procs").write_text(str(pid))
+        yield
+    finally:
+        for _ in range(100):  # a process leaves its group a moment after its end
+            with suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.01)

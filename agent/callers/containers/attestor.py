@@ -151,9 +151,7 @@ class Containers:
             return NOTHING_KNOWN
         verdict = self._verdicts.get(origin)
         if verdict is None or (verdict.container is None and self._clock.steady() >= verdict.until):
-            if self._line is None and not self._failing:
-                return None  # an address may have another owner since we looked
-            container = self._whose(*origin.ends)
+            container = self._whose(*origin.ends, fresh=False)
             if container is None:
                 return None
             verdict = self._verdicts[origin] = _Verdict(container)
@@ -169,26 +167,28 @@ class Containers:
             looked = self._looked
             self._wanted.set()
             await looked.wait()
-            if self._done >= first:
-                self._find_by_address(peer.origin)
-            if self.attest(peer) is not None or await self._found_elsewhere(peer.origin):
+            fresh = self._done >= first
+            if self._find(peer.origin, fresh=fresh) or await self._find_elsewhere(peer.origin, fresh=fresh):
                 return
-            if stranger and self._done >= first:
+            if stranger and fresh:
                 return
 
-    def _find_by_address(self, origin: Origin) -> None:
-        if self._line is None and origin.ends is not None:
-            container = self._whose(*origin.ends)
+    def _find(self, origin: Origin, *, fresh: bool) -> bool:
+        """Whether it is known now whose this is."""
+        if fresh and origin.ends is not None:
+            container = self._whose(*origin.ends, fresh=True)
             if container is not None:
                 self._verdicts[origin] = _Verdict(container)
+                return True
+        return self.attest(Peer(origin, None)) is not None
 
-    async def _found_elsewhere(self, origin: Origin) -> bool:
-        """Whether it is a container that uses an address of which the engine does not know."""
+    async def _find_elsewhere(self, origin: Origin, *, fresh: bool) -> bool:
+        """The same for a container that uses an address of which the engine does not know."""
         if self._line is None or origin.ends is None:
             return False
         for number, container in enumerate(list(self._held.values()), 1):
             if (owner := container.owner(*origin.ends)) is not None:
-                found = self._among_sharers(container, owner)
+                found = self._among_sharers(container, owner, fresh=fresh)
                 if found is not None:
                     self._verdicts[origin] = _Verdict(found)
                 return found is not None
@@ -208,20 +208,24 @@ class Containers:
         """How many seconds ago that id, or address, was found to be no container's."""
         return self._clock.steady() - self._strangers.get(stranger, -_STRANGE)
 
-    def _whose(self, client: End, server: End) -> Container | None:
-        """The container at the other end, if that can be told without asking the engine."""
+    def _whose(self, client: End, server: End, *, fresh: bool) -> Container | None:
+        """The container at the other end; `fresh`: the engine has said what runs since the connection came in."""
         owners = self._at.get(client[0], ())
         claiming = [self._held[identity] for identity in owners if identity in self._held]
         if self._line is None:
-            return claiming[0] if len(owners) == len(claiming) == 1 and claiming[0].alive else None
+            sole = len(owners) == len(claiming) == 1 and claiming[0].alive
+            return claiming[0] if sole and (fresh or self._failing) else None
         for container in claiming:
             owner = container.owner(client, server)
             if owner is not None:
-                return self._among_sharers(container, owner)
+                return self._among_sharers(container, owner, fresh=fresh)
         return None
 
-    def _among_sharers(self, container: Container, owner: Owner) -> Container | None:
-        """Which of those that share the network namespace of a container made the socket; None if it cannot be told."""
+    def _among_sharers(self, container: Container, owner: Owner, *, fresh: bool) -> Container | None:
+        """Which of those that share the network namespace of a container made the socket; None if it cannot be told.
+
+        By the socket's cgroup; without that, only one that the engine says is alone in there.
+        """
         sharing = [one for one in self._held.values() if one.namespace == container.namespace and one.alive]
         if owner.cgroup:
             inside = [one for one in sharing if one.has(owner.cgroup)]
@@ -229,7 +233,7 @@ class Containers:
                 return inside[0] if len(inside) == 1 else None
             if any(one.traceable for one in sharing):
                 return None  # somebody has joined them from outside
-        return container if sharing == [container] else None
+        return container if sharing == [container] and (fresh or self._failing) else None
 
     async def _look(self) -> Sequence[Listed] | None:
         """What runs now, all of it held on to; None if the engine does not say. Tells of trouble, once."""
@@ -240,7 +244,7 @@ class Containers:
         except AgentError as error:
             trouble = error
         else:
-            new = [one.id for one in listed if not self._holds(one.id)]
+            new = [one for one in listed if not self._holds(one.id)]
             for start in range(0, len(new), _AT_ONCE):
                 for failed in await asyncio.gather(*map(self._hold, new[start : start + _AT_ONCE])):
                     trouble = trouble or failed
@@ -255,19 +259,23 @@ class Containers:
         container = self._held.get(identity)
         return container is not None and container.alive
 
-    async def _hold(self, identity: str) -> AgentError | None:
+    async def _hold(self, one: Listed) -> AgentError | None:
         """Hold on to one more; gives what kept us from it, if it runs."""
         try:
             if self._line is None:
-                container = await by_address(self._engine, identity)
+                container = await by_address(self._engine, one.id)
             else:
-                container = await by_namespace(self._engine, identity, self._line, self._own)
+                container = await by_namespace(self._engine, one.id, self._line, self._own)
         except AgentError as error:
             return error
         if container is not None:
-            self._let_go([identity])
-            self._held[identity] = container
+            container.facts = self._facts(one)  # before anybody can find it
+            self._let_go([one.id])
+            self._held[one.id] = container
         return None
+
+    def _facts(self, one: Listed) -> Facts:
+        return told(one.id, one.name, self._engine.name, self._patterns)
 
     def _listed_anew(self, listed: Sequence[Listed] | None) -> None:
         if listed is None:
@@ -278,7 +286,7 @@ class Containers:
         for one in listed:
             container = self._held.get(one.id)
             if container is not None:
-                container.facts = told(one.id, one.name, self._engine.name, self._patterns)
+                container.facts = self._facts(one)
             self._strangers.pop(one.id, None)
             for address in one.addresses | addresses.get(one.joined, frozenset()):
                 self._at.setdefault(address, []).append(one.id)

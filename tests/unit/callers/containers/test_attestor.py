@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,15 @@ from tests.fakes.other_network import OtherNetwork, other_network
 
 A, B = an_id("a"), an_id("b")
 HERE = ("169.254.170.2", 80)
+
+
+#: Connects to where it is told, says from which port, and waits.
+_CONNECT = """
+import socket, sys
+client = socket.create_connection({})
+print(client.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
 
 
 @dataclass
@@ -135,8 +145,8 @@ async def test_of_two_that_share_a_namespace_neither_is_taken_for_the_other(api:
         assert await at.facts(from_there(*await there.connected())) == {}
 
 
-async def test_a_known_container_is_recognised_without_asking_the_engine(api: EngineApi) -> None:
-    async with other_network() as there, bench(api, by="namespace") as at:
+async def test_a_container_in_its_own_cgroup_is_recognised_without_asking_the_engine(api: EngineApi) -> None:
+    async with other_network(f"docker-{A}.scope") as there, bench(api, by="namespace") as at:
         api.containers = [contained(there, "a", "web")]
         await at.facts(from_there(*await there.connected()))
         asked = list(api.asked)
@@ -144,6 +154,39 @@ async def test_a_known_container_is_recognised_without_asking_the_engine(api: En
         assert known is not None
         assert ("container.name", "web") in known
         assert api.asked == asked
+
+
+async def test_somebody_who_joined_its_namespace_is_not_taken_for_it(api: EngineApi) -> None:
+    async with other_network(f"docker-{A}.scope") as there, bench(api, by="namespace") as at:
+        api.containers = [contained(there, "a", "web")]
+        assert await at.facts(from_there(*await there.connected()))
+        joined = await asyncio.create_subprocess_exec(
+            *(
+                "nsenter",
+                "-t",
+                str(there.pid),
+                "--net",
+                sys.executable,
+                "-c",
+                _CONNECT.format((await there.connected())[1]),
+            ),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert joined.stdout is not None
+        client = ("127.0.0.1", int(await joined.stdout.readline()))
+        server = (await there.connected())[1]
+        assert await at.facts(from_there(client, server)) == {}
+        joined.kill()
+        await joined.communicate()
+
+
+async def test_one_in_a_cgroup_that_is_no_containers_is_alone_only_if_the_engine_says_so_now(api: EngineApi) -> None:
+    async with other_network() as there, bench(api, by="namespace") as at:
+        api.containers = [contained(there, "a", "web")]
+        assert await at.facts(from_there(*await there.connected()))
+        api.containers.append(contained(there, "b", "sidecar"))
+        assert await at.facts(from_there(*await there.connected())) == {}
 
 
 async def test_it_stays_known_while_the_engine_is_down(api: EngineApi) -> None:
@@ -374,3 +417,16 @@ async def test_without_callers_the_engine_is_asked_every_half_minute(tmp_path: P
     keeping.cancel()
     with suppress(asyncio.CancelledError):
         await keeping
+
+
+async def test_one_that_is_found_is_known_with_all_that_is_known_of_it(
+    api: EngineApi, sleepers: list[subprocess.Popen[bytes]]
+) -> None:
+    """Also while others of the same list are still being looked at."""
+    async with bench(api) as at:
+        api.containers = [Contained(A, "web", sleepers[0].pid), Contained(B, "mail", sleepers[1].pid)]
+        known = Peer(Origin("127.0.0.1", facts=frozenset({("container.id", A)})), None)
+        at.containers._wanted.set()
+        while (facts := at.containers.attest(known)) is None:  # noqa: ASYNC110 - the first moment is what counts
+            await asyncio.sleep(0)
+        assert ("container.name", "web") in facts
