@@ -16,7 +16,7 @@ from agent.roster import payer
 
 #: What a bucket gains each second, and the most it holds. One unit is a request that has to be thought about.
 _GAIN: Final = 500.0
-_MOST: Final = 1000.0
+_MOST: Final = 2000.0
 
 #: The most that can be owed: after two seconds without a request, everybody is served again.
 _OWED: Final = 1000.0

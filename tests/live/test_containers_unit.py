@@ -51,7 +51,7 @@ def test_systemd_has_nothing_to_say_about_the_drop_in(tmp_path: Path) -> None:
     (tmp_path / "rolecall.service").write_text(unit.replace("ExecStart=/usr/bin/rolecall ", "ExecStart=/bin/true "))
     there = tmp_path / DROP_IN
     there.parent.mkdir()
-    there.write_text((SYSTEMD / DROP_IN).read_text())
+    there.write_text((SYSTEMD / "rolecall-containers.conf").read_text())
     assert _verified(tmp_path) == ""
     there.write_text(there.read_text() + "RestrictNamespace=net\n")
     assert "RestrictNamespace" in _verified(tmp_path)
@@ -66,7 +66,7 @@ def _verified(folder: Path) -> str:
 @pytest.mark.long
 def test_the_service_listens_where_sdks_look_and_sees_into_namespaces(tmp_path: Path) -> None:
     with machine(tmp_path) as there:
-        there.write(f"/etc/systemd/system/{DROP_IN}", (SYSTEMD / DROP_IN).read_text())
+        there.write(f"/etc/systemd/system/{DROP_IN}", (SYSTEMD / "rolecall-containers.conf").read_text())
         there.write("/etc/rolecall/probe.py", _PROBE)
         there.write("/etc/systemd/system/other.service", _OTHER)
         there.run("systemctl", "daemon-reload")

@@ -194,7 +194,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"world": changed(trust_policy=NOBODY_TAGS), "identity": replace(IDENTITY, tags={"team": "web"})},
         "sts:TagSession",
     ),
-    "a session name that is none": ({"role": replace(ROLE, session_name="x y")}, "roles.demo.session_name"),
 }
 
 

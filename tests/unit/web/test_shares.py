@@ -26,9 +26,9 @@ def by_uid(uid: int) -> Origin:
 
 def test_a_bucket_gives_what_is_in_it_and_fills_by_itself() -> None:
     share = Share(0.0)
-    assert sum(share.take(ASKED, 0.0) for _ in range(2000)) == 1000
-    assert sum(share.take(ASKED, 0.5) for _ in range(2000)) == 250
-    assert sum(share.take(ASKED, 1e6) for _ in range(2000)) == 1000
+    assert sum(share.take(ASKED, 0.0) for _ in range(4000)) == 2000
+    assert sum(share.take(ASKED, 0.5) for _ in range(4000)) == 250
+    assert sum(share.take(ASKED, 1e6) for _ in range(4000)) == 2000
 
 
 def test_what_has_been_spent_is_owed_and_no_more_than_two_seconds_of_it() -> None:
@@ -133,7 +133,7 @@ FLOODS = {
 async def test_who_floods_us_is_told_503_and_another_caller_has_every_answer(flood: bytes) -> None:
     async with listening() as (world, address):
         told: Counter[int] = Counter()
-        for _ in range(60):
+        for _ in range(100):
             several = await asyncio.gather(*(said(address, flood, MALLORY) for _ in range(25)))
             told.update(one.status for some in several for one in some)
             (good,) = await said(address, request(), ALICE)
@@ -149,7 +149,7 @@ async def test_who_floods_us_is_told_503_and_another_caller_has_every_answer(flo
 async def test_who_connects_without_end_is_refused_and_others_are_not() -> None:
     async with listening() as (world, address):  # where the clock stands still: what is taken out stays out
         outcomes: Counter[int] = Counter()
-        spent = request("/nothing") * 1000
+        spent = request("/nothing") * 2000
         await said(address, spent, MALLORY)
         for _ in range(100):
             outcomes.update(one.status for one in await said(address, request(), MALLORY))
@@ -168,7 +168,7 @@ async def test_what_is_at_hand_is_given_however_often_it_is_asked_for() -> None:
 
 async def test_the_answer_to_who_is_refused_is_one_that_sdks_retry() -> None:
     async with listening() as (_, address):
-        await said(address, request("/nothing") * 1001, MALLORY)
+        await said(address, request("/nothing") * 2001, MALLORY)
         (told,) = await said(address, request(), MALLORY)
         assert (told.status, told.headers["Retry-After"], told.headers["Connection"]) == (503, "1", "close")
         assert b'"code":"TooManyRequests"' in told.body
