@@ -111,7 +111,7 @@ def libraries(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, herd, daemon, idle, recognising, imports; default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, herd, daemon, idle, recognising, imports")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="how long each run of wrk takes (default 4)")
     arguments = parser.parse_args()

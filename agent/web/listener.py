@@ -11,7 +11,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
-from agent.callers import End, Recogniser
+from agent.callers import End, Origin, Recogniser
 from agent.clock import Clock
 from agent.events import Report
 from agent.web import Output, sockets
@@ -225,12 +225,7 @@ class _Listener:
             if not received:
                 accepted.close()  # connected, and gone again without a word
                 return
-        # Who is there is asked now: the kernel forgets a socket with its last owner, and only this one counts.
-        server = (str(accepted.getsockname()[0]), self._here[1]) if self._anywhere else self._here
-        origin = self._recogniser.recognise(client, server)
-        if accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            accepted.close()  # it was reset, and then another may have had its port by the time we asked
-            return
+        origin = self._recognised(accepted, client)
         share = self._route.shares.of(origin, now)
         if not share.take(CONNECTED, now):
             self._route.unheard(origin, THROTTLED)
@@ -256,6 +251,14 @@ class _Listener:
             accepted.close()
             return
         self._adopt(accepted, Connection(self, origin, begin), share)
+
+    def _recognised(self, accepted: socket.socket, client: End) -> Origin:
+        """Who is there, asked now: the kernel forgets a socket with its last owner. Raises OSError if nobody is."""
+        server = (str(accepted.getsockname()[0]), self._here[1]) if self._anywhere else self._here
+        origin = self._recogniser.recognise(client, server)
+        if number := accepted.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, "reset")  # and then another may have had its port by the time we asked
+        return origin
 
     def _adopt(self, accepted: socket.socket, connection: Connection, share: Share) -> None:
         self._connections[connection] = share

@@ -207,11 +207,10 @@ async def life_of(
         session = RoleSession("backup", ARN, source, RefreshPolicy(), clock=aws_time, report=report, spread=lambda: 0.5)
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
-        stats = RequestStats()
         roster = Roster.whole(sessions)
         vendor = Vendor(roster, [Anyone()], [Grant("backup", frozenset())], report)
         overview = Overview(roster, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
-        metrics = Metrics(CollectorRegistry(), overview, stats)
+        metrics = Metrics(CollectorRegistry(), overview, stats := RequestStats())
         readers.append(metrics)
 
         def on_bug(error: BaseException) -> None:

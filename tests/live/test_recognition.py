@@ -255,8 +255,12 @@ async def test_a_dead_connection_is_answered_to_nobody_and_told_of_by_nobodys_na
     """Its port may be another's by the time the kernel is asked, who would be named for what he never asked for."""
     async with agent(world, *BOTH) as here:
         with speaking(ALICE) as alice, speaking(BOB) as bob:
-            source = alice.do(f"client = connected('127.0.0.1', {here.port}, source=0); answer = client.getsockname()[1]")
-            alice.do("client.sendall(b'GET /v1/credentials/web HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); reset(client)")
+            source = alice.do(
+                f"client = connected('127.0.0.1', {here.port}, source=0); answer = client.getsockname()[1]"
+            )
+            alice.do(
+                "client.sendall(b'GET /v1/credentials/web HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); reset(client)"
+            )
             again = f"client = connected('127.0.0.1', {here.port}, source={source})"
             bob.do(again)  # before the agent has had time to accept either
             assert await told(bob, "answer = asked(client)") == [200, "backup"]
