@@ -87,7 +87,7 @@ class Narrowing:
         """
         if not self.variables:
             return self
-        known = dict(facts)
+        known = dict(sorted(facts, reverse=True))  # of several values, the first in the alphabet
 
         def fill(template: str, fit: Callable[[str], str]) -> str:
             if _VARIABLE.search(template) is None:

@@ -255,13 +255,14 @@ class _Chain:
         identity = self._settings.identity
         pinned = isinstance(identity, SelfSigned) and identity.pin_roles
         policy = None
+        grants = [grant for grant in self._settings.grants if name in grant.roles]
         if isinstance(identity, SelfSigned) and self._settings.issuer is not None:
             trust = Trust(
                 self._settings.issuer.url,
                 identity.audience,
                 identity.subject,
-                tags=bool(identity.tags or role.tags),
-                source_identity=identity.source_identity is not None,
+                tags=any([identity.tags, role.tags, *(grant.tags for grant in grants)]),
+                source_identity=any([identity.source_identity, *(grant.source_identity for grant in grants)]),
                 require_pinning=pinned,
             )
             policy = policy_of(trust, Account(arn_partition(role.arn), role.account))

@@ -51,7 +51,8 @@ def _unrecognised(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
         said = 'is never known while callers.recognise is "off"; write recognise = "kernel" there, or leave this out'
         yield from ((f".{word}", said) for word in by_kernel)
     elif draft.callers is not None and grant.executable and not draft.callers.executables:
-        said = "is not looked at unless [callers] has executables = true, for which the agent needs CAP_SYS_PTRACE"
+        needed = "for which the agent needs CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
+        said = f"is not looked at unless [callers] has executables = true, {needed}"
         yield ".executable", f"{said}; write that, or leave this out"
     if grant.container and "containers" not in draft.words:
         yield ".container", 'needs [containers] with engine = "docker" or "podman", to know containers by name'

@@ -7,10 +7,11 @@ again and again is one line and a count, so that a loop somewhere fills no disk.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NoReturn
 
 from agent.clock import Clock
-from agent.events import CredentialsVended, Event, RequestRefused, VendingDenied
+from agent.events import CredentialsVended, Event, FileWritten, RequestRefused, VendingDenied
 from agent.status.snapshot import last_four
 from agent.telemetry.key_lines import Field
 from agent.telemetry.log import write
@@ -66,6 +67,7 @@ class Audit:
         self._logger = logger.getChild("audit")
         self._clock = clock
         self._gathered: dict[_Refused, _Gathered] = {}
+        self._tokens: dict[str, datetime] = {}  # by the path of the file: when the token in it ends
 
     def __call__(self, event: Event) -> None:
         """Write the line of this fact, if it is one of ours and due one."""
@@ -87,8 +89,24 @@ class Audit:
                 self._denied(event.caller, event.role, event.reason, event.facts)
             case RequestRefused():
                 self._denied(event.caller, "", event.reason, event.facts)
+            case FileWritten(what="web_identity_token"):
+                self._token_served(event)
             case _:
                 return
+
+    def _token_served(self, event: FileWritten) -> None:
+        """Each token once, though its file may have had to be written again."""
+        if self._tokens.get(event.path) != event.expires_at:
+            self._tokens[event.path] = event.expires_at
+            write(
+                self._logger,
+                logging.INFO,
+                "token_served",
+                outcome="served",
+                caller=f"file:{event.path}"[:_LONGEST],
+                role=event.role,
+                expires=event.expires_at,
+            )
 
     async def keep_telling(self) -> NoReturn:
         """Tell the counts of what has been gathered for a minute, for ever; at the end, all of them."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ async def test_a_failing_role_near_its_end_says_both_how_long_and_why() -> None:
 # Parts of a role
 
 
-def told(about: str = "", *, on_demand: bool = False, **changed: object) -> SessionStatus:
+def told(about: str = "", *, on_demand: bool = False, **changed: Any) -> SessionStatus:
     """A session in the best of health, but for what is changed."""
     good: dict[str, object] = {
         "key_id": "0001",
@@ -131,7 +132,7 @@ def told(about: str = "", *, on_demand: bool = False, **changed: object) -> Sess
     return SessionStatus(role="backup", about=about, on_demand=on_demand, **(good | changed))  # type: ignore[arg-type]  # each is what it is above
 
 
-NEVER: dict[str, object] = dict.fromkeys(("expires_at", "left", "lifetime", "last_success")) | {
+NEVER: dict[str, Any] = dict.fromkeys(("expires_at", "left", "lifetime", "last_success")) | {
     "usable": False,
     "key_id": "",
 }

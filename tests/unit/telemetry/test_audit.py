@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.errors import CallerDenied
-from agent.events import CredentialsVended, Denial, RequestRefused, StsAnswered, VendingDenied
+from agent.events import CredentialsVended, Denial, FileWritten, RequestRefused, StsAnswered, VendingDenied
 from agent.telemetry.audit import Audit
 from tests.fakes.clock import FakeClock, settle
 from tests.unit.telemetry.lines import Lines
@@ -203,3 +203,12 @@ def test_a_caller_that_calls_itself_very_long_is_cut_short(audited: Audited) -> 
 def test_other_facts_are_not_for_the_audit(audited: Audited) -> None:
     audited.audit(StsAnswered("Success"))
     assert audited.lines.facts() == []
+
+
+def test_a_token_in_a_file_is_told_of_once_however_often_it_is_put_back(audited: Audited) -> None:
+    ends = audited.clock.now()
+    for end in (ends, ends, ends + timedelta(minutes=5)):
+        audited.audit(FileWritten("/run/backup.jwt", "web_identity_token", "backup", end))
+    audited.audit(FileWritten("/root/credentials", "credentials", "backup", ends))  # told of as vended
+    told = [(fact["event"], fact["outcome"], fact["caller"], fact["role"]) for fact in audited.lines.facts()]
+    assert told == [("token_served", "served", "file:/run/backup.jwt", "backup")] * 2
