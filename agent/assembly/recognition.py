@@ -147,8 +147,8 @@ async def _tell_what_is_seen(settings: Settings, asked: Wanted, report: Report) 
 
 def unseen(settings: Settings, asked: Wanted, sight: "Sight") -> Iterator[ConfigurationError]:
     """What grants ask for and cannot be told of callers on this machine."""
-    if (asked.accounts and not sight.users) or (asked.units and not sight.units):
-        yield from (ConfigurationError(one.what, hint=one.hint) for one in sight.wanting)
+    concerned = {"users": asked.accounts, "units": asked.units, "both": asked.accounts or asked.units}
+    yield from (ConfigurationError(one.what, hint=one.hint) for one in sight.wanting if concerned[one.of])
     if settings.callers.executables:
         from agent.callers.executables import why_blind
 

@@ -40,7 +40,7 @@ class CallersSeen:
 
 @dataclass(frozen=True, slots=True)
 class CallersUnseen:
-    """Something that is configured, and that cannot be told of callers here: those grants fit nobody."""
+    """Something that grants ask for, and that cannot be told of all callers here: they fit fewer, or nobody."""
 
     error: AgentError
 

@@ -22,6 +22,8 @@ MAY_HOLD = re.compile(r"\b(bytes|bytearray|memoryview|object|Any)\b|(dict|Mappin
 
 #: What is shown of these is no secret, and why.
 PUBLIC = {
+    "agent.assembly.callers.Wanted.patterns": "patterns of names, as written in the configuration",
+    "agent.assembly.recognition.Recognition.jobs": "functions",
     "agent.callers.bearer._Reading.digests": "digests, not tokens",
     "agent.callers.bearer._File.digests": "digests, not tokens",
     "agent.callers.bearer._File.earlier": "digests, not tokens",
@@ -37,6 +39,7 @@ PUBLIC = {
     "agent.service.Service.clients": "open and shut, no contents",
     "agent.service.Service.jobs": "functions",
     "agent.settings.Settings.roles": "settings hold paths of secrets, never the secrets",
+    "agent.settings.draft.Draft.files": "settings hold paths of secrets, never the secrets",
     "agent.settings.draft.Draft.grants": "settings hold paths of secrets, never the secrets",
     "agent.settings.draft.Draft.roles": "settings hold paths of secrets, never the secrets",
     "agent.settings.section.Surroundings.names": "the names of the host and the role",

@@ -10,9 +10,9 @@ import platform
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from agent.callers import End
 from agent.callers.kernel import hierarchy, units, user_ids
@@ -36,10 +36,14 @@ _WITHOUT: Final = "until then grant by token_file or unit_token"
 
 @dataclass(frozen=True, slots=True)
 class Wanting:
-    """Something that the kernel cannot tell here: one sentence on what is wrong, and one on what to do."""
+    """Something that the kernel cannot tell here: one sentence on what is wrong, and one on what to do.
+
+    `of` is what it cannot tell of some callers, or of all: their users, their units, or both.
+    """
 
     what: str
     hint: str
+    of: Literal["users", "units", "both"] = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ def probe(seen: Hierarchy | None = None) -> Sight:
         return Sight(users=False, units=False, wanting=tuple(wanting))
     lacking = _users_wanting(owner)
     own, missing = _units_wanting(owner, seen or hierarchy.mounted())
+    missing = tuple(replace(one, of="units") for one in missing)
     users = owner.uid == os.geteuid() and user_ids.meaningless() != owner.uid
     return Sight(users, own is not None, (*wanting, *lacking, *missing), own or NOWHERE)
 
@@ -166,11 +171,13 @@ def _users_wanting(owner: Owner) -> Iterator[Wanting]:
         yield Wanting(
             "this process is in a user namespace that has not all users, so some callers have no user here",
             "run the agent outside the container to recognise them, or grant by unit or token",
+            "users",
         )
     if owner.uid != os.geteuid():
         yield Wanting(
             f"the kernel says that this process is user {owner.uid}, and it is user {os.geteuid()}",
             "run the agent in the user namespace in which its sockets are made",
+            "users",
         )
 
 

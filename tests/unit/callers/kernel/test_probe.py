@@ -175,6 +175,7 @@ def test_where_it_cannot_find_its_own_group_it_says_so(tmp_path: Path) -> None:
     told = seen(there=f"Hierarchy({str(tmp_path)!r})")
     assert not told["units"]
     assert "not to be found" in wanting(told)
+    assert {each["of"] for each in told["wanting"]} == {"units"}
 
 
 @pytest.mark.skipif(os.uname().machine not in _SOCKET, reason="no numbers of system calls for this machine")
@@ -214,6 +215,7 @@ def test_in_a_network_of_its_own_it_works() -> None:
 def test_in_a_user_namespace_that_lacks_users_it_says_so() -> None:
     told = seen(inside=("unshare", "--user", "--map-root-user"))
     assert "has not all users" in wanting(told)
+    assert {each["of"] for each in told["wanting"] if "has not all users" in each["what"]} == {"users"}
     assert told["users"]  # its own user is there
 
 
