@@ -600,7 +600,7 @@ SEARCH = """
 import asyncio, gc, os, sys, time
 from datetime import timedelta
 from pathlib import Path
-from agent.callers import Peer
+from agent.callers import Origin, Peer
 from agent.callers.bearer import BearerTokens
 from agent.clock import SystemClock
 
