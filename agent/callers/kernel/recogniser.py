@@ -54,7 +54,7 @@ class KernelRecogniser:
             owner = _NOBODY
         origin = self._origin((client[0], server[0], owner.uid, owner.cgroup))
         if self._want_sockets:
-            return Origin(origin.address, origin.local, origin.facts, (client, server), owner.inode)
+            return Origin(origin.address, origin.local, origin.facts, socket=owner.inode)
         return origin
 
     def close(self) -> None:
