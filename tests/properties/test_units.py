@@ -1,12 +1,9 @@
 """Can a user make a control group by which he is taken for another unit? Never, whatever it is called."""
 
-import fnmatch
-import re
-
 from hypothesis import given
 from hypothesis import strategies as some
 
-from agent.callers.kernel.units import Patterns, facts, fits, place
+from agent.callers.kernel.units import Patterns, facts, place
 
 STEPS = some.one_of(
     some.sampled_from(
@@ -64,8 +61,3 @@ def test_a_unit_is_always_a_step_of_its_path(path: str) -> None:
     steps = path.split("/")
     for name in filter(None, (*found.slices, found.unit, found.user_unit)):
         assert name in steps or f"_{name}" in steps
-
-
-@given(some.text("ab*?", max_size=8), some.text("ab", max_size=8))
-def test_patterns_fit_as_those_of_the_shell_do(pattern: str, name: str) -> None:
-    assert fits(pattern, name) == bool(re.fullmatch(fnmatch.translate(pattern), name))

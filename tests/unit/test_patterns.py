@@ -24,10 +24,21 @@ from agent.patterns import fits, fitting, is_pattern
         ("[ab].service", "[ab].service", True),
         ("Web.service", "web.service", False),
         ("*", "", True),
+        ("", "", True),
+        ("", "a", False),
+        ("a", "", False),
+        ("**", "abc", True),
+        ("?", "", False),
+        ("?", "*", True),
+        ("a?c", "ac", False),
+        ("*.service", "a.service.service", True),
+        ("a*b*c", "a-b-b-c", True),
+        ("a*b*c", "a-b-b-d", False),
+        ("*ab", "aab", True),
         ("a*b*c", "abbc\nc", True),
     ],
 )
-def test_stars_and_question_marks_are_all_there_is(pattern: str, name: str, fit: bool) -> None:
+def test_stars_and_question_marks_are_all_there_is(pattern: str, name: str, fit: bool) -> None:  # noqa: FBT001 - a row of the table
     assert fits(pattern, name) == fit
 
 

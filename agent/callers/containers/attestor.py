@@ -10,11 +10,9 @@ What was found out holds for the connection, for as long as the container runs.
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NoReturn, Protocol
 from weakref import WeakKeyDictionary
 
@@ -93,7 +91,7 @@ class Containers:
         self._line = line
         self._clock = clock
         self._tell = tell
-        self._patterns = [(pattern, _fitting(pattern)) for pattern in patterns]
+        self._patterns = tuple(patterns)
         self._held: dict[str, Container] = {}
         self._at: dict[str, list[str]] = {}  # the ids of those that have an address, by address
         self._begun = self._done = 0  # how many looks have begun; how many of those that have, have been taken in
@@ -302,10 +300,3 @@ class Containers:
 def _id_of(origin: Origin) -> str:
     """The id of the container that the kernel has named already; "" if it has named none."""
     return next((value for name, value in origin.facts if name == "container.id" and ID.fullmatch(value)), "")
-
-
-def _fitting(pattern: str) -> Callable[[str], object]:
-    """What tells whether a name fits a pattern, in which only * and ? mean anything."""
-    meant = {"*": ".*", "?": "."}
-    written = "".join(meant.get(letter) or re.escape(letter) for letter in pattern)
-    return partial(re.compile(written, re.DOTALL).fullmatch)

@@ -15,6 +15,7 @@ from agent.callers.containers.namespace import Line, Owner, line_in
 from agent.callers.containers.process import Process, cgroup_ids, cgroup_of, inode
 from agent.callers.containers.shapes import Running
 from agent.errors import ConfigurationError
+from agent.patterns import fitting
 from agent.threads import aside
 
 _PRIVILEGES: Final = (
@@ -147,12 +148,12 @@ async def by_address(engine: Inspecting, identity: str) -> Container | None:
     return Container(identity, process) if process.alive else None
 
 
-def told(identity: str, name: str, engine: str, patterns: Collection[tuple[str, Callable[[str], object]]]) -> Facts:
-    """The facts of a container; each of the `patterns` comes with what tells whether a name fits it."""
+def told(identity: str, name: str, engine: str, patterns: Collection[str]) -> Facts:
+    """The facts of a container, those of the `patterns` that its name fits included."""
     facts = {("container.id", identity), ("container.engine", engine)}
     if name:
         facts.add(("container.name", name))
-        facts |= {("container.name.like", pattern) for pattern, fits in patterns if fits(name)}
+        facts |= {("container.name.like", pattern) for pattern in fitting(patterns, name)}
     return frozenset(facts)
 
 

@@ -7,6 +7,6 @@ whether it works on this machine.
 
 from agent.callers.kernel.probe import Sight, Wanting, probe
 from agent.callers.kernel.recogniser import KernelRecogniser
-from agent.callers.kernel.units import Patterns, fits
+from agent.callers.kernel.units import Patterns
 
-__all__ = ["KernelRecogniser", "Patterns", "Sight", "Wanting", "fits", "probe"]
+__all__ = ["KernelRecogniser", "Patterns", "Sight", "Wanting", "probe"]

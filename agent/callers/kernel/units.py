@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.callers import NOTHING_KNOWN, Facts
+from agent.patterns import fitting
 
 #: What a unit is called: letters, digits and a few signs, at most 255 in all (systemd.unit(5)), and of the types that
 #: have a control group and are no slice.
@@ -83,31 +84,6 @@ def facts(path: str, patterns: Patterns) -> Facts:
     return frozenset(_told(place(path), patterns)) if path else NOTHING_KNOWN
 
 
-def fits(pattern: str, name: str) -> bool:
-    """Whether the whole name fits: * stands for any letters or none, ? for one.
-
-    Takes at most as many steps as one length times the other, whatever a caller calls itself.
-
-    >>> fits("backup@*.service", "backup@daily.service")
-    True
-    """
-    at = letter = 0
-    star = taken = -1  # where the last * stands, and the first letter that it leaves to the rest
-    while letter < len(name):
-        if pattern[at : at + 1] == "*":
-            star, taken = at, letter
-            at += 1
-        elif pattern[at : at + 1] in ("?", name[letter]):
-            at += 1
-            letter += 1
-        elif star >= 0:  # let it take one letter more
-            taken += 1
-            at, letter = star + 1, taken
-        else:
-            return False
-    return not pattern[at:].strip("*")
-
-
 def _told(found: Place, patterns: Patterns) -> Iterator[tuple[str, str]]:
     for each in found.slices:
         yield "systemd.slice", each
@@ -115,11 +91,10 @@ def _told(found: Place, patterns: Patterns) -> Iterator[tuple[str, str]]:
         yield "systemd.unit", found.unit
         if instance := _instance(found.unit):
             yield "systemd.instance", instance
-        yield from (("systemd.unit.like", pattern) for pattern in patterns.units if fits(pattern, found.unit))
+        yield from (("systemd.unit.like", pattern) for pattern in fitting(patterns.units, found.unit))
     if found.user_unit:
         yield "systemd.user_unit", found.user_unit
-        liked = (pattern for pattern in patterns.user_units if fits(pattern, found.user_unit))
-        yield from (("systemd.user_unit.like", pattern) for pattern in liked)
+        yield from (("systemd.user_unit.like", one) for one in fitting(patterns.user_units, found.user_unit))
     if found.container:
         yield "container.id", found.container
 

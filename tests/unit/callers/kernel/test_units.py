@@ -3,7 +3,7 @@
 import pytest
 
 from agent.callers import Facts
-from agent.callers.kernel.units import NOWHERE, Patterns, Place, facts, fits, place
+from agent.callers.kernel.units import NOWHERE, Patterns, Place, facts, place
 
 ID = "0123456789abcdef" * 4
 MANAGER = "/user.slice/user-1000.slice/user@1000.service"
@@ -195,32 +195,3 @@ def test_facts_name_a_container() -> None:
 def test_of_what_is_no_unit_there_are_no_facts(path: str) -> None:
     nothing: Facts = frozenset()
     assert facts(path, Patterns(units=("*",), user_units=("*",))) == nothing
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "expected"),
-    [
-        ("", "", True),
-        ("", "a", False),
-        ("a", "", False),
-        ("*", "", True),
-        ("**", "abc", True),
-        ("?", "", False),
-        ("?", "a", True),
-        ("a?c", "abc", True),
-        ("a?c", "ac", False),
-        ("backup@*.service", "backup@daily.service", True),
-        ("backup@*.service", "backup@daily.service.d", False),
-        ("backup@*.service", "Backup@daily.service", False),
-        ("*.service", "a.service.service", True),
-        ("a*b*c", "a-b-b-c", True),
-        ("a*b*c", "a-b-b-d", False),
-        ("*ab", "aab", True),
-        ("[ab]", "a", False),
-        ("[ab]", "[ab]", True),
-        ("a.b", "axb", False),
-        ("?", "*", True),
-    ],
-)
-def test_only_the_asterisk_and_the_question_mark_mean_anything(pattern: str, name: str, expected: bool) -> None:  # noqa: FBT001 - a row of the table
-    assert fits(pattern, name) == expected
