@@ -4,6 +4,7 @@ The one place that decides. It recognises a caller, looks for a grant, and takes
 held; it starts no call to AWS, whoever asks.
 """
 
+import asyncio
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -73,7 +74,9 @@ class Vendor:
         self._told: dict[tuple[str, Narrowing], tuple[str, set[str]]] = {}
 
     async def vend(self, peer: Peer, role: str = "") -> tuple[str, Credentials]:
-        """Credentials of `role`, or of the one role that it is granted, for `peer`, after waiting at most 0.7 s.
+        """Credentials of `role`, or of the one role that it is granted, for `peer`.
+
+        Waits at most 0.5 s to learn who that is, and then 0.7 s for credentials that are on their way.
 
         Raises CallerUnknown, CallerDenied, RoleUnknown (this caller may not have them), RoleAmbiguous, or why there
         are none: CredentialsNotReady, CredentialsUnavailable, CredentialsRefused, TokenUnavailable, KeyUnavailable.
@@ -116,9 +119,8 @@ class Vendor:
         caller = self._recognise(peer)
         if caller is not None:
             return caller
-        for attestor in self._attestors:
-            if attestor.attest(peer) is None:
-                await attestor.learn(peer)
+        # All at once: SDKs that give up after a second would not wait for one after the other.
+        await asyncio.gather(*(one.learn(peer) for one in self._attestors if one.attest(peer) is None))
         known = (attestor.attest(peer) or NOTHING_KNOWN for attestor in self._attestors)
         return Caller(peer, peer.origin.facts.union(*known))
 
@@ -200,7 +202,7 @@ class Vendor:
 
 def _covering(caller: Caller, near: Iterable[Iterable[_Numbered]]) -> list[_Numbered]:
     """Those grants that cover the caller, in the order of the configuration."""
-    return sorted((one for some in near for one in some if one[1].when <= caller.facts), key=lambda one: one[0])
+    return sorted((one for some in near for one in some if one[1].covers(caller)), key=lambda one: one[0])
 
 
 def _narrowed(grant: Grant, caller: Caller) -> Narrowing:

@@ -114,6 +114,6 @@ class Grant:
     narrowing: Narrowing = WHOLE
     setting: str = ""
 
-    def covers(self, caller: Caller, role: str) -> bool:
-        """Whether this grant gives `role` to `caller`."""
-        return self.role == role and self.when <= caller.facts
+    def covers(self, caller: Caller) -> bool:
+        """Whether this grant gives its role to `caller`."""
+        return self.when <= caller.facts

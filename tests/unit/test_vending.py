@@ -466,3 +466,29 @@ async def test_what_is_vended_is_what_is_held() -> None:
     assert role == "web"
     assert isinstance(given, Credentials)
     assert given is stage.sessions["web"].usable()
+
+
+class Slow:
+    """An attestor that takes as long to learn as one may."""
+
+    def __init__(self, clock: FakeClock, fact: tuple[str, str]) -> None:
+        self.clock, self.fact, self.learnt = clock, fact, False
+
+    def attest(self, peer: Peer) -> Facts | None:  # noqa: ARG002 - the shape of an attestor
+        return frozenset({self.fact}) if self.learnt else None
+
+    async def learn(self, peer: Peer) -> None:  # noqa: ARG002 - the same
+        await self.clock.sleep(0.5)
+        self.learnt = True
+
+
+async def test_all_who_have_to_ask_who_it_is_ask_at_once() -> None:
+    """Several SDKs give up after a second."""
+    stage = await Stage().warm()
+    asked = [("unix.group", "developers"), ("container.name", "web")]
+    slow = [Slow(stage.clock, fact) for fact in asked]
+    vendor = Vendor(Roster.whole(stage.sessions), slow, [Grant("web", frozenset(asked))], stage.reported)
+    vending = asyncio.ensure_future(vendor.vend(peer(None), "web"))
+    await stage.clock.advance(timedelta(seconds=0.5))
+    assert vending.done()
+    assert (await vending)[0] == "web"
