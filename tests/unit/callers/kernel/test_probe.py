@@ -27,7 +27,7 @@ print(json.dumps(dataclasses.asdict(probe({there}))))
 """
 
 #: The same behind a filter of system calls that answers socket(AF_NETLINK) with an error number, in libseccomp's words.
-_FILTERED = """
+FILTERED = """
 import ctypes, struct
 libc = ctypes.CDLL(None, use_errno=True)
 def code(kind, taken, missed, value):
@@ -46,7 +46,7 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
 """
 
 #: The number of the system call socket(2).
-_SOCKET = {"x86_64": 41, "aarch64": 198}
+SOCKET_CALL = {"x86_64": 41, "aarch64": 198}
 
 
 def seen(before: str = "", *, inside: tuple[str, ...] = (), there: str = "") -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_where_it_cannot_find_its_own_group_it_says_so(tmp_path: Path) -> None:
     assert {each["of"] for each in told["wanting"]} == {"units"}
 
 
-@pytest.mark.skipif(os.uname().machine not in _SOCKET, reason="no numbers of system calls for this machine")
+@pytest.mark.skipif(os.uname().machine not in SOCKET_CALL, reason="no numbers of system calls for this machine")
 @pytest.mark.parametrize(
     ("number", "expected", "hint"),
     [
@@ -190,7 +190,7 @@ def test_where_it_cannot_find_its_own_group_it_says_so(tmp_path: Path) -> None:
     ids=["RestrictAddressFamilies=", "seccomp", "no module", "something else"],
 )
 def test_it_says_what_keeps_it_from_asking(number: int, expected: str, hint: str) -> None:
-    told = seen(_FILTERED.format(number=number, socket=_SOCKET[os.uname().machine]))
+    told = seen(FILTERED.format(number=number, socket=SOCKET_CALL[os.uname().machine]))
     assert not told["users"]
     assert not told["units"]
     assert expected in wanting(told)
