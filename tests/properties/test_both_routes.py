@@ -11,9 +11,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.callers import Origin
+from agent.callers import End, Facts, Grant, Origin
+from agent.narrowing import WHOLE, Narrowing
+from agent.roster import Roster
+from agent.schedule import RefreshPolicy
+from agent.sessions import RoleSession
+from agent.vending import Vendor
 from agent.web.fast import recognise
 from agent.web.sockets import Address
+from tests.fakes.attestors import Late
+from tests.fakes.source import FakeSource
 from tests.unit.web.world import BOTH, NONE, WEB, OnlyOrdinary, World, in_a_thread, request
 
 
@@ -135,6 +142,76 @@ def test_it_does_not_matter_how_the_bytes_are_cut(pair: Pair, sent: bytes, cuts:
         assume(first is None or not first.last or bound == len(sent))
     pieces = [sent[start:end] for start, end in pairwise(bounds)]
     assert told(pair.fast, *pieces) == told(pair.slow, sent)
+
+
+#: Who may be at the other end, by what the kernel says at once and what is found out only when it asks.
+SERVICE, OPERATOR, GUEST = ("systemd.unit", "web.service"), ("unix.uid", "0"), ("container.name", "guest")
+PEOPLE: dict[str, tuple[Facts, Facts]] = {
+    "one role": (frozenset({SERVICE}), frozenset()),
+    "two roles": (frozenset({OPERATOR}), frozenset()),
+    "less of a role": (frozenset(), frozenset({GUEST})),
+    "more by another grant": (frozenset({SERVICE}), frozenset({GUEST})),
+    "a stranger": (frozenset(), frozenset()),
+}
+
+
+class Knowing:
+    """A recogniser to whom everybody is the same."""
+
+    def __init__(self, known: Facts) -> None:
+        self._origin = Origin("127.0.0.1", "127.0.0.1", known)
+
+    def recognise(self, client: End, server: End) -> Origin:  # noqa: ARG002 - the shape of a recogniser
+        return self._origin
+
+
+@pytest.fixture(scope="module", params=PEOPLE)
+def recognised(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """As `pair`, with grants by who it is beside those by token, and one of them for less than the role."""
+    at_once, later = PEOPLE[request.param]
+    world, less = World(), Narrowing("guest")
+    source = FakeSource(world.clock, "less-of-web")
+    world.sessions["less"] = RoleSession(
+        "web", "arn", source, RefreshPolicy(), clock=world.clock, report=world.reported, spread=lambda: 0.5
+    )
+    grants = [
+        Grant("web", frozenset({GUEST}), less),
+        Grant("web", frozenset({SERVICE})),
+        Grant("web", frozenset({OPERATOR})),
+        Grant("backup", frozenset({OPERATOR})),
+        Grant("backup", frozenset({("token.file", BOTH.decode())})),
+    ]
+    sessions = {(role, WHOLE): world.sessions[role] for role in ("web", "backup")}
+    roster = Roster(sessions | {("web", less): world.sessions["less"]})
+    world.vendor = Vendor(roster, [world.tokens, Late(later)], grants, world.reported)
+    doors = (world.output, OnlyOrdinary(world.output))
+    with in_a_thread(asyncio.new_event_loop(), world, *doors, recogniser=Knowing(at_once)) as (fast, slow):
+        yield Pair(fast, slow)
+    assert world.bugs == []
+
+
+@settings(max_examples=40)
+@given(sent=st.lists(well_formed, min_size=1, max_size=4).map(b"".join))
+def test_nor_does_it_matter_for_callers_that_are_recognised(recognised: Pair, sent: bytes) -> None:
+    assert told(recognised.fast, sent) == told(recognised.slow, sent)
+
+
+@pytest.mark.parametrize(
+    ("recognised", "path", "expected"),
+    [
+        ("one role", "/v1/credentials", b":role/web"),
+        ("two roles", "/v1/credentials/backup", b":role/backup"),
+        ("two roles", "/v1/credentials", b"409 "),
+        ("less of a role", "/v1/credentials", b":role/less-of-web"),
+        ("more by another grant", "/v1/credentials/web", b":role/less-of-web"),
+        ("a stranger", "/v1/credentials/web", b"401 "),
+    ],
+    indirect=["recognised"],
+)
+def test_both_say_what_the_grants_say(recognised: Pair, path: str, expected: bytes) -> None:
+    """Or the routes could agree on something else."""
+    for door in (recognised.slow, recognised.fast, recognised.fast):
+        assert expected in told(door, request(path, None))
 
 
 @settings(max_examples=150)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from agent.vending import Vendor
+from tests.fakes.attestors import Late
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -37,20 +37,6 @@ grants = some.lists(
     max_size=6,
 )
 asked = some.sampled_from([*ROLES, "gone", "nosuch", ""])
-
-
-@dataclass(slots=True, eq=False)
-class Slow:
-    """An attestor that has to ask first."""
-
-    knows: Facts
-    learnt: set[Origin] = field(default_factory=set)
-
-    def attest(self, peer: Peer) -> Facts | None:
-        return self.knows if peer.origin in self.learnt else None
-
-    async def learn(self, peer: Peer) -> None:
-        self.learnt.add(peer.origin)
 
 
 def caller(known: Facts) -> Caller:
@@ -90,7 +76,7 @@ def test_both_routes_give_what_the_first_grant_that_fits_says(
         clock, (own, *told) = FakeClock(), parts
         sessions = {(role, narrowing): session(role, narrowing, clock) for role in ROLES for narrowing in NARROWINGS}
         await asyncio.gather(*(one.renew() for one in sessions.values()))
-        vendor = Vendor(Roster(sessions), [Slow(one) for one in told], given_out, Reported())
+        vendor = Vendor(Roster(sessions), [Late(one) for one in told], given_out, Reported())
         peer = Peer(Origin("127.0.0.1", facts=own), shown)
         expected = by_the_book(given_out, own.union(*told), role, shown)
 

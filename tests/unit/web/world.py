@@ -188,14 +188,19 @@ async def ask(address: Address, sent: bytes) -> Told:
 
 @contextmanager
 def in_a_thread(
-    loop: asyncio.AbstractEventLoop, world: World, *outputs: Output, limits: Limits | None = None
+    loop: asyncio.AbstractEventLoop,
+    world: World,
+    *outputs: Output,
+    limits: Limits | None = None,
+    recogniser: Recogniser | None = None,
 ) -> Iterator[list[Address]]:
     """One listener for each output, served by a loop in a thread of its own, so that clients may be simple ones."""
 
     async def serve() -> tuple[AsyncExitStack, list[Address]]:
         await world.fetch()
         stack = AsyncExitStack()
-        return stack, [await stack.enter_async_context(world.listening(output, limits)) for output in outputs]
+        doors = [world.listening(output, limits, recogniser=recogniser) for output in outputs]
+        return stack, [await stack.enter_async_context(door) for door in doors]
 
     stack, addresses = loop.run_until_complete(serve())
     thread = threading.Thread(target=loop.run_forever)
