@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from agent.callers import Caller, Grant, Origin, Peer
 from agent.credentials import Credentials
 from agent.outputs import documents
 from agent.outputs.profiles import OURS
@@ -71,3 +73,16 @@ def test_an_incomplete_set_is_nothing_in_any_shape(without: dict[str, str | Secr
     for shape in (documents.imds, documents.profile):
         with pytest.raises(ValueError, match="are no credentials"):
             shape(incomplete)
+
+
+def test_a_caller_is_told_its_facts_in_order_and_its_roles_with_the_grants_that_give_them() -> None:
+    facts = frozenset({("unix.uid", "1000"), ("systemd.unit", "b\u00fc.service"), ("unix.user", "alice")})
+    caller = Caller(Peer(Origin("127.0.0.1"), b"a-token-that-is-a-secret"), facts)
+    said = documents.who(caller, [Grant("web", facts, setting="grants#2")])
+    assert json.loads(said) == {
+        "caller": "unix.user=alice,unix.uid=1000,systemd.unit=b\u00fc.service",
+        "facts": [["systemd.unit", "b\u00fc.service"], ["unix.uid", "1000"], ["unix.user", "alice"]],
+        "granted": [{"role": "web", "by": "grants#2"}],
+    }
+    assert said.isascii()
+    assert b"secret" not in said
