@@ -41,7 +41,8 @@ class Process:
     def cgroups(self) -> str:
         """What the kernel says of its cgroups, as in /proc/PID/cgroup; "" if it has ended, or we may not look."""
         with suppress(OSError):
-            text = Path(f"/proc/{self.pid}/cgroup").read_text()
+            # Whoever is given a group makes others in it, and calls them as he likes but for line feeds and slashes.
+            text = Path(f"/proc/{self.pid}/cgroup").read_bytes().decode("utf-8", "surrogateescape")
             if self.alive:
                 return text
         return ""
@@ -60,7 +61,7 @@ def cgroup_of(identity: str, cgroups: str) -> Path | None:
 
     `cgroups` are those of a process in it. None if none does, though one of the first version may.
     """
-    for line in cgroups.splitlines():
+    for line in cgroups.split("\n"):
         parts = line.removeprefix("0::").strip("/").split("/")
         named = [number for number, part in enumerate(parts) if identity in part]
         if line.startswith("0::") and named:

@@ -13,6 +13,9 @@ from typing import Final
 #: The full id of a container, as engines make it.
 ID: Final = re.compile(r"[0-9a-f]{64}")
 
+#: No process has a higher id: it would be no int of C, and no call takes it.
+_LAST_PID: Final = 2**31 - 1
+
 #: The name of one: what engines let it be, without the slash with which they write it.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 
@@ -79,7 +82,9 @@ def running(content: bytes) -> Running | None:
     state = _object(container.get("State"))
     pid, started = state.get("Pid"), state.get("StartedAt")
     identity = _id(container)
-    if state.get("Running") is not True or isinstance(pid, bool) or not isinstance(pid, int) or pid <= 0:
+    if state.get("Running") is not True or isinstance(pid, bool) or not isinstance(pid, int):
+        return None
+    if not 0 < pid <= _LAST_PID:
         return None
     sandbox = _object(container.get("NetworkSettings")).get("SandboxKey")
     return Running(

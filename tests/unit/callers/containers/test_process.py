@@ -9,6 +9,7 @@ import pytest
 
 from agent.callers.containers.process import Process, cgroup_ids, cgroup_of, inode
 from tests.fakes.engine import an_id
+from tests.unit.callers.kernel.world import groups
 
 A = an_id("a")
 
@@ -55,9 +56,21 @@ def test_its_namespace_and_its_cgroups_are_the_kernels_word(sleeper: subprocess.
     process.close()
 
 
+def test_whoever_is_root_in_a_container_may_call_a_cgroup_what_is_no_text(sleeper: subprocess.Popen[bytes]) -> None:
+    with groups() as made:
+        group = made.make(os.fsdecode(b"odd-\xff\r\x85"))
+        (group / "cgroup.procs").write_text(str(sleeper.pid))
+        process = Process(sleeper.pid)
+        assert f"0::/{made.name}/{group.name}" in process.cgroups().split("\n")
+        process.close()
+        sleeper.kill()
+        sleeper.wait()
+
+
 @pytest.mark.parametrize(
     ("cgroups", "expected"),
     [
+        (f"0::/odd.scope\r0::/docker-{A}.scope\n", f"/odd.scope\r0::/docker-{A}.scope"),
         (f"0::/system.slice/docker-{A}.scope\n", f"/system.slice/docker-{A}.scope"),
         (f"0::/machine.slice/libpod-{A}.scope/container\n", f"/machine.slice/libpod-{A}.scope"),
         (f"4:memory:/docker/{A}\n1:name=systemd:/docker/{A}\n0::/docker/{A}\n", f"/docker/{A}"),

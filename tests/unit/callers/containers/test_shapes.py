@@ -84,6 +84,7 @@ def test_a_running_container_has_its_process_and_its_namespace() -> None:
         {"Running": True, "Pid": 0},
         {"Running": True, "Pid": -1},
         {"Running": True, "Pid": True},
+        {"Running": True, "Pid": 2**31},
         {"Running": True, "Pid": "77"},
         {"Running": "yes", "Pid": 77},
     ],
