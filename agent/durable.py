@@ -4,7 +4,9 @@ Commands run as root, the agent does not: what root makes in a directory of the 
 """
 
 import os
+import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -17,6 +19,35 @@ def give_as(descriptor: int, directory: Path) -> None:
     ours = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
     if ours and (owner.st_uid, owner.st_gid) != (0, 0):
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def write_private(path: Path, data: bytes) -> os.stat_result:
+    """Write a new file for its owner alone, onto the disk; if root makes it, its owner is whose directory it is.
+
+    Gives what it is known by. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        give_as(descriptor, path.parent)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+        return os.fstat(descriptor)
+
+
+def replace_private(path: Path, data: bytes) -> os.stat_result:
+    """The same in the place of what is there, if anything is: all of it, or nothing.
+
+    It is for good after `flush_names`. Gives what it is known by. Raises OSError, and then nothing has changed.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        facts = write_private(draft, data)
+        draft.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()
+    return facts
 
 
 def flush_names(directory: Path) -> None:

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import json
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
 from agent.clock import instant, parse_instant
-from agent.durable import flush_names, give_as
+from agent.durable import flush_names, give_as, replace_private
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
 from agent.keys import Algorithm, PublicKey, kind_of
@@ -94,14 +93,8 @@ class RingFile:
 
     def write(self, saved: Saved) -> None:
         """Replace what is there, whole and on the disk. Raises KeyUnavailable."""
-        draft = self.path.with_name(f".{NAME}.{secrets.token_hex(4)}")
         try:
-            try:
-                self._write_draft(draft, json.dumps(_written(saved), indent=1).encode())
-                draft.replace(self.path)
-            finally:
-                with suppress(FileNotFoundError):
-                    draft.unlink()
+            replace_private(self.path, json.dumps(_written(saved), indent=1).encode())
             flush_names(self._directory)
         except OSError as error:
             raise self._failed("written", error) from error
@@ -197,14 +190,6 @@ class RingFile:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    def _write_draft(self, draft: Path, text: bytes) -> None:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            give_as(descriptor, self._directory)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
 
     def _failed(self, done: str, error: OSError) -> KeyUnavailable:
         hint = "give the directory to the user that the agent runs as, or name another one in rotation.state"

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from agent.durable import flush_names, give_as
+from agent.durable import flush_names, write_private
 from agent.errors import ConfigurationError, KeyUnavailable
 
 
@@ -23,7 +23,7 @@ def write_new(path: Path, data: bytes) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         try:
-            _write_private(draft, data)
+            write_private(draft, data)
             os.link(draft, path)
         finally:
             with suppress(FileNotFoundError):
@@ -100,12 +100,3 @@ def _unreadable(path: Path, error: OSError | ValueError) -> KeyUnavailable:
         f"the key file {path} cannot be read: {os.strerror(number or errno.EIO)}",
         hint="give file and directory to the user that the agent runs as",
     )
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        give_as(descriptor, path.parent)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.durable import flush_names, give_as
+from agent.durable import flush_names, give_as, replace_private, write_private
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 SOMEBODY = 65534
@@ -49,3 +49,39 @@ def test_only_a_directory_has_names_to_flush(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
         flush_names(tmp_path / "file")
+
+
+def test_a_new_file_is_for_its_owner_alone_and_known_by_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    known = write_private(file, b"a secret")
+    there = file.stat()
+    assert (there.st_mode & 0o777, file.read_bytes()) == (0o600, b"a secret")
+    assert (known.st_ino, known.st_mtime_ns, known.st_size) == (there.st_ino, there.st_mtime_ns, there.st_size)
+    with pytest.raises(FileExistsError):
+        write_private(file, b"another")
+    assert file.read_bytes() == b"a secret"
+
+
+def test_what_replaces_a_file_is_another_file_and_whole(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    file.chmod(0o644)
+    with file.open("rb") as reading:
+        known = replace_private(file, b"new")
+        assert reading.read() == b"old"
+    assert (file.read_bytes(), file.stat().st_mode & 0o777, file.stat().st_ino) == (b"new", 0o600, known.st_ino)
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_what_cannot_be_replaced_stays_and_no_draft_does(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        replace_private(tmp_path / "file", b"new")
+    assert [*tmp_path.iterdir()] == [tmp_path / "file"]
+
+
+@AS_ROOT
+def test_what_root_writes_in_the_directory_of_another_is_the_others(tmp_path: Path) -> None:
+    os.chown(tmp_path, SOMEBODY, SOMEBODY)
+    known = replace_private(tmp_path / "file", b"new")
+    assert (known.st_uid, known.st_gid) == (SOMEBODY, SOMEBODY)

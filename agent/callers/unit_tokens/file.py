@@ -8,7 +8,6 @@ import base64
 import errno
 import json
 import os
-import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent.callers.unit_tokens.generations import Generation, Generations
-from agent.durable import flush_names, give_as
+from agent.durable import flush_names, replace_private
 from agent.errors import KeyUnavailable
 
 _VERSION: Final = 1
@@ -79,17 +78,9 @@ class SecretsFile:
 
     def write(self, saved: Saved) -> None:
         """Replace what is there, whole and on the disk. Blocks. Raises KeyUnavailable."""
-        draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             self._only_ours()
-            try:
-                self._write_draft(draft, json.dumps(_written(saved), indent=1).encode())
-                version = _version(draft.lstat())
-                draft.replace(self.path)
-                self._version = version
-            finally:
-                with suppress(FileNotFoundError):
-                    draft.unlink()
+            self._version = _version(replace_private(self.path, json.dumps(_written(saved), indent=1).encode()))
             flush_names(self.path.parent)
         except OSError as error:
             raise self._failed("written", error) from error
@@ -102,14 +93,6 @@ class SecretsFile:
                     f"somebody else has written to {self.path}, where the secrets of unit tokens are",
                     hint="if that was meant, start the agent again: systemctl restart rolecall",
                 )
-
-    def _write_draft(self, draft: Path, text: bytes) -> None:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            give_as(descriptor, draft.parent)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
 
     def _judge(self, facts: os.stat_result) -> None:
         if not stat.S_ISREG(facts.st_mode):
