@@ -17,7 +17,7 @@ import pytest
 
 from agent import jose
 from agent.clock import SystemClock
-from agent.sandbox import Sandbox
+from agent.sandbox import Fault, Sandbox
 from tests.fakes.ports import own_port
 from tests.live.host import ROLECALL, TOKEN, Agent, agent_on, run_to_end, running_host, sandboxed
 from tests.live.users import DAEMON, NOBODY, WWW_DATA, User, is_root, role_in
@@ -454,6 +454,34 @@ async def test_a_token_in_a_file_is_another_at_half_its_life(tmp_path: Path) -> 
                 if path.exists():
                     _, claims = jose.unverified(path.read_text())
                     assert int(str(claims["exp"])) > SystemClock().now().timestamp() + 15
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+async def test_credentials_that_end_without_a_successor_leave_their_file_and_come_back(tmp_path: Path) -> None:
+    path, text = tmp_path / "credentials", FILES.replace("HOME", str(tmp_path))
+    grants = GRANTS.replace("TOKEN", str(tmp_path / "token"))
+    async with sandboxed(tmp_path, ROLES, grants=grants, more=text) as (host, sandbox):
+        sandbox.faults.add(Fault("lifetime", seconds=100))
+        async with agent_on(host) as agent:
+            await agent.ready()
+            await happens(agent, "file_written", path, 20)
+            assert "[rolecall]" in path.read_text()
+            sandbox.faults.clear()
+            sandbox.faults.add(Fault("status", status=503))
+            await happens(agent, "file_emptied", path, 100)
+            assert "ASIA" not in path.read_text()
+            sandbox.faults.clear()
+            agent.process.send_signal(signal.SIGHUP)
+            await happens(agent, "file_written", path, 30, count=2)
+            assert "[rolecall]" in path.read_text()
+
+
+async def happens(agent: Agent, event: str, path: Path, seconds: float, *, count: int = 1) -> None:
+    """Wait until the agent has said so of a file so many times."""
+    async with asyncio.timeout(seconds):
+        while sum(one["path"] == str(path) for one in agent.events(event)) < count:  # noqa: ASYNC110 - a log
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.long
