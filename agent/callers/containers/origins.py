@@ -17,4 +17,4 @@ class ContainerOrigins:
     def recognise(self, client: End, server: End) -> Origin:
         """An origin of its own for each connection of which `host` knows nothing."""
         origin = self._host.recognise(client, server)
-        return origin if origin.facts else Origin(client[0], server[0], ends=(client, server))
+        return origin if origin.facts else Origin(origin.address, origin.local, ends=(client, server))

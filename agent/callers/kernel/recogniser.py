@@ -21,6 +21,10 @@ _Key = tuple[str, str, int, int]
 
 _NOBODY: Final = Owner(-1, 0, 0)
 
+#: Which of sixteen million addresses a caller on this machine connects from is up to him, and so says nothing; he would
+#: be another one to us from each, if he saw to it that nothing else is known of him.
+_LOOPBACK, _ANY_OF_THEM = "127.", "127.0.0.1"
+
 
 class KernelRecogniser:
     """A Recogniser that asks the kernel: the facts unix.uid, systemd.* and container.id.
@@ -52,7 +56,8 @@ class KernelRecogniser:
             owner = self._kernel.owner(client, server) or _NOBODY
         except OSError:
             owner = _NOBODY
-        origin = self._origin((client[0], server[0], owner.uid, owner.cgroup))
+        address = _ANY_OF_THEM if owner is _NOBODY and client[0].startswith(_LOOPBACK) else client[0]
+        origin = self._origin((address, server[0], owner.uid, owner.cgroup))
         if self._want_sockets:
             return Origin(origin.address, origin.local, origin.facts, socket=owner.inode)
         return origin

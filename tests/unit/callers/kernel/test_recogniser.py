@@ -83,7 +83,21 @@ def test_connections_of_the_same_caller_share_an_origin(recogniser: KernelRecogn
 def test_strangers_share_an_origin_too_for_each_address(recogniser: KernelRecogniser, kernel: Saying) -> None:
     kernel.said = None
     assert of(recogniser) is of(recogniser, 40_001)
-    assert of(recogniser) is not recogniser.recognise(("127.0.0.2", 40_000), ("127.0.0.1", 9170))
+    assert of(recogniser) is not recogniser.recognise(("10.0.0.2", 40_000), ("10.0.0.1", 9170))
+
+
+def test_who_hides_is_the_same_stranger_from_every_address_of_loopback(
+    recogniser: KernelRecogniser, server: Server
+) -> None:  # or each would be another caller, with a share of his own
+    origins = set()
+    for source in ("127.0.0.1", "127.1.2.3", "127.255.255.254"):
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+            client.bind((source, 0))
+            client.connect(("127.0.0.1", server.port))
+            origins.add(recogniser.recognise(*server.accept()))
+    (origin,) = origins
+    assert (origin.address, origin.facts) == ("127.0.0.1", NOTHING_KNOWN)
 
 
 def test_users_and_groups_do_not_share_one(recogniser: KernelRecogniser, kernel: Saying) -> None:
