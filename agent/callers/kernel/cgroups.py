@@ -72,8 +72,8 @@ class Cgroups:
     def path(self, cgroup: int, uid: int) -> str | None:
         """The path of a group, beginning with "/", for a caller who is this user; "" if there is no such group here.
 
-        None if it is not known this time, because this user has had us look for too long. Never raises; takes
-        some 5 us for a group that is known, and at most 20 ms for others.
+        None if it is not known this time, because this look, or all that this user has had us do, took too long. Never
+        raises; takes some 5 us for a group that is known, and at most 20 ms for others.
         """
         now = self._clock.steady()
         if self._vain.get(cgroup, now) > now:
@@ -83,10 +83,12 @@ class Cgroups:
         purse = self._purse(uid, now)
         if not purse.fill(now):
             return None
-        self._look(cgroup, uid, now + _LONGEST)
+        everywhere = self._look(cgroup, uid, now + _LONGEST)
         purse.pay(self._clock.steady() - now)
         if cgroup in self._known:
             return self._told(self._known[cgroup])
+        if not everywhere:  # others had the processor meanwhile, as they can see to
+            return None
         if len(self._vain) >= _MOST_VAIN:
             self._vain.clear()
         self._vain[cgroup] = now + _VAIN
@@ -109,8 +111,10 @@ class Cgroups:
         except OSError:
             return False
 
-    def _look(self, wanted: int, uid: int, until: float) -> None:
+    def _look(self, wanted: int, uid: int, until: float) -> bool:
         """Look for a group until it is found, or the steady time has come: first where PID 1 makes them.
+
+        Whether it has been looked for everywhere.
 
         A directory that has some in it is read, which also tells the inodes of those; one that had none is only asked
         whether it has some now, by the number of its links.
@@ -118,7 +122,7 @@ class Cgroups:
         if self._hierarchy is None:
             self._hierarchy = mounted()
             if self._hierarchy is None:
-                return
+                return True
         self._known.pop(wanted, None)
         if not self._root.inode:
             self._root.inode = _inode(self._hierarchy.folder)
@@ -126,7 +130,8 @@ class Cgroups:
         for directory, limit in self._worth_reading(uid):
             self._read(directory, limit)
             if wanted in self._known or self._clock.steady() >= until:
-                return
+                return False
+        return True
 
     def _worth_reading(self, uid: int) -> Iterator[tuple[_Directory, int]]:
         """The directories to be read, each before those in it, with the most groups that may be in it."""

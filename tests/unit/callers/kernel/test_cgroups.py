@@ -222,7 +222,18 @@ def test_a_look_has_an_end(tree: Tree) -> None:
         tree.make(f"user.slice/user@7.service/a{number}/b")
     last = tree.make("user.slice/user@7.service/a40/b/c/d")
     assert Cgroups(CountingClock(0.00001), tree.hierarchy).path(last, ALICE)
-    assert Cgroups(CountingClock(0.001), tree.hierarchy).path(last, ALICE) == ""
+    assert Cgroups(CountingClock(0.001), tree.hierarchy).path(last, ALICE) is None
+
+
+def test_what_a_look_had_no_time_for_is_looked_for_again(tree: Tree) -> None:  # a hog on the processor can take it
+    for number in range(40):
+        tree.make(f"system.slice/a{number}.service/b")
+    last = tree.make("system.slice/backup.service/c")
+    clock = CountingClock(0.001)
+    there = Cgroups(clock, tree.hierarchy)
+    assert there.path(last, ALICE) is None
+    clock._moment = 0.00001
+    assert there.path(last, ALICE) == "/system.slice/backup.service/c"
 
 
 def test_what_a_user_makes_does_not_hide_the_systems_own(tree: Tree, clock: FakeClock) -> None:
