@@ -186,7 +186,7 @@ def engine(name: str, home: Path) -> Iterator[Engine]:
             keeper.send_signal(signal.SIGKILL)
 
 
-def until(condition: Callable[[], bool], otherwise: str, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], otherwise: str, seconds: float = 40.0) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -15,13 +15,15 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-async def test_what_is_measured_hands_out_credentials_and_checks_who_asks(loop: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("uvloop", "kernel"), ("uvloop", "off"), ("asyncio", "kernel")])
+async def test_what_is_measured_hands_out_credentials_and_checks_who_asks(
+    words: tuple[str, str], tmp_path: Path
+) -> None:
     token, body = tmp_path / "token", tmp_path / "body.json"
     token.touch(0o600)
     token.write_text(TOKEN)
-    words = (sys.executable, "-m", "bench.agent_server", str(token), str(body), loop)
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    command = (sys.executable, "-m", "bench.agent_server", str(token), str(body), *words)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         url = f"http://127.0.0.1:{int(await asyncio.wait_for(process.stdout.readline(), 20))}{PATH}"

@@ -351,13 +351,14 @@ async def test_botocores_loggers_say_warnings_and_never_debug(caplog: pytest.Log
 
 LOADED = """
 import asyncio, json, sys
+sys.modules["awscrt"] = None  # botocore would load it wherever it is installed; we do not ask for it
 from agent.clients.aws import StsEndpoint, sts_client
 opened = []
 looking = {"open", "os.listdir", "os.scandir"}
 sys.addaudithook(lambda event, about: opened.append(str(about[0])) if event in looking else None)
 async def main():
     async with sts_client(StsEndpoint("eu-central-1")):
-        print(json.dumps([sorted(sys.modules), [path for path in opened if "/data/" in path]]))
+        print(json.dumps([sorted(name for name, module in sys.modules.items() if module), [path for path in opened if "/data/" in path]]))
 asyncio.run(main())
 """
 
