@@ -25,6 +25,16 @@ async def test_the_calls_are_written_down(tmp_path: Path) -> None:
         assert (third.action, third.code, third.status) == ("GetCallerIdentity", "MissingAuthenticationToken", 403)
 
 
+async def test_the_session_behind_a_set_is_found_by_its_key_id(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        answer = await here.assume()
+        found = here.sandbox.issued(answer.text("AccessKeyId"))
+        assert found is not None
+        assert (found.role_arn, found.arn.rpartition("/")[2]) == (ROLE, "tester")
+        assert answer.text("SessionToken") not in repr(found)
+        assert here.sandbox.issued("ASIANOBODY") is None
+
+
 async def test_nothing_secret_is_written_down(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         token = here.token()
