@@ -32,6 +32,7 @@ from agent.events import (
 )
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log, configure, to_journal, write
+from tests.fakes.caller_events import CALLER_EVENTS, FILE_EVENTS
 from tests.fakes.clock import FakeClock
 from tests.fakes.key_events import KEY_EVENTS
 
@@ -357,9 +358,8 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         TokenSigned("kid"),
         StsAnswered("Success"),
         ClockMeasured(timedelta(hours=1)),
-        CallerTokensChanged("/path", timedelta(0)),
-        CallerTokensUnreadable("/path", refused, timedelta(0)),
-        CallerTokensReadable("/path"),
+        *CALLER_EVENTS,
+        *FILE_EVENTS,
         *KEY_EVENTS,
     )
     assert {type(event) for event in every} == set(get_args(Event))
