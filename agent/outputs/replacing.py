@@ -87,7 +87,7 @@ def replace(place: Place, edit: Edit, *, patience: float = _PATIENCE) -> Stamp |
     """
     try:
         with _directory(place.path) as directory:
-            _take_turn(directory, place.path, patience)
+            _take_turn(directory, patience)
             there = _found(directory, place)
             content, shared = edit(None if there is None else there.content)
             loose = there is not None and bool(stat.S_IMODE(there.facts.st_mode) & ~place.mode)
@@ -124,8 +124,12 @@ def _directory(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _take_turn(directory: int, path: Path, patience: float) -> None:
-    """Lock the directory until its descriptor is closed. Not for ever: whoever can read it can hold its lock."""
+def _take_turn(directory: int, patience: float) -> None:
+    """Lock the directory until its descriptor is closed.
+
+    Whoever can read it can hold its lock, and for ever: then we go on without, as where there are no locks, rather than
+    let what the file holds end. A writer of ours has it for a moment only.
+    """
     for _ in range(max(1, round(patience / _PAUSE))):
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,11 +141,6 @@ def _take_turn(directory: int, path: Path, patience: float) -> None:
             raise
         else:
             return
-    raise _refused(
-        path,
-        f"another process has held the lock on {path.parent} for {patience:g} s",
-        f"see which one: fuser -v {path.parent}",
-    )
 
 
 def _found(directory: int, place: Place) -> _There | None:
@@ -178,7 +177,7 @@ def _found(directory: int, place: Place) -> _There | None:
 def _write(directory: int, place: Place, there: _There | None, content: bytes, *, shared: bool) -> None:
     draft = f".{place.path.name}.rolecall"
     with suppress(FileNotFoundError):
-        os.unlink(draft, dir_fd=directory)  # left by a writer that was killed; the lock is ours
+        os.unlink(draft, dir_fd=directory)  # left by a writer that was killed
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     opened = os.open(draft, flags, 0o600, dir_fd=directory)
     try:
