@@ -8,30 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from agent.assembly.installed import UNIT_DIRECTORIES, is_installed, unit_files
 from agent.assembly.sight import Sight, sight
 from agent.callers.containers.engine import Engine
 from agent.doctor import Tried, callers
 from agent.doctor.callers import Kind, Meant, Named, Seen
 from agent.doctor.environment import FULL_URI, variables
 from agent.errors import AgentError, ConfigurationError
-from agent.patterns import fits, is_pattern
+from agent.patterns import fits
 from agent.settings import Grant, Settings
 from agent.settings.callers import BY_KERNEL
 from agent.threads import aside
-
-#: Where systemd finds the units of the system (systemd.unit(5)).
-UNIT_PATHS: Final = tuple(
-    map(
-        Path,
-        (
-            "/etc/systemd/system", "/etc/systemd/system.control", "/etc/systemd/system.attached",
-            "/run/systemd/system", "/run/systemd/system.control", "/run/systemd/system.attached",
-            "/run/systemd/transient", "/run/systemd/generator", "/run/systemd/generator.early",
-            "/run/systemd/generator.late", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-            "/lib/systemd/system",
-        ),
-    )
-)  # fmt: skip
 
 _BY_UNIT: Final = frozenset({"unit", "user_unit", "slice"})
 #: The words of grants that name what this machine knows of, and what that is.
@@ -49,7 +36,7 @@ async def callers_link(
     settings: Settings,
     answer: Mapping[str, Any] | AgentError | None,
     everybody: Path,
-    units: Sequence[Path] = UNIT_PATHS,
+    units: Sequence[Path] = UNIT_DIRECTORIES,
 ) -> Tried:
     """The link; `answer` is what the agent says of us, None if it was not to be asked. Raises nothing."""
     words = {word for grant in settings.grants for word in grant.named}
@@ -104,7 +91,7 @@ def _is_there(one: Named, known: Collection[str] | None) -> bool:
         case "executable":
             return Path(one.name).exists()
         case "unit":
-            return known is None or unit_is_there(one.name, known)
+            return known is None or is_installed(one.name, known)
         case "container":
             return known is None or any(fits(one.name, name) for name in known)
 
@@ -114,24 +101,3 @@ def _knows(ask: Any, name: str) -> bool:
         ask(name)
         return True
     return False
-
-
-def unit_files(paths: Sequence[Path]) -> frozenset[str]:
-    """The names of all files of units; those of directories that may not be read are not among them."""
-    found: set[str] = set()
-    for path in paths:
-        with suppress(OSError):
-            found.update(os.listdir(path))  # noqa: PTH208 - names are what is wanted
-    return frozenset(found)
-
-
-def unit_is_there(name: str, files: Collection[str]) -> bool:
-    """Whether a file makes such a unit, the template of one with an instance included; a scope needs none."""
-    stem, _, suffix = name.rpartition(".")
-    if suffix == "scope" or name in files:
-        return True
-    before, at, _ = stem.partition("@")
-    wanted = f"{before}@.{suffix}" if at else name
-    if not is_pattern(name):
-        return wanted in files
-    return any(fits(one, file) for one in (name, wanted) for file in files)

@@ -3,35 +3,25 @@
 Nothing here keeps the agent from starting: a unit may be installed later, and a user be made, and then grants count.
 """
 
-import contextlib
 import errno
 import grp
 import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.assembly.installed import UNIT_DIRECTORIES, is_installed, template_of, unit_files
 from agent.assembly.sight import Sight, sight
-from agent.patterns import fits, is_pattern
+from agent.patterns import is_pattern
 from agent.settings import Https, Settings
 from agent.settings.callers import BY_KERNEL, Grant
 from agent.settings.mistakes import near_word, shown
 from agent.settings.outputs import Address, numbered
 
 _OF_SYSTEMD: Final = ("unit", "user_unit", "slice")
-#: Where systemd looks for units of the system (systemd.unit(5)); generated and transient ones included.
-UNIT_DIRECTORIES: Final = tuple(
-    Path(place)
-    for place in (
-        "/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient",
-        "/run/systemd/generator.early", "/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator",
-        "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
-        "/run/systemd/generator.late",
-    )
-)  # fmt: skip
 
 
 def absent(
@@ -39,7 +29,7 @@ def absent(
 ) -> Iterator[str]:
     """Say what is not there, with the setting that names it. Asks the account databases, which may take a while."""
     yield from _unseen(settings, see)
-    installed = _installed(units)
+    installed = unit_files(units)
     for number, grant in enumerate(settings.grants, start=1):
         for word, said in (*_accounts(grant), *_units(grant, units, installed), *_programs(grant)):
             yield f"grants#{number}.{word}: {said}"
@@ -82,49 +72,26 @@ def _there(by_name: Callable[[str], object], by_number: Callable[[int], object],
         return True
 
 
-def _units(grant: Grant, directories: Sequence[Path], installed: set[str]) -> Iterator[tuple[str, str]]:
+def _units(grant: Grant, directories: Sequence[Path], installed: Collection[str]) -> Iterator[tuple[str, str]]:
     if not installed:
         return  # not a machine that systemd runs
     for word in ("unit", "unit_token"):
         for name in grant.values(word):
-            if name.endswith(".scope"):
-                continue  # made while the machine runs, by whoever wants one
             if said := _missing(name, installed, directories):
                 yield word, said
 
 
-def _installed(directories: Sequence[Path]) -> set[str]:
-    """The names of all unit files, aliases included."""
-    names: set[str] = set()
-    for directory in directories:
-        with contextlib.suppress(OSError):
-            names.update(file.name for file in directory.iterdir())
-    return names
-
-
-def _missing(name: str, installed: set[str], directories: Sequence[Path]) -> str:
+def _missing(name: str, installed: Collection[str], directories: Sequence[Path]) -> str:
     """What is to be said of a unit that a grant names; "" if it is there, under that name."""
-    template = _template(name)
+    if is_installed(name, installed):
+        return _alias(name, directories) if name in installed else ""
     if is_pattern(name):
-        found = template in installed or any(fits(name, one) for one in installed)
-        return "" if found else f"no unit on this machine fits {shown(name)}; the grant counts once there is one"
-    if name in installed:
-        return _alias(name, directories)
-    if template in installed:
-        return ""
-    if any(mark in name for mark in ("\\", ".mount", ".swap")):
-        return ""  # made from /etc/fstab, or of names that had to be escaped
+        return f"no unit on this machine fits {shown(name)}; the grant counts once there is one"
     stem, _, kind = name.rpartition(".")
     known = [one.removesuffix(f".{kind}") for one in installed if one.endswith(f".{kind}")]
     near = near_word(stem, [one for one in known if not one.endswith("@")])
     meant = f" (did you mean {shown(f'{near}.{kind}')}?)" if near else ""
     return f"there is no unit {shown(name)} on this machine{meant}; the grant counts once there is"
-
-
-def _template(name: str) -> str:
-    """The template that an instance, or a pattern of instances, is made from."""
-    stem, _, kind = name.rpartition(".")
-    return f"{stem.partition('@')[0]}@.{kind}" if "@" in stem else ""
 
 
 def _alias(name: str, directories: Sequence[Path]) -> str:
@@ -139,7 +106,7 @@ def _alias(name: str, directories: Sequence[Path]) -> str:
             continue
         if own == "null":
             return f"{shown(name)} is masked on this machine, so it never runs"
-        if own not in {name, _template(name)}:
+        if own not in {name, template_of(name)}:
             return f"{shown(name)} is another name of {shown(own)}, by which its processes are known; write that"
         return ""
     return ""

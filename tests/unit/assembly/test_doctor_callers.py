@@ -1,9 +1,8 @@
 import os
 from pathlib import Path
 
-import pytest
 
-from agent.assembly.doctor_callers import callers_link, unit_files, unit_is_there
+from agent.assembly.doctor_callers import callers_link
 from agent.doctor import Tried
 from agent.settings import Settings, load
 from tests.fakes.written import write_configuration
@@ -29,35 +28,6 @@ async def link(home: Path, grant: str, more: str = "", answer: dict[str, object]
 
 def absent(tried: Tried) -> list[str]:
     return [one.what.partition(",")[0] for one in tried.findings if ": no " in one.what]
-
-
-@pytest.mark.parametrize(
-    ("name", "is_there"),
-    [
-        ("backup.service", True),
-        ("bakcup.service", False),
-        ("web@a.service", True),
-        ("web@a.socket", False),
-        ("odd@one.service", True),
-        ("odd@two.service", False),
-        ("web@*.service", True),
-        ("web@d*.service", True),
-        ("wob@*.service", False),
-        ("b*.service", True),
-        ("x*.service", False),
-        ("session-*.scope", True),  # nobody writes files for scopes
-    ],
-)
-def test_a_unit_is_there_if_a_file_or_a_template_makes_it(name: str, *, is_there: bool) -> None:
-    assert unit_is_there(name, FILES) is is_there
-
-
-def test_units_are_looked_for_wherever_there_are_any(tmp_path: Path) -> None:
-    for name in ("etc", "lib"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}.service").touch()
-    found = unit_files([tmp_path / "etc", tmp_path / "none", tmp_path / "lib"])
-    assert found == {"etc.service", "lib.service"}
 
 
 async def test_everybody_who_is_not_there_is_named_with_the_setting(tmp_path: Path) -> None:
