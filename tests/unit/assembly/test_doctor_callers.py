@@ -1,7 +1,6 @@
 import os
 from pathlib import Path
 
-
 from agent.assembly.doctor_callers import callers_link
 from agent.doctor import Tried
 from agent.settings import Settings, load
