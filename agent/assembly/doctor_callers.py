@@ -42,6 +42,7 @@ async def callers_link(
     words = {word for grant in settings.grants for word in grant.named}
     by_kernel = settings.callers.recognise == "kernel" and bool(words & {*BY_KERNEL})
     there = await aside(sight) if by_kernel else Sight(users=True, units=True)
+    wanting = [(one.what, one.hint) for one in there.wanting]
     containers, trouble = await _containers(settings) if "container" in words else (None, None)
     meant = Meant(
         by_kernel=by_kernel,
@@ -52,7 +53,7 @@ async def callers_link(
         url=f"http://{settings.listen.credentials}/v1/credentials",
     )
     led = (await aside(variables, everybody)).get(FULL_URI, "")
-    return callers.examined(meant, Seen(there.users, there.units, there.wanting, trouble, answer, led))
+    return callers.examined(meant, Seen(there.users, there.units, wanting, trouble, answer, led))
 
 
 async def _containers(settings: Settings) -> tuple[Collection[str] | None, AgentError | None]:

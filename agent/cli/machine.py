@@ -48,9 +48,11 @@ def _unseen(settings: Settings, see: Callable[[], Sight]) -> Iterator[str]:
         return
     seen = see()
     unknown = [word for word in asked if not (seen.units if word in _OF_SYSTEMD else seen.users)]
-    if unknown:
-        for what, hint in seen.wanting:
-            yield f"grants#{words[unknown[0]]}.{unknown[0]}: is known of no caller here: {what}; {hint}"
+    for one in seen.wanting:
+        concerned = [word for word in unknown if one.of == "both" or (one.of == "units") == (word in _OF_SYSTEMD)]
+        if concerned:
+            where = f"grants#{words[concerned[0]]}.{concerned[0]}"
+            yield f"{where}: is known of no caller here: {one.what}; {one.hint}"
 
 
 def _accounts(grant: Grant) -> Iterator[tuple[str, str]]:

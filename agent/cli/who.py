@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -251,8 +251,8 @@ def _explain(found: Found, role: str) -> None:
 
 
 def _explain_sight(kernel: Sight) -> None:
-    for what, hint in kernel.wanting:
-        say(f"{paint('warning', 'yellow', sys.stderr)}: {what}\nhint: {hint}")
+    for one in kernel.wanting:
+        say(f"{paint('warning', 'yellow', sys.stderr)}: {one.what}\nhint: {one.hint}")
     if not kernel.wanting:
         say(f"{paint('warning', 'yellow', sys.stderr)}: the agent was told less by the kernel than this command is")
         say("hint: is AF_NETLINK among RestrictAddressFamilies= of its unit? see: journalctl -u rolecall")
@@ -269,9 +269,14 @@ def _document(found: Found, role: str) -> dict[str, object]:
         "facts": sorted(found.facts),
         "granted": found.granted,
         "grants": None if judged is None else [_described_grant(one) for one in judged],
-        "kernel": None if found.sight is None else asdict(found.sight),
+        "kernel": None if found.sight is None else _described_sight(found.sight),
         "warnings": found.doubts,
     }
+
+
+def _described_sight(kernel: Sight) -> dict[str, object]:
+    wanting = [(one.what, one.hint) for one in kernel.wanting]
+    return {"users": kernel.users, "units": kernel.units, "wanting": wanting}
 
 
 def _described_grant(one: Judged) -> dict[str, object]:

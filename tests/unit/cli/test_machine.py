@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly.sight import Sight
+from agent.assembly.sight import Sight, Wanting
 from agent.cli.machine import absent
 from agent.settings import Settings, load
 
@@ -25,7 +25,7 @@ region = "eu-central-1"
 arn = "arn:aws:iam::123456789012:role/backup"
 """
 SEES_ALL = Sight(users=True, units=True)
-SEES_USERS = Sight(users=True, units=False, wanting=[("systemd has no units", "boot with systemd")])
+SEES_USERS = Sight(users=True, units=False, wanting=(Wanting("systemd has no units", "boot with systemd", "units"),))
 ME, GROUP = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
 
 Doubts = Callable[..., list[str]]
@@ -117,7 +117,9 @@ def test_what_the_kernel_does_not_tell_is_said_once(doubts: Doubts) -> None:
         "grants#2.unit: is known of no caller here: systemd has no units; boot with systemd"
     ]
     assert doubts(grant('user = "root"'), see=SEES_USERS) == []
-    assert doubts(grant("anyone = true"), see=Sight(users=False, units=False, wanting=[("a", "b")])) == []
+    neither = Sight(users=False, units=False, wanting=(Wanting("no users", "a", "users"), *SEES_USERS.wanting))
+    assert doubts(grant('user = "root"'), see=neither) == ["grants#1.user: is known of no caller here: no users; a"]
+    assert doubts(grant("anyone = true"), see=Sight(users=False, units=False, wanting=(Wanting("a", "b"),))) == []
 
 
 def test_the_kernel_is_not_asked_for_nothing(tmp_path: Path) -> None:
