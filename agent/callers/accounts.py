@@ -13,7 +13,7 @@ import grp
 import os
 import pwd
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal, NoReturn, Protocol
@@ -117,10 +117,14 @@ class _Wanted:
 
 @dataclass(slots=True, eq=False)
 class _Found:
-    """What one look found: a number for each name, and the account; None for what was not asked, or is not there."""
+    """What one look found: a number for each name, and the account; None for what was not asked, or is not there.
+
+    `taken`: numbers of wanted users that are gone, and that are another user's by now.
+    """
 
     numbers: list[int | None] | None = None
     account: Account | None = None
+    taken: frozenset[int | None] = frozenset()
 
 
 class Accounts:
@@ -130,7 +134,7 @@ class Accounts:
     by number: ("unix.group", "1000"). Only `keep_known` asks the databases.
 
     An account or a name that was there and is not any more is kept for ten minutes, too: that is how a directory server
-    that has gone away looks from here.
+    that has gone away looks from here. Not so if its number is another user's by now: that user is not the one before.
     """
 
     def __init__(
@@ -275,6 +279,8 @@ class Accounts:
         if found.numbers is not None:
             self._read = asked
             for wanted, number in zip(self._wanted, found.numbers, strict=True):
+                if wanted.kind == "user" and wanted.number in found.taken:
+                    wanted.number = None
                 self._take(wanted, number, asked)
         user = None if uid is None else self._users.get(uid)
         if uid is None or user is None:
@@ -310,9 +316,17 @@ class Accounts:
         return frozenset(facts)
 
 
-def _find(names: Names, wanted: Iterable[_Wanted], uid: int | None, found: deque[_Found]) -> None:
+def _find(names: Names, wanted: Collection[_Wanted], uid: int | None, found: deque[_Found]) -> None:
     """Ask the databases. Blocks. Raises nothing: what they would not say is not found."""
     with contextlib.suppress(OSError):
         numbers = [names.user(each.name) if each.kind == "user" else names.group(each.name) for each in wanted]
+        gone = [each for each, number in zip(wanted, numbers, strict=True) if each.kind == "user" and number is None]
+        taken = frozenset(each.number for each in gone if _another(names, each))
         account = None if uid is None else names.account(uid)
-        found.append(_Found(numbers or None, account))
+        found.append(_Found(numbers or None, account, taken))
+
+
+def _another(names: Names, wanted: _Wanted) -> bool:
+    """Whether its number is that of a user of another name. Raises OSError."""
+    account = None if wanted.number is None else names.account(wanted.number)
+    return account is not None and account.name != wanted.name

@@ -241,6 +241,19 @@ async def test_what_vanishes_all_at_once_is_kept_as_a_server_that_is_gone_would_
         assert AccountMissing("user", "backup") in stage.told if gone == "user" else True
 
 
+@pytest.mark.parametrize("groups", [(), ("operators",)])
+async def test_whoever_is_given_the_number_of_a_user_who_is_gone_is_not_that_user(groups: tuple[str, ...]) -> None:
+    async with living(Stage("backup", "web", groups=groups)) as stage:
+        assert USER in await stage.who(BACKUP)
+        del stage.directory.users["backup"]
+        stage.directory.users["mallory"] = BACKUP
+        stage.directory.members[BACKUP] = {BACKUP}
+        await stage.later(minutes=2)
+        assert await stage.who(BACKUP) == frozenset()
+        assert await stage.who(WEB) == {("unix.user", "web")}
+        assert AccountMissing("user", "backup") in stage.told
+
+
 async def test_an_error_is_tried_again_and_costs_nobody_the_names() -> None:
     async with living(Stage("backup", groups=("operators",))) as stage:
         await stage.who(BACKUP)
