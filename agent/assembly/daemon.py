@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -60,10 +61,8 @@ async def assemble(
     sts = OpenedSts(settings.sts)
     sessions: dict[str, RoleSession] = {}
     published = place(settings, sessions, clock=aws_time, chance=chance, report=report)
-    walk = None
-    if settings.key is not None and settings.issuer is not None:
-        publisher = published.publisher if published else None
-        walk = rotation(settings, credentials_directory, publisher=publisher, clock=aws_time, report=report)
+    walk = _walk(settings, credentials_directory, published, clock=aws_time, report=report)
+    if walk is not None:
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
     granted = grants(settings.grants)
     signer = None if walk is None else walk.signer
@@ -76,16 +75,11 @@ async def assemble(
 
     stats = RequestStats()
     doors = Doors(settings.listen, Common(aws_time, stats, logger, report))
+    keys = partial(_shown, walk)
     overview = Overview(
-        roster,
-        clock=aws_time,
-        version=__version__,
-        keys=lambda: _shown(walk),
-        listeners=doors.open_now,
-        callers=vendor.callers,
+        roster, clock=aws_time, version=__version__, keys=keys, listeners=doors.open_now, callers=vendor.callers
     )
-    metrics = Metrics(CollectorRegistry(), overview, stats)
-    audit = Audit(logger, clock)
+    metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
     readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper), *(file.heard for file in files)]
     await seeing.begin()  # or the first callers would be strangers
 
@@ -110,6 +104,21 @@ async def assemble(
         nudge=_all_of([seeing.tokens.look, *(one.retry_now for one in (*files, *_there(walk), keeper))]),
         state=lambda: _state(overview),
     )
+
+
+def _walk(
+    settings: Settings,
+    credentials_directory: Path | None,
+    published: Place | None,
+    *,
+    clock: RemoteClock,
+    report: Report,
+) -> Rotation | None:
+    """The walk from key to key; None where the tokens are not our own. Raises ConfigurationError."""
+    if settings.key is None or settings.issuer is None:
+        return None
+    publisher = None if published is None else published.publisher
+    return rotation(settings, credentials_directory, publisher=publisher, clock=clock, report=report)
 
 
 def _there(walk: Rotation | None) -> Sequence[Rotation]:
