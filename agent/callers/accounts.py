@@ -12,13 +12,13 @@ import contextlib
 import grp
 import os
 import pwd
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal, NoReturn, Protocol
 
-from agent.callers import NOTHING_KNOWN, Facts, Peer
+from agent.callers import LEARNING, NOTHING_KNOWN, Facts, Peer
 from agent.clock import Clock, within
 from agent.errors import ConfigurationError
 from agent.events import AccountMissing, AccountsHeard, AccountsSilent, Report
@@ -36,12 +36,15 @@ _OLD: Final = 60.0
 _KEPT: Final = 600.0
 
 #: How long a request waits for an answer, when the silence is told of, and the pause after a failure, in seconds.
-_PATIENCE: Final = 0.5
 _SILENT: Final = 10.0
 _BREATHER: Final = 1.0
 
 #: So many users are remembered: whoever may make user namespaces has 65,536 of them to spend.
 _MOST: Final = 4096
+
+#: From here on user ids come by the block (subuid(5)): all of one are looked up as if they were one user, who waits for
+#: his turn among the others, and of the block that has most the oldest is forgotten.
+_BLOCK: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,8 @@ class Accounts:
         self._names: Names = Nss() if names is None else names
         self._apart = apart
         self._users: dict[int, _User] = {}
-        self._waiting: dict[int, None] = {}  # in the order in which they are looked up
+        self._counts: Counter[int] = Counter()  # how many of them each block has
+        self._waiting: dict[int, dict[int, None]] = {}  # by block, in the order in which they are looked up
         self._bell = asyncio.Event()
         self._read: float | None = None  # when the wanted names were last looked up
         self._heard: float | None = None  # when the databases last answered
@@ -186,7 +190,7 @@ class Accounts:
             return
         user = self._ask(uid)
         try:
-            await within(self._clock, _PATIENCE, user.heard.wait())
+            await within(self._clock, LEARNING, user.heard.wait())
         except TimeoutError:
             user.in_vain = True
 
@@ -197,11 +201,14 @@ class Accounts:
         while True:
             self._bell.clear()
             while self._waiting:
-                uid = next(iter(self._waiting))
+                block, uids = next(iter(self._waiting.items()))
+                uid = next(iter(uids))
                 if await self._look(uid):
-                    self._waiting.pop(uid, None)
+                    self._wait_no_longer(uid)
                 else:
                     await self._clock.sleep(_BREATHER)
+                if block in self._waiting:  # it is the others' turn
+                    self._waiting[block] = self._waiting.pop(block)
             await self._bell.wait()
 
     def _uid(self, peer: Peer) -> int | None:
@@ -220,18 +227,29 @@ class Accounts:
             if len(self._users) >= _MOST:
                 self._forget_one()
             user = self._users[uid] = _User()
+            self._counts[_block(uid)] += 1
         if not user.waiting:
             user.waiting = True
             user.heard.clear()
-            self._waiting[uid] = None
+            self._waiting.setdefault(_block(uid), {})[uid] = None
             self._bell.set()
         return user
 
     def _forget_one(self) -> None:
-        """Make room, if need be by turning away who waits longest: more users than that can only be made up."""
-        oldest = next((uid for uid in self._users if uid not in self._waiting), next(iter(self._users)))
+        """Make room, if need be by turning away who waits: more users than that can only be made up."""
+        ((most, count),) = self._counts.most_common(1)
+        oldest = next(uid for uid in self._users if _block(uid) == most)
         del self._users[oldest]
-        self._waiting.pop(oldest, None)
+        self._counts[most] -= 1
+        if count == 1:
+            del self._counts[most]
+        self._wait_no_longer(oldest)
+
+    def _wait_no_longer(self, uid: int) -> None:
+        uids = self._waiting.get(_block(uid), {})
+        uids.pop(uid, None)
+        if not uids:
+            self._waiting.pop(_block(uid), None)
 
     async def _look(self, uid: int | None) -> bool:
         """Look up one user, and the wanted names if that was long ago; whether there was an answer."""
@@ -314,6 +332,10 @@ class Accounts:
         if self._all_names and account is not None:
             facts.add(("unix.user", account.name))
         return frozenset(facts)
+
+
+def _block(uid: int) -> int:
+    return uid if uid < _BLOCK else uid // _BLOCK * _BLOCK
 
 
 def _find(names: Names, wanted: Collection[_Wanted], uid: int | None, found: deque[_Found]) -> None:

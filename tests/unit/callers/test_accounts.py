@@ -306,6 +306,23 @@ async def test_one_thread_hangs_however_many_ask() -> None:
         assert await stage.who(BACKUP) == {GROUP}
 
 
+async def test_who_makes_up_users_keeps_nobody_else_waiting_and_costs_nobody_what_is_known() -> None:
+    stage = Stage("backup", groups=("operators",))
+    async with living(stage):
+        await stage.who(BACKUP)
+        stage.hang.clear()
+        for uid in range(100_000, 105_000):
+            stage.accounts.attest(peer(uid))
+        stage.accounts.attest(peer(WEB))
+        assert stage.accounts.attest(peer(BACKUP)) == {USER, GROUP}
+        stage.directory.asked.clear()
+        stage.hang.set()
+        while stage.accounts._waiting:
+            await settle()
+        assert stage.directory.asked.index(WEB) < 4
+        assert len(stage.accounts._users) <= 4096
+
+
 async def test_the_accounts_of_this_machine_are_known() -> None:
     me = pwd.getpwuid(os.geteuid())
     mine = grp.getgrgid(me.pw_gid).gr_name
