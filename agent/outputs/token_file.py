@@ -5,6 +5,7 @@ where it is. It opens nothing any more, and STS says plainly that it has expired
 says something else, and some hang. As a Kubernetes node does it.
 """
 
+import math
 from datetime import timedelta
 from typing import Final, NoReturn
 
@@ -62,6 +63,8 @@ class WebIdentityTokenFile:
 
     async def _look(self) -> None:
         renewed = self._means.clock.steady() >= self._renewal
+        if renewed:
+            self._renewal = math.inf  # until there is one, or `retry_now` asks for yet another
         try:
             if not renewed and await self._attempts.blocking(stamp, self._place) == self._stamp:
                 return
@@ -72,7 +75,7 @@ class WebIdentityTokenFile:
             self._attempts.failed(error, None if self._written is None else self._written.expires_at)
             return
         self._written = token
-        if renewed:
+        if self._renewal == math.inf:
             self._renewal = self._means.clock.steady() + self._wait(token)
         failures = self._attempts.succeeded()
         self._means.report(FileWritten(str(self._place.path), _WHAT, self._role, token.expires_at, failures))

@@ -22,18 +22,22 @@ from tests.fakes.report import Reported
 
 @dataclass
 class Moody:
-    """A source of tokens that fails or hangs as told."""
+    """A source of tokens that fails or hangs as told; what it has made it gives out when `gate` is open."""
 
     minted: MintedTokens
     failure: AgentError | None = None
     hangs: bool = False
+    gate: asyncio.Event | None = None
 
     async def token(self) -> Token:
         if self.hangs:
             await asyncio.Event().wait()
         if self.failure is not None:
             raise self.failure
-        return await self.minted.token()
+        token = await self.minted.token()
+        if self.gate is not None:
+            await self.gate.wait()
+        return token
 
 
 @dataclass
@@ -100,6 +104,17 @@ async def test_when_another_key_signs_there_is_another_token_at_once(host: Host,
         host.file.heard(event)
         await quiet()
         assert host.path.read_text() == f"{CANARY_TOKEN}-2"
+
+
+async def test_a_key_that_signs_from_then_on_counts_for_a_token_under_way_as_well(host: Host) -> None:
+    host.tokens.gate = asyncio.Event()
+    async with kept(host.file.keep_fresh):  # the token was made by the key that has signed until now
+        host.file.heard(KeyPromoted("new", "old"))
+        host.tokens.gate.set()
+        await quiet()
+        assert host.path.read_text() == f"{CANARY_TOKEN}-2"
+        await pass_time(host.clock, timedelta(seconds=149))
+        assert host.count == 2
 
 
 async def test_what_cannot_be_replaced_is_left_and_told_of_once_until_it_can(host: Host) -> None:
