@@ -108,14 +108,14 @@ class RoleSession:
         self._forget()
         return None
 
-    async def credentials(self) -> Credentials:
-        """Credentials that work now; starts nothing, and waits at most `PATIENCE` for a fetch under way.
+    async def credentials(self, patience: float = PATIENCE) -> Credentials:
+        """Credentials that work now; starts nothing, and waits at most so many seconds for a fetch under way.
 
         Raises CredentialsNotReady, or the latest failure anew: CredentialsUnavailable, CredentialsRefused, …
         """
         held = self.usable()
         if held is None and (self._attempt is not None or not self._attempts):
-            await self._outcome()
+            await self._outcome(patience)
             held = self.usable()
         if held is not None:
             return held
@@ -199,11 +199,11 @@ class RoleSession:
         if self._held is not None and self._clock.steady() >= self._ends_at_most:
             self._held = None
 
-    async def _outcome(self) -> None:
+    async def _outcome(self, patience: float) -> None:
         if self._attempt is None:
             self._attempt = asyncio.get_running_loop().create_future()
         try:
-            await within(self._clock, PATIENCE, asyncio.shield(self._attempt))
+            await within(self._clock, patience, asyncio.shield(self._attempt))
         except TimeoutError:
             return
 

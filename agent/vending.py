@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from agent.callers import NOTHING_KNOWN, Attestor, Caller, Facts, Grant, Peer
+from agent.callers import LEARNING, NOTHING_KNOWN, Attestor, Caller, Facts, Grant, Peer
 from agent.credentials import Credentials
 from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
 from agent.events import CredentialsVended, Denial, Report, VendingDenied
 from agent.narrowing import Narrowing, Unfillable
 from agent.roster import payer
-from agent.sessions import RoleSession
+from agent.sessions import PATIENCE, RoleSession
 
 #: How many callers are remembered as told of, for each set; beyond that some are told of again.
 _REMEMBERED = 10_000
@@ -76,16 +76,19 @@ class Vendor:
     async def vend(self, peer: Peer, role: str = "") -> tuple[str, Credentials]:
         """Credentials of `role`, or of the one role that it is granted, for `peer`.
 
-        Waits at most 0.5 s to learn who that is, and then 0.7 s for credentials that are on their way.
+        Waits at most 0.7 s for credentials that are on their way, learning who that is (0.5 s at most) included.
 
         Raises CallerUnknown, CallerDenied, RoleUnknown (this caller may not have them), RoleAmbiguous, or why there
         are none: CredentialsNotReady, CredentialsUnavailable, CredentialsRefused, TokenUnavailable, KeyUnavailable.
         """
-        caller = await self._recognised(peer)
+        known = self._recognise(peer)
+        caller = known or await self._recognised(peer)
+        patience = PATIENCE if known else PATIENCE - LEARNING
         try:
             grant = self._grant(caller, role)
             role, narrowing = grant.role, _narrowed(grant, caller)
-            held = await self._sessions.wake(role, narrowing, payer(caller.facts, peer.address)).credentials()
+            session = self._sessions.wake(role, narrowing, payer(caller.facts, peer.address))
+            held = await session.credentials(patience)
         except AgentError as error:
             self._told_of(caller, role, error)
             raise

@@ -10,6 +10,8 @@ from agent.narrowing import WHOLE, Narrowing
 Facts = frozenset[tuple[str, str]]
 
 NOTHING_KNOWN: Final[Facts] = frozenset()
+#: The longest that `Attestor.learn` takes, in seconds.
+LEARNING: Final = 0.5
 
 #: One end of a connection: an IP address, and a port.
 End = tuple[str, int]
@@ -36,8 +38,7 @@ class Origin:
     Connections of which the same is known may share one, so it is told apart from others by being another object.
 
     Attributes:
-        address: the IP address at the other end.
-        local: ours.
+        address: the IP address at the other end; `local` is ours.
         facts: what the kernel vouches for.
         ends: the other end and ours, with their ports, where an attestor must ask about this very connection.
         socket: the inode number of the other end's socket, for the same; 0 if it is not wanted, or not on this host.
@@ -98,7 +99,7 @@ class Attestor(Protocol):
         ...
 
     async def learn(self, peer: Peer) -> None:
-        """Find out, within half a second: after it `attest` says something, if only that nothing is known."""
+        """Find out, within `LEARNING`; then `attest` says something, if only that nothing is known."""
         ...
 
 

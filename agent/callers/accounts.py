@@ -35,7 +35,7 @@ _OLD: Final = 60.0
 #: How long what was known is held to be true while nobody confirms it, in seconds.
 _KEPT: Final = 600.0
 
-#: How long a request waits for an answer, when the silence is told of, and the pause after a failure, in seconds.
+#: After how many seconds the silence is told of, and the pause after a failure.
 _SILENT: Final = 10.0
 _BREATHER: Final = 1.0
 

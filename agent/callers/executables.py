@@ -19,16 +19,13 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from agent.callers import NOTHING_KNOWN, Facts, Origin, Peer
+from agent.callers import LEARNING, NOTHING_KNOWN, Facts, Origin, Peer
 from agent.clock import Clock, within
 from agent.errors import ConfigurationError
 from agent.threads import aside
 
 #: Calls something that may block, away from the event loop.
 Apart = Callable[[Callable[[], None]], Awaitable[None]]
-
-#: How long a request waits to have its process found, in seconds.
-_PATIENCE: Final = 0.5
 
 #: How long one look at all processes may take, in seconds: what was not seen by then is not known.
 _LONGEST: Final = 2.0
@@ -82,7 +79,7 @@ class Executables:
             return
         found = NOTHING_KNOWN
         with contextlib.suppress(TimeoutError, RuntimeError, OSError):  # RuntimeError: no thread is to be had
-            found = await within(self._clock, _PATIENCE, self._look_for(origin.socket))
+            found = await within(self._clock, LEARNING, self._look_for(origin.socket))
         self._wanted.discard(origin.socket)
         self._known.setdefault(origin, found)
 

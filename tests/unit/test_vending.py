@@ -492,3 +492,17 @@ async def test_all_who_have_to_ask_who_it_is_ask_at_once() -> None:
     await stage.clock.advance(timedelta(seconds=0.5))
     assert vending.done()
     assert (await vending)[0] == "web"
+
+
+async def test_who_was_waited_for_to_be_known_does_not_wait_longer_than_others_in_all() -> None:
+    stage = Stage()  # where nothing is held yet
+    slow = [Slow(stage.clock, ("unix.group", "developers"))]
+    grant = Grant("web", frozenset({("unix.group", "developers")}))
+    vendor = Vendor(Roster.whole(stage.sessions), slow, [grant], stage.reported)
+    vending = asyncio.ensure_future(vendor.vend(peer(None), "web"))
+    await stage.clock.advance(timedelta(seconds=0.5))
+    await stage.clock.advance(timedelta(seconds=0.15))
+    assert not vending.done()
+    await stage.clock.advance(timedelta(seconds=0.06))
+    with pytest.raises(CredentialsNotReady):
+        await vending
