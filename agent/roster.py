@@ -38,6 +38,10 @@ _LOOK: Final = 60.0
 _USER: Final = re.compile(r"user@([0-9]+)\.service|user-([0-9]+)\.slice")
 
 
+#: From here on user ids come by the block: a user is given 65,536 of them for his containers (subuid(5)).
+_BLOCK: Final = 1 << 16
+
+
 class Keeper(Protocol):
     """Who keeps sessions fresh."""
 
@@ -206,4 +210,8 @@ def payer(facts: Facts, address: str) -> str:
     uid = known.get("unix.uid")
     if uid is None:
         return f"at {address}"
-    return f"root in {known.get('systemd.unit', '')}" if uid == "0" else f"uid {uid}"
+    if uid == "0":
+        return f"root in {known.get('systemd.unit', '')}"
+    if not (slices or "systemd.unit" in known) and int(uid) >= _BLOCK:
+        return f"uids from {int(uid) // _BLOCK * _BLOCK}"  # whose place is not known, since he has taken it away
+    return f"uid {uid}"

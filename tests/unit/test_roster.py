@@ -232,6 +232,9 @@ async def test_room_comes_back_when_nobody_uses_what_was_made() -> None:
     [
         (NOTHING_KNOWN, "at 127.0.0.1"),
         (frozenset({("unix.uid", "33"), ("systemd.unit", "app@1.service")}), "uid 33"),
+        (frozenset({("unix.uid", "100123"), ("systemd.unit", "app@1.service")}), "uid 100123"),
+        (frozenset({("unix.uid", "100123")}), "uids from 65536"),
+        (frozenset({("unix.uid", "131071")}), "uids from 65536"),
         (frozenset({("unix.uid", "0"), ("systemd.unit", "a.service")}), "root in a.service"),
         (frozenset({("unix.uid", "0")}), "root in "),
         (frozenset({("unix.uid", "1000"), ("systemd.unit", "user@1000.service")}), "user 1000"),
