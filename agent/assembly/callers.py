@@ -13,6 +13,9 @@ from agent.errors import AgentError
 from agent.events import CallerTokensUnreadable, Event, Report
 from agent.settings.callers import Grant as GrantSettings
 
+#: Variables that stand for what is known of the user of a caller.
+_OF_USERS: Final = frozenset({"UID", "USER"})
+
 #: The facts of which patterns may stand in grants.
 PATTERNED: Final = ("systemd.unit", "systemd.user_unit", "token.unit", "container.name")
 
@@ -26,7 +29,7 @@ class Wanted:
         groups: the names of groups.
         every_user: whether the name of each caller's user is wanted, for a template.
         patterns: those of each fact, by its name, one of PATTERNED; a tuple for each of them, empty or not.
-        accounts: whether users or groups are wanted, which the kernel alone tells.
+        accounts: whether users or groups are wanted, for a template included, which the kernel alone tells.
         units: whether units or slices are, which it alone tells, too.
         executables: whether programs are.
         containers: whether containers are.
@@ -63,7 +66,7 @@ def wanted(found: Sequence[Grant]) -> Wanted:
         groups=frozenset(values("unix.group")),
         every_user="USER" in variables,
         patterns={name: tuple(values(f"{name}.like")) for name in PATTERNED},
-        accounts=any(name.startswith("unix.") for name in named),
+        accounts=any(name.startswith("unix.") for name in named) or bool(variables & _OF_USERS),
         units=any(name.startswith("systemd.") for name in named),
         executables="process.executable" in named,
         containers="container.name" in named,

@@ -62,6 +62,7 @@ def test_only_what_some_grant_asks_for_is_wanted() -> None:
         ({"user": ("alice",)}, {"kernel", "accounts"}), ({"user": ("1000",)}, {"kernel", "accounts"}),
         ({"group": ("ops",)}, {"kernel", "accounts"}), ({"unit": ("a.service",)}, {"kernel", "units"}),
         ({"user_unit": ("a*.service",)}, {"kernel", "units"}), ({"slice": ("a.slice",)}, {"kernel", "units"}),
+        ({"unit": ("a.service",), "session_name": "${UID}"}, {"kernel", "units", "accounts"}),
         ({"executable": ("/a",)}, {"kernel", "executables"}), ({"container": ("a*",)}, {"containers"}),
         ({"unit_token": ("a@*.service",)}, {"unit_tokens"}), ({"token_file": (Path("/a"),)}, set()),
     ],
