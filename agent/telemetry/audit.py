@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from agent.clock import Clock
 from agent.events import CredentialsVended, Event, FileWritten, RequestRefused, VendingDenied
+from agent.roster import payer
 from agent.status.snapshot import last_four
 from agent.telemetry.key_lines import Field
 from agent.telemetry.log import write
@@ -19,8 +20,10 @@ from agent.telemetry.log import write
 #: How long refusals that are the same are gathered, in seconds.
 _GATHER: Final = 60.0
 
-#: How many different refusals are gathered one by one; beyond, callers are counted together.
+#: How many different refusals are gathered one by one, in all and of one payer: or whoever makes up names would take
+#: those of others out of sight. Beyond, callers are counted together.
 _MOST: Final = 200
+_MOST_OF_ONE: Final = 50
 
 #: As much as is kept of a caller's description.
 _LONGEST: Final = 256
@@ -44,6 +47,7 @@ class _Refused:
     caller: str
     role: str
     reason: str
+    payer: str = ""
     who: tuple[tuple[str, Field], ...] = ()
 
 
@@ -127,11 +131,14 @@ class Audit:
                     self._write(refused, again=gathered.again)
 
     def _denied(self, caller: str, role: str, reason: str, facts: Facts) -> None:
-        refused = _Refused(_called(caller, facts), role, reason, _who(facts))
+        pays = payer(facts, caller)
+        refused = _Refused(_called(caller, facts), role, reason, pays, _who(facts))
         process = _process(facts)
-        if refused not in self._gathered and len(self._gathered) >= _MOST:
+        if refused not in self._gathered and (self._full(pays) or self._full()):
             self._tell(older_than=_GATHER)
-        if refused not in self._gathered and len(self._gathered) >= _MOST:
+            if self._full(pays):
+                refused, process = _Refused(f"{_OTHERS} of {pays}"[:_LONGEST], "", reason), {}
+        if refused not in self._gathered and self._full():
             refused, process = _Refused(_OTHERS, "", reason), {}
         gathered = self._gathered.get(refused)
         if gathered is not None and self._clock.steady() - gathered.since < _GATHER:
@@ -141,6 +148,12 @@ class Audit:
             self._write(refused, again=gathered.again)
         self._gathered[refused] = _Gathered(self._clock.steady())
         self._write(refused, **process)
+
+    def _full(self, pays: str = "") -> bool:
+        """Whether there is no room for one more refusal: of this payer, or in all."""
+        if not pays:
+            return len(self._gathered) >= _MOST
+        return sum(known.payer == pays for known in self._gathered) >= _MOST_OF_ONE
 
     def _write(self, refused: _Refused, **more: Field) -> None:
         write(

@@ -195,6 +195,22 @@ async def test_callers_without_number_cost_neither_memory_nor_disk(audited: Audi
     assert audited.audit._gathered == {}
 
 
+def test_who_makes_up_names_takes_no_others_refusals_out_of_sight(audited: Audited) -> None:
+    def deny(uid: str, user_unit: str) -> None:
+        manager = ("systemd.unit", f"user@{uid}.service")
+        facts = frozenset({("unix.uid", uid), manager, ("systemd.user_unit", user_unit)})
+        error = CallerDenied("This caller is not granted this role.")
+        audited.audit(VendingDenied("backup", f"unix.uid={uid},{user_unit}", "not_granted", error, facts))
+
+    for number in range(1000):
+        deny("1000", f"made-up-{number}.service")
+    assert len(audited.lines.facts()) == 51
+    assert audited.lines.facts()[-1]["caller"] == "others of user 1000"
+    deny("1001", "sync.service")
+    assert audited.lines.facts()[-1]["caller"] == "unix.uid=1001,sync.service"
+    assert audited.lines.facts()[-1]["uid"] == 1001
+
+
 def test_a_caller_that_calls_itself_very_long_is_cut_short(audited: Audited) -> None:
     audited.deny("x" * 100_000)
     assert len(json.dumps(audited.lines.facts())) < 1000
