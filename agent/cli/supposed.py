@@ -12,6 +12,7 @@ from typing import Final
 from agent.callers import Facts
 from agent.patterns import fits
 from agent.settings.callers import WHO
+from agent.settings.likeness import around
 
 #: What can be said of somebody else, and the fact that it is; the words are those of grants.
 WORDS: Final = {word: fact for word, fact in WHO.items() if word != "token_file"}
@@ -66,6 +67,8 @@ def _implied(word: str, value: str) -> Iterator[tuple[str, str]]:
             _, at, instance = value.rpartition(".")[0].partition("@")
             if at and instance:
                 yield "systemd.instance", instance
+        case "slice":
+            yield from ((WHO[word], one) for one in (*around(value), value))
         case "executable":
             yield WHO[word], str(Path(value))
         case _:

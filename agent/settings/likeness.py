@@ -1,4 +1,4 @@
-"""Do two patterns fit the same names?
+"""Do two patterns fit the same names, and what does a name say by itself?
 
 Only for what is said about a configuration, never for who gets a role.
 """
@@ -33,3 +33,9 @@ def meet(one: str, other: str) -> bool:
             else:
                 fitting[there] = (len(both) == 1 or "?" in both) and before[there + 1]
     return fitting[0]
+
+
+def around(name: str) -> list[str]:
+    """The slices that a slice is in by its name, the outermost first: a.slice for a-b.slice (systemd.slice(5))."""
+    parts = name.removesuffix(".slice").split("-")
+    return [f"{'-'.join(parts[:length])}.slice" for length in range(1, len(parts))]

@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.callers import Facts
 from agent.settings.callers import Grant
-from agent.settings.likeness import covers
+from agent.settings.likeness import around, covers
 from agent.settings.mistakes import listed
 
 _Fact = tuple[str, str]
@@ -65,9 +65,8 @@ def _implied(facts: set[_Fact]) -> Mapping[_Fact, set[_Fact]]:
     for name, value in facts:
         family = name.removesuffix(_LIKE)
         wider = {(f"{family}{_LIKE}", one) for one in patterns.get(family, ()) if one != value and covers(one, value)}
-        if name == "systemd.slice":  # a-b.slice is always in a.slice (systemd.slice(5))
-            parts = value.removesuffix(".slice").split("-")
-            wider |= {(name, f"{'-'.join(parts[:length])}.slice") for length in range(1, len(parts))}
+        if name == "systemd.slice":
+            wider |= {(name, one) for one in around(value)}
         if wider:
             found[name, value] = wider
     return found

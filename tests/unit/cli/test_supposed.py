@@ -41,6 +41,10 @@ def test_a_user_who_is_not_here_is_taken_at_the_word(called: str, fact: str) -> 
     assert of("--user", called) == {(fact, called)}
 
 
+def test_a_slice_says_in_which_others_it_is() -> None:
+    assert of("--slice", "a-b-c.slice") == {("systemd.slice", f"{name}.slice") for name in ("a", "a-b", "a-b-c")}
+
+
 def test_every_other_word_of_a_grant_is_one_fact() -> None:
     words = ["--user-unit", "a.service", "--slice", "b.slice", "--container", "c", "--unit-token", "d.service"]
     assert of(*words, "--executable", "/bin/e", "--group", "f") == {
