@@ -14,19 +14,7 @@ def ecs(credentials: Credentials) -> bytes:
     Some SDKs demand `Code`, `RoleArn` or exactly these names, one takes an empty string anywhere for a name, and
     one splits at commas; so: these members, in this order, none empty. Raises ValueError rather than leave one empty.
     """
-    return _json(
-        {
-            "Code": "Success",
-            "LastUpdated": instant(credentials.obtained_at),
-            "Type": "AWS-HMAC",
-            "AccessKeyId": credentials.access_key_id,
-            "SecretAccessKey": credentials.secret_access_key.reveal(),
-            "Token": credentials.session_token.reveal(),
-            "Expiration": instant(credentials.expires_at),
-            "AccountId": credentials.account_id,
-            "RoleArn": credentials.role_arn,
-        }
-    )
+    return _json({**_set(credentials), "AccountId": credentials.account_id, "RoleArn": credentials.role_arn})
 
 
 def imds(credentials: Credentials) -> bytes:
@@ -34,17 +22,7 @@ def imds(credentials: Credentials) -> bytes:
 
     No more than EC2 itself says. Raises ValueError rather than leave a member empty.
     """
-    return _json(
-        {
-            "Code": "Success",
-            "LastUpdated": instant(credentials.obtained_at),
-            "Type": "AWS-HMAC",
-            "AccessKeyId": credentials.access_key_id,
-            "SecretAccessKey": credentials.secret_access_key.reveal(),
-            "Token": credentials.session_token.reveal(),
-            "Expiration": instant(credentials.expires_at),
-        }
-    )
+    return _json(_set(credentials))
 
 
 def profile(credentials: Credentials) -> dict[str, str]:
@@ -69,6 +47,19 @@ def who(caller: Caller, grants: Iterable[Grant]) -> bytes:
     granted = [{"role": grant.role, "by": grant.setting} for grant in grants]
     seen = {"caller": caller.name, "facts": sorted(caller.facts), "granted": granted}
     return json.dumps(seen, separators=(",", ":")).encode("ascii")
+
+
+def _set(credentials: Credentials) -> dict[str, str]:
+    """What both endpoints say of a set, in this order."""
+    return {
+        "Code": "Success",
+        "LastUpdated": instant(credentials.obtained_at),
+        "Type": "AWS-HMAC",
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key.reveal(),
+        "Token": credentials.session_token.reveal(),
+        "Expiration": instant(credentials.expires_at),
+    }
 
 
 def _json(members: dict[str, str]) -> bytes:
