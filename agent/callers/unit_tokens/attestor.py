@@ -143,7 +143,7 @@ class UnitTokens:
             generations = generations.followed_by(self._new([one.id for one in generations.all]))
         saved = Saved(generations, counted.at)
         try:
-            await asyncio.to_thread(self._file.write, saved)
+            await self._write(saved)
         except KeyUnavailable as error:
             if error.what != self._trouble:  # told once, not each time we try
                 self._trouble = error.what
@@ -153,6 +153,14 @@ class UnitTokens:
         self._take(saved)
         if due:
             self._report(UnitTokensRotated(self._lifetimes.overlap))
+
+    async def _write(self, saved: Saved) -> None:
+        """Raises KeyUnavailable."""
+        try:
+            await asyncio.to_thread(self._file.write, saved)
+        except RuntimeError as error:  # others may use up what threads there are on the machine
+            what = f"the secrets of unit tokens in {self._file.path} cannot be written: there is no thread to be had"
+            raise KeyUnavailable(what, hint="see what uses them up") from error
 
     def _now(self) -> Moment:
         return Moment(self._boot, self._clock.steady())

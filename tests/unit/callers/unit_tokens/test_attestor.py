@@ -1,9 +1,12 @@
 """Does a token prove which unit it was given to, for as long as it should and not longer?"""
 
+import asyncio
 import base64
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -239,6 +242,24 @@ async def test_no_token_is_made_of_a_secret_that_is_not_on_the_disk(stage: Stage
     await stage.started().count()
     assert stage.token() != old
     assert stage.knows(old)
+
+
+async def test_where_no_thread_is_to_be_had_it_is_tried_again(stage: Stage) -> None:
+    class Exhausted(ThreadPoolExecutor):
+        def submit(self, *_: object, **__: object) -> NoReturn:
+            raise RuntimeError("can't start new thread")
+
+    loop = asyncio.get_running_loop()
+    old = stage.token()
+    await stage.live(29 * DAY)
+    loop.set_default_executor(Exhausted())
+    await stage.live(2 * DAY)
+    (trouble,) = stage.reported.of(UnitTokensUnwritable)
+    assert "no thread" in trouble.error.what
+    assert stage.token() == old
+    loop.set_default_executor(ThreadPoolExecutor())
+    await stage.live(DAY)
+    assert stage.token() != old
 
 
 def test_what_cannot_be_read_stops_the_start_and_stays_as_it_is(stage: Stage) -> None:
