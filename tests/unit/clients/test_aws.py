@@ -358,7 +358,8 @@ looking = {"open", "os.listdir", "os.scandir"}
 sys.addaudithook(lambda event, about: opened.append(str(about[0])) if event in looking else None)
 async def main():
     async with sts_client(StsEndpoint("eu-central-1")):
-        print(json.dumps([sorted(name for name, module in sys.modules.items() if module), [path for path in opened if "/data/" in path]]))
+        modules = sorted(name for name, module in sys.modules.items() if module)
+        print(json.dumps([modules, [path for path in opened if "/data/" in path]]))
 asyncio.run(main())
 """
 
