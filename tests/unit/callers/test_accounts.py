@@ -314,7 +314,7 @@ async def test_who_makes_up_users_keeps_nobody_else_waiting_and_costs_nobody_wha
         for uid in range(100_000, 105_000):
             stage.accounts.attest(peer(uid))
         stage.accounts.attest(peer(WEB))
-        assert stage.accounts.attest(peer(BACKUP)) == {USER, GROUP}
+        assert stage.accounts.attest(peer(BACKUP)) == frozenset({USER, GROUP})
         stage.directory.asked.clear()
         stage.hang.set()
         while stage.accounts._waiting:
