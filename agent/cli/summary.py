@@ -75,7 +75,7 @@ def _narrowed(grant: Grant) -> str:
     if grant.session_name is not None:
         less.append(f"as {grant.session_name}")
     if grant.source_identity is not None:
-        less.append(f"from {grant.source_identity}")
+        less.append(f"with the source identity {grant.source_identity}")
     if grant.tags:
         less.append(f"tagged with {', '.join(grant.tags)}")
     return f"; {', '.join(less)}" if less else ""

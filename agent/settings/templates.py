@@ -64,7 +64,7 @@ def _waiting(value: str, surroundings: Surroundings) -> str:
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name is None:
-            raise Wrong("has a lone dollar sign, which AWS does not take here; leave it out")
+            raise Wrong("has a lone dollar sign, which AWS does not take here; leave it out, or write it as in ${USER}")
         if name not in _EARLY and name not in VARIABLES:
             known = ", ".join(f"${{{one}}}" for one in (*_EARLY, *VARIABLES))
             raise Wrong(f"${{{shown_word(name)}}} is unknown here; a grant knows {known}")

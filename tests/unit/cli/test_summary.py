@@ -112,7 +112,7 @@ FURTHER = '[callers]\nexecutables = true\n[containers]\nengine = "podman"\nliste
         ('user = "alice"\nduration = "15m"\nsession_name = "${HOST}-${UID}"\ntags = { a = "b", c = "d" }',
          'user "alice"; for 15m, as web-1-${UID}, tagged with a, c'),
         ('user = "alice"\npolicy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess"]\nsource_identity = "${USER}"',
-         'user "alice"; with a policy, from ${USER}'),
+         'user "alice"; with a policy, with the source identity ${USER}'),
     ],
 )  # fmt: skip
 def test_each_grant_is_told_by_who_gets_how_much(words: str, told: str, tmp_path: Path) -> None:
