@@ -121,7 +121,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _described(facts: Facts, written: Sequence[Grant]) -> Found:
     """What the grants come to for a caller of whom this is so."""
     judged = _judged(facts, written)
-    return Found(facts, sorted({one.grant.role for one in judged if one.counts}), judged)
+    granted = sorted({one.grant.role for one in judged if one.counts})
+    return Found(facts, granted, judged, doubts=_strangers(facts))
+
+
+def _strangers(facts: Facts) -> list[str]:
+    """Who is named, and has no account here."""
+    names = (
+        [] if any(name == "unix.uid" for name, _ in facts) else [value for name, value in facts if name == "unix.user"]
+    )
+    return [f"there is no user {name!r} on this machine, so its groups are not known" for name in sorted(names)]
 
 
 def _seen_of(reach: Access) -> Found:

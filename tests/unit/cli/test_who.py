@@ -149,7 +149,18 @@ def test_what_was_not_said_of_another_caller_is_said_to_be_so(
     assert who(tmp_path, "backup", "--user", "alice") == 1
     out, err = capsys.readouterr()
     assert "no   grants#1: backup: unit must fit backup@*.service, and was not said\n" in out
-    assert err == "not granted: backup\n"  # and nothing of how to be somebody else
+    assert err.endswith("not granted: backup\n")  # and nothing of how to be somebody else
+
+
+def test_a_user_of_whom_this_machine_knows_nothing_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    who(tmp_path, "reports", "--user", "no-such-user")
+    assert "warning: there is no user 'no-such-user' on this machine, so its groups are not known\n" in (
+        capsys.readouterr().err
+    )
+    who(tmp_path, "reports", "--user", "root")
+    assert capsys.readouterr().err == "not granted: reports\n"
 
 
 def test_several_roles_are_said_to_need_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
