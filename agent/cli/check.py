@@ -180,6 +180,7 @@ def _directory(named: Named) -> Iterator[str]:
         elif not os.access(path, os.R_OK | os.X_OK):
             yield f"{word}: {name} cannot be read by this user; the agent's user must be able to"
     except FileNotFoundError:
-        yield f"{word}: {name} does not exist"
+        wanted = "; make it, and let the agent's user write to it" if named.written else ""
+        yield f"{word}: {name} does not exist{wanted}"
     except OSError as error:
         yield f"{word}: {name} cannot be looked at: {error.strerror}"

@@ -127,7 +127,7 @@ def test_files_that_the_daemon_starts_without_are_doubts_if_they_are_not_there(c
     assert code == 0
     assert err.splitlines() == [
         f'warning: grants#1.token_file: "{place}/token" does not exist',
-        f'warning: publishing.directory: "{place}/site" does not exist',
+        f'warning: publishing.directory: "{place}/site" does not exist; make it, and let the agent\'s user write to it',
     ]
 
 
@@ -318,7 +318,7 @@ def test_the_files_of_a_place_to_move_to_are_looked_at(check: Check, place: Path
     assert [line for line in err.splitlines() if not line.startswith("warning: key.next: the keys are moving")] == [
         f'warning: key.next.role_id_file: "{place}/role-id" is open to others (mode 0640); close it with: chmod 0600',
         f'warning: key.next.secret_id_file: "{place}/secret-id" does not exist',
-        f'warning: rotation.state: "{place}/state" does not exist',
+        f'warning: rotation.state: "{place}/state" does not exist; make it, and let the agent\'s user write to it',
     ]
     assert "  moving to    vault_transit, transit/keys/rolecall of https://vault.example.com:8200\n" in out
 
