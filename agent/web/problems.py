@@ -93,6 +93,7 @@ def problem_of(error: AgentError) -> Problem:
     for kind in type(error).__mro__:
         if kind in _TABLE:
             found = _TABLE[kind]
-            # The one failure whose own sentence is for the caller: it names the roles that the caller is granted.
-            return Problem(found.status, found.code, error.what) if kind is RoleAmbiguous else found
+            # The one failure whose own words are for the caller: they name the roles that it is granted.
+            own = "; ".join(filter(None, (error.what, error.hint)))
+            return Problem(found.status, found.code, own) if kind is RoleAmbiguous else found
     return INTERNAL
