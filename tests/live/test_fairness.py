@@ -16,6 +16,8 @@ import pytest
 from tests.live.hammer import FLOODS
 from tests.live.host import TOKEN, Host, fetch, running_host
 
+pytestmark = pytest.mark.long
+
 HAMMER = Path(__file__).with_name("hammer.py")
 NOBODY = 65534
 

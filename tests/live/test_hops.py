@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ip") is None, reason="wants root and ip (iproute2) to make networks"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("ip") is None, reason="wants root and ip (iproute2) to make networks"
+    ),
+]
 
 SERVER = """
 import sys

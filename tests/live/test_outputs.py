@@ -26,6 +26,8 @@ PERSONAL = "# mine\n[default]\naws_access_key_id = AKIAMINE\naws_secret_access_k
 AWSCRT = """
 import json, sys
 from awscrt import auth, io
+
+pytestmark = pytest.mark.long
 group = io.EventLoopGroup(1)
 bootstrap = io.ClientBootstrap(group, io.DefaultHostResolver(group))
 provider = auth.AwsCredentialsProvider.new_default_chain(bootstrap)

@@ -23,7 +23,7 @@ from tests.live.host import ROLECALL, TOKEN, Agent, agent_on, run_to_end, runnin
 from tests.live.users import DAEMON, NOBODY, WWW_DATA, User, is_root, role_in
 from tests.unit.callers.kernel.test_probe import FILTERED, SOCKET_CALL
 
-pytestmark = pytest.mark.skipif(not is_root(), reason="only root can be other users")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not is_root(), reason="only root can be other users")]
 
 ARN = "arn:aws:sts::123456789012:assumed-role"
 ROLES = ("backup", "reports", "web")
@@ -206,7 +206,6 @@ async def test_no_header_makes_a_caller_another(tmp_path: Path) -> None:
         assert await here.refused("refused_origin", DAEMON)
 
 
-@pytest.mark.long
 async def test_guessing_tokens_in_bulk_is_told_503_counted_and_audited_and_nobody_else_notices(tmp_path: Path) -> None:
     guessing = """
 answer = {}
@@ -245,7 +244,6 @@ for number in range(400):
 LEAVING = "client.sendall(request('/v1/credentials')); reset(client)"
 
 
-@pytest.mark.long
 async def test_a_port_that_another_user_had_a_moment_ago_never_brings_the_others_credentials(tmp_path: Path) -> None:
     async with stage(tmp_path) as here:
         nobody, daemon = here.user(NOBODY), here.user(DAEMON)
@@ -442,7 +440,6 @@ async def test_files_are_put_back_when_they_are_taken_away_and_stay_when_the_age
     assert [path.read_text() for path in paths] == again
 
 
-@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_token_in_a_file_is_another_at_half_its_life(tmp_path: Path) -> None:
     path = tmp_path / "backup.jwt"
@@ -456,7 +453,6 @@ async def test_a_token_in_a_file_is_another_at_half_its_life(tmp_path: Path) -> 
                     assert int(str(claims["exp"])) > SystemClock().now().timestamp() + 15
 
 
-@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_credentials_that_end_without_a_successor_leave_their_file_and_come_back(tmp_path: Path) -> None:
     path, text = tmp_path / "credentials", FILES.replace("HOME", str(tmp_path))
@@ -484,7 +480,6 @@ async def happens(agent: Agent, event: str, path: Path, seconds: float, *, count
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.long
 async def test_a_second_agent_on_the_same_ports_says_so_and_one_on_others_lives_beside_it(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()

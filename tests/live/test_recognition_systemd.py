@@ -14,6 +14,8 @@ import json, socket
 from agent.callers.kernel import KernelRecogniser, Patterns, probe
 from agent.clock import SystemClock
 
+pytestmark = pytest.mark.long
+
 sight = probe()
 recogniser = KernelRecogniser(SystemClock(), Patterns(units=("backup@*.service",), user_units=("w*",)))
 with socket.create_server(("127.0.0.1", 9999)) as listening:

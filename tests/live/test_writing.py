@@ -2,6 +2,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 #: Half of them at a step, half at a moment that is not chosen.
 KILLS = 400
 
