@@ -267,6 +267,16 @@ def ask_the_kernel(scene: Scene, pid: int) -> None:
     assert (proc / "mem").stat().st_uid == 0
 
 
+async def fetched(host: Host, role: str) -> int:
+    """The status, when who has provoked so much is heard again: that takes two seconds at most."""
+    for _ in range(50):
+        status, document, _ = await fetch(host, role)
+        if document.get("code") != "TooManyRequests":
+            break
+        await asyncio.sleep(0.1)
+    return status
+
+
 async def test_no_piece_of_a_secret_comes_out_whatever_happens(tmp_path: Path) -> None:
     async with scene_at(tmp_path) as scene:
         for role, fault in FAULTS.items():
@@ -289,7 +299,7 @@ async def test_no_piece_of_a_secret_comes_out_whatever_happens(tmp_path: Path) -
             await change_token(scene, agent)
             assert len(agent.events("caller_tokens_unreadable")) == len(SPOILT)
             for role in ("backup", "drop"):
-                assert (await fetch(scene.host, role))[0] == 200
+                assert await fetched(scene.host, role) == 200
             await look_everywhere(scene)
             await agent.stop()
             scene.told += agent.lines

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,8 +36,9 @@ container = "any-*"
 
 
 @pytest.fixture(scope="module", params=["podman", "docker"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with engine(request.param, tmp_path_factory.mktemp("engine")) as there:
+def running(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    # Not in pytest's own folder: Podman takes no --runroot of more than 50 characters.
+    with TemporaryDirectory(prefix="engine-") as home, engine(request.param, Path(home)) as there:
         there.sh("ip address add 169.254.170.2/32 dev lo")
         there.sh("ip address add 169.254.170.23/32 dev lo")
         yield there
