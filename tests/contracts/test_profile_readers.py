@@ -8,6 +8,8 @@ from botocore.credentials import SharedCredentialProvider
 
 from agent.outputs.profiles import with_entries
 
+pytestmark = pytest.mark.long
+
 ENTRIES = {
     "aws_access_key_id": "ASIA0000000000000001",
     "aws_secret_access_key": "wJalr/XUtn+FEMI=",

@@ -24,6 +24,8 @@ from tests.fakes.terraform import bare, blocks
 from tests.live.aws_provider import NEEDED, TAKEN
 from tests.live.test_infrastructure_tools import META, TERRAFORM, evaluated, needs_terraform, run_terraform
 
+pytestmark = pytest.mark.long
+
 SHAPES = [
     (Site.of(["https://oidc.example.com"]), Bucket("oidc-example-com", "eu-central-1")),
     (Site.of(["https://oidc.example.com/site-a/"]), Bucket("oidc", "us-east-1", "site-a")),

@@ -30,6 +30,8 @@ from agent.infrastructure.literals import hcl
 from agent.infrastructure.terraform import terraform
 from agent.infrastructure.trust import policy_of
 
+pytestmark = pytest.mark.long
+
 TERRAFORM = shutil.which("terraform") or shutil.which("tofu")
 needs_terraform = pytest.mark.skipif(TERRAFORM is None, reason="terraform is not installed")
 HERE = Account("aws", "123456789012")

@@ -13,6 +13,8 @@ from agent.cli import main
 from agent.keys.pem import PemKey
 from agent.settings import load
 
+pytestmark = pytest.mark.long
+
 ISSUER, ARN = "https://oidc.example.com", "arn:aws:iam::123456789012:role/backup"
 
 

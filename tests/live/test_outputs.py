@@ -20,14 +20,14 @@ from tests.fakes.ports import own_port
 from tests.live.host import BUCKET, Agent, agent_on, run_to_end, sandboxed
 from tests.live.test_clients import AIOBOTOCORE, ARN, BOTO3, JAVASCRIPT
 
+pytestmark = pytest.mark.long
+
 AWS = (sys.executable, "-m", "awscli")
 PERSONAL = "# mine\n[default]\naws_access_key_id = AKIAMINE\naws_secret_access_key = mine\n"
 
 AWSCRT = """
 import json, sys
 from awscrt import auth, io
-
-pytestmark = pytest.mark.long
 group = io.EventLoopGroup(1)
 bootstrap = io.ClientBootstrap(group, io.DefaultHostResolver(group))
 provider = auth.AwsCredentialsProvider.new_default_chain(bootstrap)

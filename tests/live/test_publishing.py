@@ -19,6 +19,8 @@ from tests.fakes.ports import own_port
 from tests.live.host import Agent, Host, agent_on, fetch, sandboxed
 from tests.live.walking import metric, status, until
 
+pytestmark = pytest.mark.long
+
 JWKS, DISCOVERY = ".well-known/jwks.json", ".well-known/openid-configuration"
 
 

@@ -17,6 +17,8 @@ from tests.fakes.vault_versions import keep_versions
 from tests.live.host import Agent, Host, agent_on, fetch, running_host, sandboxed
 from tests.live.walking import DAY, change_key, metric, on_site, ring, signed_by, states, status, until
 
+pytestmark = pytest.mark.long
+
 LOOKED_AGAIN = 8  # seconds; the agent looks at the ring every five
 
 

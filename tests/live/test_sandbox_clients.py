@@ -16,6 +16,8 @@ import pytest
 from agent.clock import SystemClock
 from agent.sandbox import PracticeIssuer, Sandbox, in_thread, practice_world
 
+pytestmark = pytest.mark.long
+
 JAVASCRIPT = Path(__file__).parent / "javascript"
 AWS = Path(sys.executable).with_name("aws")
 ARN = "arn:aws:sts::123456789012:assumed-role/demo/practice"

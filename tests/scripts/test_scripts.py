@@ -22,6 +22,8 @@ import pytest
 from agent.sandbox import Fault, Sandbox
 from tests.live.host import Host, agent_on, sandboxed
 
+pytestmark = pytest.mark.long
+
 SESSIONS = sorted((Path(__file__).parent / "sessions").glob("*.txt"))
 _EXIT = re.compile(r"^(?P<words>.*?)(?:\s+\[(?P<code>\d+)\])?$")
 

@@ -13,6 +13,8 @@ from agent.callers import End
 from agent.callers.kernel.sock_diag import SockDiag, line_to_the_kernel
 from tests.unit.callers.kernel.world import ALICE, BOB, Puppet, Server, as_root
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def kernel() -> Iterator[SockDiag]:
