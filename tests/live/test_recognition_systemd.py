@@ -8,13 +8,13 @@ import pytest
 
 from tests.live.machine import Machine, machine
 
+pytestmark = pytest.mark.long
+
 #: Tells each caller what the kernel says of it.
 _TELLER = """
 import json, socket
 from agent.callers.kernel import KernelRecogniser, Patterns, probe
 from agent.clock import SystemClock
-
-pytestmark = pytest.mark.long
 
 sight = probe()
 recogniser = KernelRecogniser(SystemClock(), Patterns(units=("backup@*.service",), user_units=("w*",)))

@@ -299,7 +299,7 @@ def test_a_token_survives_the_agents_restart(service: Machine) -> None:
     service.run("systemctl", "restart", "rolecall.service")
     service.wait_for(ActiveState="active")
     assert is_role(said(service, "vault.service"), "vault")
-    service.run("systemctl", "kill", "--signal=KILL", "rolecall.service")
+    service.run("kill", "-KILL", service.show("MainPID")["MainPID"])
     service.wait_for(NRestarts="1", ActiveState="active", SubState="running")
     assert is_role(said(service, "vault.service"), "vault")
     unit(service, "vault.service", WITH_TOKEN)
