@@ -7,6 +7,8 @@ import pytest
 
 from tests.live.made_up_time import life_of
 
+pytestmark = pytest.mark.long
+
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 OFF = [
     sign * by

@@ -20,6 +20,8 @@ from tests.live.broken_chains import CASES, Case
 from tests.live.chain import Chain, living, with_path
 from tests.live.host import ISSUER, TOKEN, sandboxed
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def chain(tmp_path: Path) -> AsyncIterator[Chain]:

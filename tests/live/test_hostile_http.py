@@ -16,6 +16,8 @@ from agent.web.connections import Limits
 from agent.web.sockets import Address
 from tests.unit.web.world import NONE, WEB, World, answers, in_a_thread, request
 
+pytestmark = pytest.mark.long
+
 #: As in the contract, but for those whose effect a test would have to wait for; times in seconds.
 LIMITS = Limits(connections=200, head=0.3, idle=1.5, linger=0.3, sweep=0.05)
 

@@ -23,7 +23,7 @@ from agent.sandbox.tls import Authority, new_authority, new_leaf
 from tests.fakes.ports import own_port
 
 NGINX = shutil.which("nginx")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(NGINX is None, reason="nginx is not installed")]
 
 HOST = "oidc.example.com"
 SITE = Site.of([f"https://{HOST}/site-a", f"https://{HOST}"])

@@ -12,6 +12,8 @@ import pytest
 from tests.fakes.commands import clean
 from tests.fakes.ports import own_port
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 AWS = Path(sys.executable).with_name("aws")
 
