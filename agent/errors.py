@@ -48,6 +48,19 @@ class CredentialsRefused(AgentError):
     """The AWS administrator's turn: the answer stays the same until somebody changes something."""
 
 
+class SignInNeeded(CredentialsRefused):
+    """A person's turn: somebody has to sign in, by the command that the hint names."""
+
+
+class TokenRejected(AgentError):
+    """The bearer's turn: a token that somebody showed us is not one to be taken. `reason` is a word for it."""
+
+    def __init__(self, what: str, *, reason: str, hint: str = "") -> None:
+        """Say what is wrong with it, without quoting it; `reason` is one of a short list, as metrics want it."""
+        super().__init__(what, hint=hint)
+        self.reason = reason
+
+
 class CallerUnknown(AgentError):
     """The caller's turn: it did not show who it is, or what it showed is not known here."""
 

@@ -48,6 +48,7 @@ from agent.events.keys import (
     RotationWell,
     SitePublished,
 )
+from agent.events.signing_in import SignedIn, SignInDue, SigningInEvent, SignInOver
 from agent.events.vending import (
     ClockMeasured,
     CredentialsVended,
@@ -70,11 +71,12 @@ __all__ = [
     "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
     "IssuerCrowded", "IssuerSeen", "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
     "ListenerOpened", "ListenerWaiting", "NoToken", "Refusal", "RenewalFailed", "Report", "RequestRefused",
-    "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SitePublished", "StsAnswered", "TokenSigned",
+    "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver", "SignedIn",
+    "SigningInEvent", "SitePublished", "StsAnswered", "TokenSigned",
     "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable",
     "VendingDenied", "VendingEvent",
 ]  # fmt: skip
 
-Event = VendingEvent | CallerEvent | FileEvent | KeyEvent
+Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | SigningInEvent
 
 Report = Callable[[Event], None]

@@ -1,5 +1,6 @@
 """Which service is a request for, and what goes wrong on the way?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -9,6 +10,18 @@ from agent.sandbox.garbage import spoil
 from agent.sandbox.refusals import NO_KEY, Refusal, idp_unreachable, invalid_token, throttled
 from agent.sandbox.sts.service import Sts, failure, success
 from agent.sandbox.wire import Reply, Wire
+
+
+class Service(Protocol):
+    """A service other than STS and S3."""
+
+    def concerns(self, wire: Wire) -> bool:
+        """Whether a request is for it: by its path, or by the headers that only its clients send."""
+        ...
+
+    async def answer(self, wire: Wire, request_id: str) -> Reply | None:
+        """Answer it; refusals are answers too. None means to hang up without a word."""
+        ...
 
 
 class Store(Protocol):
@@ -26,10 +39,14 @@ class Front:
     cloud: Cloud
     sts: Sts
     store: Store
+    services: Sequence[Service] = ()
 
     async def answer(self, wire: Wire) -> Reply | None:
         """Answer a request; None means to hang up without a word."""
         request_id = self.cloud.request_id()
+        for service in self.services:
+            if service.concerns(wire):
+                return await service.answer(wire, request_id)
         if not is_for_sts(wire):
             return self.store.answer(wire, request_id)
         arguments = wire.arguments()

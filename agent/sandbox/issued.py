@@ -22,6 +22,7 @@ class Issued:
         arn: arn:aws:sts::<account>:assumed-role/<role name>/<session name>.
         user_id: <role's unique id>:<session name>.
         session_policies: what narrows the session; empty for none.
+        made_elsewhere: whether its role is not one of the account's own, as those of Identity Center are not.
         context: what conditions of other policies can ask of the session (aws:PrincipalTag/…, <issuer>:sub, …).
     """
 
@@ -34,6 +35,7 @@ class Issued:
     user_id: str
     session_policies: tuple[Policy, ...]
     context: Context
+    made_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

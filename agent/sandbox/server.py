@@ -20,7 +20,7 @@ from agent.errors import ConfigurationError
 from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
-from agent.sandbox.front import Front
+from agent.sandbox.front import Front, Service
 from agent.sandbox.issued import Issued
 from agent.sandbox.listen import listening
 from agent.sandbox.proxy import Proxy, places
@@ -139,7 +139,8 @@ class Sandbox:
             trust = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
             fetcher = Fetcher(session, seen, self._cloud.clock, trust)
             issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
-            front = Front(self._cloud, Sts(self._cloud, WebIdentity(self._cloud, issuers)), S3(self._cloud))
+            sts = Sts(self._cloud, WebIdentity(self._cloud, issuers))
+            front = Front(self._cloud, sts, S3(self._cloud), self._services(fetcher))
             self.endpoint_url = await opening.enter_async_context(
                 listening(partial(self._serve, front), *self._address, right)
             )
@@ -153,6 +154,10 @@ class Sandbox:
         if self._open is not None:
             await self._open.aclose()
             self._open = None
+
+    def _services(self, fetcher: Fetcher) -> list[Service]:  # noqa: ARG002 - those that check tokens want it
+        """All but STS and S3, which is asked what no other is; `fetcher` reads what issuers publish."""
+        return []
 
     def _new_authority(self, directory: Path) -> Authority:
         """The authority of this run; its certificate goes into `ca_file`."""

@@ -6,7 +6,7 @@ operator needs to know was told where it happened, and never leaves this machine
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.errors import (
     AgentError,
@@ -18,6 +18,7 @@ from agent.errors import (
     KeyUnavailable,
     RoleAmbiguous,
     RoleUnknown,
+    SignInNeeded,
     TokenUnavailable,
 )
 
@@ -83,9 +84,14 @@ _TABLE: Mapping[type[AgentError], Problem] = {
     ),
     CredentialsUnavailable: _NONE_TO_BE_HAD,
     CredentialsRefused: _NONE_TO_BE_HAD,
+    SignInNeeded: Problem(503, "SignInNeeded", "Somebody has to sign in.", (("Retry-After", "5"),)),
     TokenUnavailable: _NONE_TO_BE_HAD,
     KeyUnavailable: _NONE_TO_BE_HAD,
 }
+
+
+#: The failures whose own words are for the caller: which roles it is granted, and which command a person has to run.
+_OWN_WORDS = frozenset((RoleAmbiguous, SignInNeeded))
 
 
 def problem_of(error: AgentError) -> Problem:
@@ -93,7 +99,6 @@ def problem_of(error: AgentError) -> Problem:
     for kind in type(error).__mro__:
         if kind in _TABLE:
             found = _TABLE[kind]
-            # The one failure whose own words are for the caller: they name the roles that it is granted.
             own = "; ".join(filter(None, (error.what, error.hint)))
-            return Problem(found.status, found.code, own) if kind is RoleAmbiguous else found
+            return replace(found, message=own) if kind in _OWN_WORDS else found
     return INTERNAL

@@ -63,7 +63,7 @@ class Sts:
         issued = self._cloud.register.find(signature.access_key_id)
         if issued is None or issued.session_token.reveal() != signature.session_token:
             raise Refusal("InvalidClientTokenId", _UNKNOWN_KEY, 403)
-        if self._cloud.world.role_of(issued.role_arn) is None:
+        if not issued.made_elsewhere and self._cloud.world.role_of(issued.role_arn) is None:
             raise Refusal("InvalidClientTokenId", _UNKNOWN_KEY, 403)
         if self._cloud.now() >= issued.expires_at:
             raise Refusal("ExpiredToken", "The security token included in the request is expired", 403)
