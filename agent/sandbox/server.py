@@ -18,6 +18,7 @@ from aiohttp import web
 from agent.clock import Clock, SystemClock
 from agent.errors import ConfigurationError
 from agent.sandbox.cloud import Call, Cloud
+from agent.sandbox.cognito.service import Cognito
 from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
 from agent.sandbox.front import Front, Service
@@ -80,6 +81,7 @@ class Sandbox:
         keys_kept: timedelta = timedelta(0),
     ) -> None:
         self._cloud = Cloud(world, clock or SystemClock(), rng or random.SystemRandom())
+        self._cognito = Cognito(self._cloud)
         self._sites = dict(sites or {})
         for issuer in self._sites:
             if urlsplit(issuer).scheme != "https":
@@ -121,6 +123,7 @@ class Sandbox:
         """Open every listener. Raises ListenerUnavailable."""
         async with AsyncExitStack() as opening:
             directory = Path(opening.enter_context(TemporaryDirectory(prefix="rolecall-sandbox-")))
+            self._sites = {**self._cognito.sites(directory), **self._sites}
             authority = self._new_authority(directory) if self._tls or self._public else None
             right = self._context(authority, directory) if authority and self._tls else None
             for issuer, site in self._sites.items():
@@ -155,9 +158,10 @@ class Sandbox:
             await self._open.aclose()
             self._open = None
 
-    def _services(self, fetcher: Fetcher) -> list[Service]:  # noqa: ARG002 - those that check tokens want it
+    def _services(self, fetcher: Fetcher) -> list[Service]:
         """All but STS and S3, which is asked what no other is; `fetcher` reads what issuers publish."""
-        return []
+        issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
+        return [self._cognito.trusting(issuers)]
 
     def _new_authority(self, directory: Path) -> Authority:
         """The authority of this run; its certificate goes into `ca_file`."""

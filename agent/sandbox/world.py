@@ -15,6 +15,7 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
+from agent.sandbox.pools import IdentityPool, UserPool, check_once
 
 #: Where an issuer's web site is: a directory, served by the sandbox, or the http(s) base URL of somebody who serves it.
 Site = str | PathLike[str]
@@ -130,6 +131,7 @@ class World:
         bucket: the name of its one S3 bucket.
         objects: what is in the bucket, by key.
         managed_policies: documents that `PolicyArns` may name, by ARN.
+        user_pools, identity_pools: those of Amazon Cognito; app clients have one id in all pools.
     """
 
     account_id: str = "123456789012"
@@ -139,6 +141,8 @@ class World:
     bucket: str = "demo-bucket"
     objects: Mapping[str, bytes] = field(default_factory=dict)
     managed_policies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    user_pools: tuple[UserPool, ...] = ()
+    identity_pools: tuple[IdentityPool, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an account that cannot be. Raises ConfigurationError."""
@@ -158,6 +162,9 @@ class World:
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ConfigurationError(f"the {what} {twice[0]} exists twice", hint="remove one of the two")
+        check_once("user pool", [one.pool_id for one in self.user_pools])
+        check_once("identity pool", [one.pool_id for one in self.identity_pools])
+        check_once("app client", [client.client_id for one in self.user_pools for client in one.clients])
         for role in self.roles:
             self._check_home(role)
         for arn, document in self.managed_policies.items():

@@ -10,11 +10,17 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agent.errors import ConfigurationError
+from agent.sandbox.pools_json import (
+    identity_pool_as_json,
+    identity_pool_from_json,
+    user_pool_as_json,
+    user_pool_from_json,
+)
 from agent.sandbox.world import Provider, Role, World
 
 _WORLD: Final = {
     "account_id": str, "partition": str, "providers": list, "roles": list, "bucket": str, "objects": dict,
-    "managed_policies": dict,
+    "managed_policies": dict, "user_pools": list, "identity_pools": list,
 }  # fmt: skip
 _PROVIDER: Final = {"url": str, "client_ids": list, "thumbprints": list}
 _ROLE: Final = {"arn": str, "trust_policy": dict, "max_session": int, "policies": list}
@@ -41,6 +47,8 @@ def world_as_json(world: World) -> dict[str, object]:
         "bucket": world.bucket,
         "objects": {key: _object_as_json(body) for key, body in world.objects.items()},
         "managed_policies": dict(world.managed_policies),
+        "user_pools": [user_pool_as_json(one) for one in world.user_pools],
+        "identity_pools": [identity_pool_as_json(one) for one in world.identity_pools],
     }
 
 
@@ -50,6 +58,8 @@ def world_from_json(document: object) -> World:
     fields["providers"] = tuple(_provider(one) for one in fields.get("providers", ()))
     fields["roles"] = tuple(_role(one) for one in fields.get("roles", ()))
     fields["objects"] = {key: _object(body, key) for key, body in fields.get("objects", {}).items()}
+    fields["user_pools"] = tuple(user_pool_from_json(one) for one in fields.get("user_pools", ()))
+    fields["identity_pools"] = tuple(identity_pool_from_json(one) for one in fields.get("identity_pools", ()))
     return World(**fields)
 
 
