@@ -26,6 +26,7 @@ from agent.sandbox.issued import Issued
 from agent.sandbox.listen import listening
 from agent.sandbox.proxy import Proxy, places
 from agent.sandbox.public import PublicCertificates, PublicSites
+from agent.sandbox.relying_parties.service import RelyingParties
 from agent.sandbox.s3.service import S3
 from agent.sandbox.site import DirectorySite
 from agent.sandbox.sts.assume import WebIdentity
@@ -161,7 +162,7 @@ class Sandbox:
     def _services(self, fetcher: Fetcher) -> list[Service]:
         """All but STS and S3, which is asked what no other is; `fetcher` reads what issuers publish."""
         issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
-        return [self._cognito.trusting(issuers)]
+        return [self._cognito.trusting(issuers), RelyingParties(self._cloud, fetcher)]
 
     def _new_authority(self, directory: Path) -> Authority:
         """The authority of this run; its certificate goes into `ca_file`."""

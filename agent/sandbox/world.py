@@ -15,7 +15,9 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
+from agent.sandbox.identity_center.world import IdentityCenter
 from agent.sandbox.pools import IdentityPool, UserPool, check_once
+from agent.sandbox.trusting.world import RelyingParties
 
 #: Where an issuer's web site is: a directory, served by the sandbox, or the http(s) base URL of somebody who serves it.
 Site = str | PathLike[str]
@@ -131,7 +133,9 @@ class World:
         bucket: the name of its one S3 bucket.
         objects: what is in the bucket, by key.
         managed_policies: documents that `PolicyArns` may name, by ARN.
+        relying_parties: who else believes tokens: APIs, and other clouds.
         user_pools, identity_pools: those of Amazon Cognito; app clients have one id in all pools.
+        identity_center: where people sign in, for accounts of which this one may be one; None if nowhere.
     """
 
     account_id: str = "123456789012"
@@ -141,8 +145,10 @@ class World:
     bucket: str = "demo-bucket"
     objects: Mapping[str, bytes] = field(default_factory=dict)
     managed_policies: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    relying_parties: RelyingParties = field(default_factory=RelyingParties)
     user_pools: tuple[UserPool, ...] = ()
     identity_pools: tuple[IdentityPool, ...] = ()
+    identity_center: IdentityCenter | None = None
 
     def __post_init__(self) -> None:
         """Refuse an account that cannot be. Raises ConfigurationError."""

@@ -5,22 +5,25 @@ As one JSON object with the fields of World; durations in seconds, objects as te
 
 import base64
 import binascii
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from agent.errors import ConfigurationError
+from agent.sandbox.identity_center.world_json import identity_center_as_json, identity_center_from_json
+from agent.sandbox.members import members as _fields
 from agent.sandbox.pools_json import (
     identity_pool_as_json,
     identity_pool_from_json,
     user_pool_as_json,
     user_pool_from_json,
 )
+from agent.sandbox.trusting.as_json import relying_parties_as_json, relying_parties_from_json
 from agent.sandbox.world import Provider, Role, World
 
 _WORLD: Final = {
     "account_id": str, "partition": str, "providers": list, "roles": list, "bucket": str, "objects": dict,
-    "managed_policies": dict, "user_pools": list, "identity_pools": list,
+    "managed_policies": dict, "relying_parties": dict, "user_pools": list, "identity_pools": list,
+    "identity_center": dict,
 }  # fmt: skip
 _PROVIDER: Final = {"url": str, "client_ids": list, "thumbprints": list}
 _ROLE: Final = {"arn": str, "trust_policy": dict, "max_session": int, "policies": list}
@@ -47,8 +50,10 @@ def world_as_json(world: World) -> dict[str, object]:
         "bucket": world.bucket,
         "objects": {key: _object_as_json(body) for key, body in world.objects.items()},
         "managed_policies": dict(world.managed_policies),
+        "relying_parties": relying_parties_as_json(world.relying_parties),
         "user_pools": [user_pool_as_json(one) for one in world.user_pools],
         "identity_pools": [identity_pool_as_json(one) for one in world.identity_pools],
+        **({"identity_center": identity_center_as_json(world.identity_center)} if world.identity_center else {}),
     }
 
 
@@ -60,6 +65,9 @@ def world_from_json(document: object) -> World:
     fields["objects"] = {key: _object(body, key) for key, body in fields.get("objects", {}).items()}
     fields["user_pools"] = tuple(user_pool_from_json(one) for one in fields.get("user_pools", ()))
     fields["identity_pools"] = tuple(identity_pool_from_json(one) for one in fields.get("identity_pools", ()))
+    if "identity_center" in fields:
+        fields["identity_center"] = identity_center_from_json(fields["identity_center"])
+    fields["relying_parties"] = relying_parties_from_json(fields.get("relying_parties", {}))
     return World(**fields)
 
 
@@ -78,23 +86,6 @@ def _role(document: object) -> Role:
         fields["max_session"] = timedelta(seconds=max(0, min(fields["max_session"], 86_400)))
     fields["policies"] = tuple(fields.get("policies", ()))
     return Role(**fields)
-
-
-def _fields(document: object, known: Mapping[str, type], what: str, *needed: str) -> dict[str, Any]:
-    """The members of an object, each known and of its type. Raises ConfigurationError."""
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"a {what} is a JSON object", hint=f"with the members {', '.join(known)}")
-    for name, value in document.items():
-        if name not in known:
-            raise ConfigurationError(f"a {what} has no {name!r}", hint=f"it has: {', '.join(known)}")
-        if not isinstance(value, known[name]) or isinstance(value, bool):
-            raise ConfigurationError(
-                f"{name} of a {what} is of the type {type(value).__name__}", hint=f"make it {known[name].__name__}"
-            )
-    for name in needed:
-        if name not in document:
-            raise ConfigurationError(f"a {what} needs {name}", hint="add it")
-    return dict(document)
 
 
 def _object_as_json(body: bytes) -> object:

@@ -1,0 +1,1 @@
+"""Who else believes tokens of an issuer, and by which rules?"""
