@@ -12,8 +12,8 @@ from agent.errors import ConfigurationError, CredentialsUnavailable
 from agent.events import Report
 from agent.narrowing import WHOLE, Narrowing
 from agent.secret import Secret
-from agent.settings.credentials import Role as RoleSettings
 from agent.settings.credentials import Sts as StsSettings
+from agent.settings.credentials import StsRole
 from agent.tokens import TokenSource
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def sts_endpoint(settings: StsSettings) -> "StsEndpoint":
     )
 
 
-def role_of(name: str, settings: RoleSettings, narrowing: Narrowing = WHOLE) -> Role:
+def role_of(name: str, settings: StsRole, narrowing: Narrowing = WHOLE) -> Role:
     """What is asked of STS for a role, or for so much of it.
 
     Raises ConfigurationError if the role cannot be what it claims, or the narrowing would widen it: of several session

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from agent import __version__, jose
 from agent.assembly.credentials import OpenedSts
@@ -33,7 +33,7 @@ from agent.publishing.inspection import Inspection
 from agent.publishing.world import PublicSite
 from agent.rotation import Rotation
 from agent.secret import Secret
-from agent.settings import FromFile, Role, SelfSigned, Settings
+from agent.settings import FromFile, IdentityCenterRole, Role, SelfSigned, Settings, StsRole
 from agent.settings.credentials import arn_partition
 from agent.settings.keys import paths_of
 from agent.settings.spelling import UNIT_CREDENTIALS
@@ -42,6 +42,9 @@ from agent.tokens.file import TokenFile
 
 #: Who holds which lock, by the kernel (proc(5)): to ask is not to take one.
 _LOCKS: Final = Path("/proc/locks")
+
+
+_NOBODY_NEEDS: Final = "no role is had for a token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class _Chain:
         before = [key_link, sts_link, clock_link, self._issuer(looked)]
         checks: tuple[tuple[str, Check], ...] = (
             ("having a token judged …", partial(self._token, looked)),
-            (f"asking STS for {len(self._settings.roles)} roles …", self._roles),
+            (f"asking STS for {len(self._settings.token_roles)} roles …", self._roles),
             ("asking the agent, as a program would …", self._endpoint),
             ("looking at whom grants name …", self._callers),
             ("looking at the environment …", self._environment),
@@ -112,10 +115,17 @@ class _Chain:
         is_believed = any(one.link == "roles" and one.good for one in before)
         return [issuer.read_by_aws(one) if one.link == "issuer" and is_believed else one for one in before]
 
+    @property
+    def _needs_none(self) -> bool:
+        """Whether nobody needs a token of ours, and there is nothing to make one with."""
+        return not self._settings.token_roles and self._settings.issuer is None
+
     # --- key
 
     async def _key(self) -> Tried:
         settings, around = self._settings, self._around
+        if settings.key is None and self._needs_none:
+            return Tried("key", not_tried=_NOBODY_NEEDS)
         if settings.key is None:
             return Tried("key", "tokens come from a file, so there is no key here")
         unit_only = [path for _, path in paths_of(settings.key) if path.is_relative_to(UNIT_CREDENTIALS)]
@@ -168,6 +178,8 @@ class _Chain:
     # --- issuer
 
     async def _look(self) -> _Looked:
+        if self._needs_none and not isinstance(self._settings.identity, FromFile):
+            return _Looked(None)
         try:
             return _Looked(await (await self._site()).inspect())
         except AgentError as error:
@@ -189,7 +201,8 @@ class _Chain:
 
     def _issuer(self, looked: _Looked) -> Tried:
         if looked.inspection is None:
-            assert looked.trouble is not None
+            if looked.trouble is None:
+                return Tried("issuer", not_tried=_NOBODY_NEEDS)
             if isinstance(looked.trouble, TokenUnavailable):
                 return Tried("issuer", not_tried="without a token nobody knows which it is")
             return issuer.unreadable(looked.trouble)
@@ -206,6 +219,8 @@ class _Chain:
 
     async def _token(self, looked: _Looked, before: Sequence[Tried]) -> Tried:
         settings = self._settings
+        if self._needs_none and not isinstance(settings.identity, FromFile):
+            return Tried("token", not_tried=_NOBODY_NEEDS)
         if isinstance(settings.identity, SelfSigned) and self._signing is None:
             return Tried("token", not_tried="there is no key to sign it with")
         try:
@@ -227,7 +242,7 @@ class _Chain:
         if isinstance(self._settings.identity, FromFile):
             return await self._from_file()
         assert self._signing is not None  # or there is nothing to be tried
-        role = next(iter(self._settings.roles.values()))
+        role = next(iter(self._settings.token_roles.values()), None)
         made = await mint(
             self._settings,
             self._signing,
@@ -241,6 +256,8 @@ class _Chain:
     # --- roles
 
     async def _roles(self, before: Sequence[Tried]) -> Tried:
+        if not self._settings.token_roles:
+            return Tried("roles", not_tried=_NOBODY_NEEDS)
         if self._exchanges is None or broken(before, "sts"):
             return Tried("roles", not_tried="STS does not answer as it should")
         if isinstance(self._settings.identity, SelfSigned) and self._signing is None:
@@ -248,10 +265,10 @@ class _Chain:
         if isinstance(self._settings.identity, FromFile) and broken(before, "token"):
             return Tried("roles", not_tried="there is no token to show")
         self._exchanges.signing = self._signing
-        wanted = [self._wanted(name, role) for name, role in self._settings.roles.items()]
+        wanted = [self._wanted(name, role) for name, role in self._settings.token_roles.items()]
         return await roles.examined(wanted, self._exchanges, before)
 
-    def _wanted(self, name: str, role: Role) -> roles.Wanted:
+    def _wanted(self, name: str, role: StsRole) -> roles.Wanted:
         identity = self._settings.identity
         pinned = isinstance(identity, SelfSigned) and identity.pin_roles
         policy = None
@@ -280,7 +297,7 @@ class _Chain:
         if isinstance(self._status, AgentError):
             return endpoint.absent(self._status, str(self._settings.listen.admin))
         expected = endpoint.Expected(
-            {name: role.arn for name, role in self._settings.roles.items()},
+            {name: _arn(role) for name, role in self._settings.roles.items()},
             "" if self._signing is None else self._signing.public.kid,
             self._aws_time.now(),
             __version__,
@@ -307,6 +324,19 @@ class _Chain:
             where.host, where.port, tuple(self._settings.roles), self._settings.sts.endpoint_url
         )
         return await aside(environment.examined, self._around.environ, place, self._around.everybody)
+
+
+def _arn(role: Role) -> str:
+    """The ARN of a role, with * for what AWS alone chooses in it."""
+    match role:
+        case StsRole():
+            return role.arn
+        case IdentityCenterRole():
+            return (
+                f"arn:*:iam::{role.account}:role/aws-reserved/sso.amazonaws.com/*AWSReservedSSO_{role.permission_set}_*"
+            )
+        case _:
+            assert_never(role)
 
 
 def lock_holder(path: Path, locks: Path = _LOCKS) -> int | None:

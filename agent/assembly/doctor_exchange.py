@@ -24,6 +24,8 @@ from agent.tokens.file import TokenFile
 
 #: What STS is shown to hear what time it is: no token, so that there is nothing to be granted or checked with anybody.
 _NO_TOKEN: Final = Secret("rolecall.doctor.asks-what-time-it-is")
+#: The role that is named where no role is had for a token.
+_ANY_ROLE: Final = "arn:aws:iam::123456789012:role/rolecall-doctor"
 #: Whose credentials these are may be asked with them all the same; nothing else may be done.
 _POWERLESS: Final = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}, separators=(",", ":")
@@ -47,8 +49,8 @@ class Exchanges:
 
     async def probe(self) -> Probe:
         """Hear whether STS is there, and what time it is; once more if it stumbles. Raises as STS does."""
-        first = next(iter(self._settings.roles.values()))  # there is one in every configuration
-        role = Role(first.arn, "rolecall-doctor", SHORTEST)
+        first = next((one.arn for one in self._settings.token_roles.values()), _ANY_ROLE)
+        role = Role(first, "rolecall-doctor", SHORTEST)
         probe = await self._probed(role)
         if probe.passes:
             await self._clock.sleep(0.3)
@@ -104,7 +106,7 @@ class Exchanges:
         return answer
 
     def _role(self, wanted: Wanted, *, powerless: bool) -> Role:
-        written = role_of(wanted.name, self._settings.roles[wanted.name])
+        written = role_of(wanted.name, self._settings.token_roles[wanted.name])
         role = replace(written, arn=wanted.arn, session_name=wanted.session_name, duration=wanted.duration)
         return replace(role, policy=_POWERLESS, policy_arns=()) if powerless else role
 
@@ -117,7 +119,7 @@ class Exchanges:
         return await mint(
             self._settings,
             self.signing,
-            self._settings.roles[wanted.name],
+            self._settings.token_roles[wanted.name],
             clock=self._aws_time,
             token_id=lambda: str(uuid.uuid4()),
             changes=pinned,

@@ -9,7 +9,7 @@ from agent.assembly.tokens import token_source
 from agent.clock import RemoteClock
 from agent.events import Report
 from agent.narrowing import WHOLE
-from agent.roster import Roster
+from agent.roster import RoleRoster
 from agent.settings import CredentialsFile, Settings
 from agent.tokens.self_signed import Signer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def kept_files(
     settings: Settings,
-    roster: Roster,
+    roster: RoleRoster,
     signer: Signer | None,
     *,
     clock: RemoteClock,
@@ -44,7 +44,7 @@ def kept_files(
             assert session is not None  # what a file holds is at hand from the start
             found.append(KeptCredentials(session, place, file.profile, means))
         else:
-            role = settings.roles[file.role]
+            role = settings.token_roles[file.role]
             ids = _token_ids(chance)
             tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report)
             found.append(KeptToken(file.role, tokens, place, means))

@@ -16,9 +16,9 @@ def infrastructure_files(settings: Settings) -> tuple[Mapping[str, str], Configu
     """
     pinning = settings.infrastructure is not None and settings.infrastructure.require_pinning
     trust = trust_of(settings, require_pinning=pinning)
-    if trust is None:
+    if trust is None or not settings.token_roles:
         return {}, None
-    roles = [Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()]
+    roles = [Role.of(name, role.arn, role.duration) for name, role in settings.token_roles.items()]
     place = _place(settings)
     return all_files(trust, roles, place), why_not(trust.issuer, place)
 
@@ -30,13 +30,16 @@ def trust_of(settings: Settings, *, require_pinning: bool) -> Trust | None:
     policy for all roles, and a token that nobody asked for tags has none.
     """
     identity, issuer, grants = settings.identity, settings.issuer, settings.grants
+    roles = settings.token_roles.values()
     if not isinstance(identity, SelfSigned) or issuer is None:
         return None
     return Trust(
         issuer.url,
         identity.audience,
         identity.subject,
-        tags=any([identity.tags, *(role.tags for role in settings.roles.values()), *(one.tags for one in grants)]),
+        tags=any(
+            [identity.tags, *(role.tags for role in settings.token_roles.values()), *(one.tags for one in grants)]
+        ),
         source_identity=any([identity.source_identity, *(one.source_identity for one in grants)]),
         require_pinning=require_pinning,
     )

@@ -38,7 +38,7 @@ async def rehearse(settings: Settings, credentials_directory: Path | None, *, tr
     """
     key: PublicKey | None = None
     refusals = [refusal async for refusal in _clients(settings)]
-    for name, role in settings.roles.items():
+    for name, role in settings.token_roles.items():
         try:
             check_identity(settings, role)
         except AgentError as error:

@@ -10,7 +10,7 @@ from agent.events import Report
 from agent.keys import SigningKey
 from agent.narrowing import WHOLE, Narrowing
 from agent.settings import Settings
-from agent.settings.credentials import Role
+from agent.settings.credentials import StsRole
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.tokens import Token, TokenSource
 from agent.tokens.file import TokenFile
@@ -20,7 +20,7 @@ from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
 
 def token_source(
     settings: Settings,
-    role: Role,
+    role: StsRole,
     signer: Signer | None,
     *,
     clock: RemoteClock,
@@ -43,7 +43,7 @@ def token_source(
             return TokenFile(settings.identity.file, clock)
 
 
-def check_identity(settings: Settings, role: Role, narrowing: Narrowing = WHOLE) -> None:
+def check_identity(settings: Settings, role: StsRole, narrowing: Narrowing = WHOLE) -> None:
     """Say whether AWS would take the tokens of this role, or of so much of it. Raises ConfigurationError."""
     if isinstance(settings.identity, FromFile):
         _refuse_claims(narrowing)
@@ -54,7 +54,7 @@ def check_identity(settings: Settings, role: Role, narrowing: Narrowing = WHOLE)
 async def mint(
     settings: Settings,
     key: SigningKey,
-    role: Role | None,
+    role: StsRole | None,
     *,
     clock: Clock,
     token_id: Callable[[], str],
@@ -74,9 +74,9 @@ async def mint(
 
 
 def _identity(
-    settings: Settings, words: SelfSigned, issuer: str, role: Role | None, narrowing: Narrowing = WHOLE
+    settings: Settings, words: SelfSigned, issuer: str, role: StsRole | None, narrowing: Narrowing = WHOLE
 ) -> Identity:
-    roles = settings.roles.values() if role is None else [role]
+    roles = settings.token_roles.values() if role is None else [role]
     tags = {**words.tags, **(role.tags if role else {})}
     return Identity(
         issuer=issuer,

@@ -315,7 +315,9 @@ def _screen(stage: _Stage) -> list[str]:
     home, command = shlex.quote(str(stage.home)), _command()
     python = shlex.quote(sys.executable)
     fault = '{"kind": "status", "status": 503, "times": 3}'
-    ends = SystemClock().now() + min(role.duration for role in stage.settings.roles.values())  # both came just now
+    ends = SystemClock().now() + min(
+        role.duration for role in stage.settings.token_roles.values()
+    )  # both came just now
     unnoticed = f"# AWS is down, and nobody notices: what is held lasts until {ends.astimezone():%H:%M}"
     get = f"get_object(Bucket='{BUCKET}', Key='hello.txt')['Body'].read()"
     sample = f"import botocore.session as b; print(b.get_session().create_client('s3').{get})"

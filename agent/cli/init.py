@@ -220,7 +220,7 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     assert isinstance(identity, SelfSigned)  # it is what the first configuration says
     assert issuer is not None
     trust = Trust(issuer.url, identity.audience, identity.subject, require_pinning=answers.require_pinning)
-    accounts = by_account([Role.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
+    accounts = by_account([Role.of(name, role.arn, role.duration) for name, role in settings.token_roles.items()])
     files: dict[Path, tuple[str, int]] = {}
     user = _service_user() if answers.service else None
     for name in answers.with_token:

@@ -215,7 +215,7 @@ def _agreed(ring: Ring, walk: Rotation, settings: Settings, *, yes: bool) -> boo
         _CONSEQUENCES.format(
             stolen=ring.signing.public.kid,
             successor=successor.format(seen=spelt(seen)),
-            roles=", ".join(role.arn for role in settings.roles.values()),
+            roles=", ".join(role.arn for role in settings.token_roles.values()),
         )
     )
     if yes:

@@ -191,7 +191,12 @@ def world_of(settings: Settings) -> World:
             "the sandbox cannot tell who signs the token of a file",
             hint="describe the account in a file instead: rolecall sandbox --world FILE",
         )
-    accounts = by_account([Created.of(name, role.arn, role.duration) for name, role in settings.roles.items()])
+    accounts = by_account([Created.of(name, role.arn, role.duration) for name, role in settings.token_roles.items()])
+    if not accounts:
+        raise ConfigurationError(
+            "no role of this configuration is had for a token, so there is none to be made in the sandbox",
+            hint="describe the account, and who may sign in, in a file: rolecall sandbox --world FILE",
+        )
     if len(accounts) > 1:
         raise ConfigurationError(
             f"the roles live in {len(accounts)} accounts, and a sandbox is one account",
@@ -200,7 +205,10 @@ def world_of(settings: Settings) -> World:
     account, created = next(iter(accounts.items()))
     furnished = World(account_id=account.number, partition=account.partition)
     policies = (use_of_bucket(furnished),)
-    named = [*(role.policy_arns for role in settings.roles.values()), *(one.policy_arns for one in settings.grants)]
+    named = [
+        *(role.policy_arns for role in settings.token_roles.values()),
+        *(one.policy_arns for one in settings.grants),
+    ]
     managed = {arn for arns in named for arn in arns}
     everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     return World(

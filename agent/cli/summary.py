@@ -1,7 +1,7 @@
 """What does a configuration ask for, in a few lines?"""
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from agent.keys import PublicKey
 from agent.settings import (
@@ -10,36 +10,43 @@ from agent.settings import (
     Directory,
     Grant,
     Https,
+    IdentityCenterRole,
     KeptFile,
     Publishing,
     Role,
     Rotation,
     Settings,
+    StsRole,
     WebIdentityTokenFile,
 )
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import shown
-from agent.settings.tokens import FromFile, SelfSigned
+from agent.settings.oauth2 import OAuth2
+from agent.settings.tokens import FromFile, SelfSigned, signs
 from agent.spans import spell_duration
+
+#: How a client shows a provider who it is.
+_WAYS: Final = {
+    "client_secret": "a secret",
+    "tls": "a certificate",
+    "private_key_jwt": "a JWT that our key signs",
+}
 
 
 def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
     """Say what this configuration asks for, and which key it has if that could be tried."""
-    match settings.identity:
-        case SelfSigned(subject=subject, audience=audience):
-            issuer = settings.issuer.url if settings.issuer else ""
-            yield f"identity     {subject} of {issuer}, for {audience}"
-        case FromFile():
-            yield "identity     a token from a file"
+    yield from _identity(settings)
     if settings.key is not None:
         yield f"key          {'not tried' if key is None else f'{key.kid}, {key.algorithm}'}"
         yield f"custodian    {custodian(settings.key)}"
     if settings.next_key is not None:
         yield f"moving to    {custodian(settings.next_key)}"
-    if settings.key is not None and isinstance(settings.identity, SelfSigned):
+    if settings.key is not None and signs(settings.identity):
         yield f"rotation     {rotation(settings.rotation)}"
     where = settings.sts.endpoint_url or f"of {settings.sts.region}"
     yield f"STS          {where}"
+    if (center := settings.identity_center) is not None:
+        yield f"sign-in      {center.start_url}, region {center.region}"
     for name, role in settings.roles.items():
         yield f"role         {name}: {_described(role)}"
     for grant in settings.grants:
@@ -49,6 +56,18 @@ def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
     for file in settings.files:
         yield f"file         {file.path}: {_kept(file)}"
     yield from _listeners(settings)
+
+
+def _identity(settings: Settings) -> Iterator[str]:
+    match settings.identity:
+        case SelfSigned(subject=subject, audience=audience):
+            if settings.issuer is not None:
+                yield f"identity     {subject} of {settings.issuer.url}, for {audience}"
+        case FromFile():
+            yield "identity     a token from a file"
+        case OAuth2() as words:
+            where = words.issuer or words.token_endpoint
+            yield f"identity     {words.client_id}, with {_WAYS[words.client_authentication]}, of {where}"
 
 
 def who(grant: Grant) -> str:
@@ -151,4 +170,10 @@ def place(words: Publishing) -> str:
 
 
 def _described(role: Role) -> str:
-    return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"
+    match role:
+        case StsRole():
+            return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"
+        case IdentityCenterRole():
+            return f"{role.identity}, by whoever signs in"
+        case _:
+            assert_never(role)

@@ -77,6 +77,11 @@ def _mint(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"the configuration has no role {arguments.role!r}", hint=f"it has: {', '.join(sorted(settings.roles))}"
         )
+    if arguments.role is not None and arguments.role not in settings.token_roles:
+        raise ConfigurationError(
+            f"the role {arguments.role!r} is had by the sign-in of a person, for no token of ours",
+            hint="see who signed in, and until when: rolecall status",
+        )
     if settings.key is None:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"
@@ -89,7 +94,7 @@ def _mint(arguments: argparse.Namespace) -> int:
     changes["claims"] = dict(arguments.claim)
 
     async def minted() -> tuple[str, datetime]:
-        role = settings.roles.get(arguments.role) if arguments.role else None
+        role = settings.token_roles.get(arguments.role) if arguments.role else None
         async with signing_key(settings, credentials_directory(), SystemClock()) as key:
             token = await mint(
                 settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes

@@ -10,6 +10,7 @@ from agent.doctor import Finding, Link, Tried
 from agent.doctor.diagnosis import broken
 from agent.doctor.pace import each
 from agent.errors import AgentError
+from agent.patterns import fits
 
 #: What the agent has trouble with lies there, if one of these is broken.
 UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "roles")
@@ -58,7 +59,7 @@ class Expected:
     """What should be served.
 
     Attributes:
-        roles: the ARN of each role, by name.
+        roles: the ARN of each role, by name; with * for what AWS alone chooses in it.
         signing: the kid of the key that signs by our own look; "" if nobody knows.
         now: the time, as STS tells it.
         version: ours.
@@ -190,7 +191,7 @@ def _bare(name: str, status: Mapping[str, Any], error: AgentError) -> Finding:
 def _wrong(document: Mapping[str, Any], name: str, arn: str, now: datetime) -> Finding | None:
     """What is wrong with credentials by their own words."""
     restart = "see how the agent is: rolecall status; and restart it: systemctl restart rolecall"
-    if document.get("RoleArn") != arn:
+    if not fits(arn, str(document.get("RoleArn"))):
         said = f"what the agent serves as {name} is of another role ({document.get('RoleArn')}), not {arn}"
         return Finding("endpoint", "error", said, restart)
     try:
@@ -209,6 +210,7 @@ async def _disowned(document: Mapping[str, Any], name: str, arn: str, who_am_i: 
     except AgentError as error:
         said = f"AWS does not take what the agent serves as {name}: {error.what}"
         return Finding("endpoint", "error", said, error.hint)
+    arn = str(document.get("RoleArn"))  # it fits
     account, role = arn.split(":")[4], arn.rpartition("/")[2]
     if f"::{account}:assumed-role/{role}/" not in session:
         said = f"what the agent serves as {name} is, by AWS's word, {session}, not a session of {arn}"

@@ -12,11 +12,13 @@ from agent.errors import ConfigurationError
 from agent.settings.agreement import disagreements
 from agent.settings.callers import Callers, Grant
 from agent.settings.containers import Containers
-from agent.settings.credentials import Role, Sts
+from agent.settings.credentials import Role, Sts, StsRole
 from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
+from agent.settings.identity_center import IdentityCenter, IdentityCenterRole
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import Mistake, secrets_in
+from agent.settings.oauth2 import OAuth2
 from agent.settings.outputs import Address, Listen, Log
 from agent.settings.overrides import overridden, unknown
 from agent.settings.publishing import S3, Directory, Https, Publishing
@@ -30,9 +32,9 @@ from agent.settings.unit_tokens import UnitTokens
 
 __all__ = [
     "S3", "Address", "AwsKms", "Callers", "Containers", "CredentialsFile", "Directory", "FromFile", "Grant",
-    "Https", "Identity", "Infrastructure", "Issuer", "KeptFile", "Key", "Listen", "Log", "Pem", "Pkcs11",
-    "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "Tpm2", "UnitTokens", "VaultTransit",
-    "WebIdentityTokenFile", "find", "load",
+    "Https", "Identity", "IdentityCenter", "IdentityCenterRole", "Infrastructure", "Issuer", "KeptFile", "Key",
+    "Listen", "Log", "OAuth2", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "StsRole",
+    "Tpm2", "UnitTokens", "VaultTransit", "WebIdentityTokenFile", "find", "load",
 ]  # fmt: skip
 
 
@@ -40,9 +42,9 @@ __all__ = [
 class Settings:
     """The whole configuration, read and found consistent.
 
-    `issuer` and `key` are there whenever `identity` is SelfSigned. `next_key` is [key.next], the custodian to move to;
-    `rotation` is None where one key signs for good; it is asked for where [rotation] or [key.next] is written, and
-    otherwise goes without saying. Paths are absolute, templates filled in.
+    `issuer` and `key` are there whenever `identity` is one for which our key signs and a role is had for a token. `next_key` is
+    [key.next], the custodian to move to; `rotation` is None where one key signs for good; it is asked for where
+    [rotation] or [key.next] is written, and otherwise goes without saying. Paths are absolute, templates filled in.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Settings:
     rotation_asked: bool
     identity: Identity
     sts: Sts
+    identity_center: IdentityCenter | None
     roles: Mapping[str, Role]
     grants: tuple[Grant, ...]
     callers: Callers
@@ -63,6 +66,11 @@ class Settings:
     infrastructure: Infrastructure | None
     listen: Listen
     log: Log
+
+    @property
+    def token_roles(self) -> Mapping[str, StsRole]:
+        """The roles that are had for our identity token."""
+        return {name: role for name, role in self.roles.items() if isinstance(role, StsRole)}
 
 
 def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Settings:
@@ -100,6 +108,7 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             rotation_asked="rotation" in words or draft.next_key is not None,
             identity=draft.identity,
             sts=draft.sts,
+            identity_center=draft.identity_center,
             roles=MappingProxyType(draft.roles),
             grants=tuple(draft.grants.values()),
             callers=draft.callers,

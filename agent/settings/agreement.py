@@ -8,15 +8,17 @@ import os.path
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.settings.credentials import arn_partition, partition_of
+from agent.settings.credentials import StsRole, arn_partition, partition_of
 from agent.settings.draft import Draft
 from agent.settings.granting import unfit_grants, unknown_role
+from agent.settings.identity_center import of_people_alone
 from agent.settings.keeping import unfit_files
 from agent.settings.mistakes import Mistake, shown, shown_word
+from agent.settings.oauth2 import OAuth2
 from agent.settings.outputs import Address, numbered
 from agent.settings.publishing import S3, Directory, Https
 from agent.settings.succession import unfit
-from agent.settings.tokens import FromFile, SelfSigned
+from agent.settings.tokens import FromFile, SelfSigned, signs
 from agent.tokens import MOST_TAGS, one_tag
 
 
@@ -44,8 +46,11 @@ def _pinned(draft: Draft) -> Iterator[Mistake]:
 def _issuing(draft: Draft) -> Iterator[Mistake]:
     """Tokens that we sign need an issuer and a key; so do documents that we publish."""
     needed = ""
-    if isinstance(draft.identity, SelfSigned):
+    asked = "identity" in draft.words or not of_people_alone(draft.words)
+    if isinstance(draft.identity, SelfSigned) and asked:
         needed = 'identity.source = "self_signed"'
+    elif signs(draft.identity) and asked:
+        needed = 'identity.client_authentication = "private_key_jwt"'
     elif "publishing" in draft.words:
         needed = "[publishing]"
     if needed and "issuer" not in draft.words:
@@ -58,29 +63,38 @@ def _issuing(draft: Draft) -> Iterator[Mistake]:
 
 
 def _roles(draft: Draft) -> Iterator[Mistake]:
-    common = draft.identity.tags if isinstance(draft.identity, SelfSigned) else {}
     for name, role in draft.roles.items():
-        partition = arn_partition(role.arn)
-        if draft.sts and partition != partition_of(draft.sts.region):
-            yield Mistake(
-                f"roles.{name}.arn",
-                f"is in partition {partition}, but sts.region {shown(draft.sts.region)} is in "
-                f"{partition_of(draft.sts.region)}; the STS of one partition knows no roles of another",
-            )
-        if role.tags and isinstance(draft.identity, FromFile):
-            yield Mistake(
-                f"roles.{name}.tags",
-                'means nothing with identity.source = "file": tags are part of a token, and we do not make that one',
-            )
-        both = dict.fromkeys((*common, *role.tags))
-        if len(both) > MOST_TAGS:
-            said = f"comes to more than {MOST_TAGS} tags with identity.tags; AWS takes at most {MOST_TAGS}"
-            yield Mistake(f"roles.{name}.tags", said)
-        if pair := one_tag(both):
-            yield Mistake(
-                f"roles.{name}.tags.{shown_word(pair[1])}",
-                f"is {shown(pair[0])} of identity.tags in other capitals; to AWS they are one tag: write it as there",
-            )
+        if isinstance(role, StsRole):
+            yield from _role(draft, name, role)
+        elif "identity_center" not in draft.words:
+            said = 'needs [identity_center] with start_url = "https://example.awsapps.com/start" and region'
+            yield Mistake(f"roles.{name}.source", said)
+
+
+def _role(draft: Draft, name: str, role: StsRole) -> Iterator[Mistake]:
+    common = draft.identity.tags if isinstance(draft.identity, SelfSigned) else {}
+    partition = arn_partition(role.arn)
+    if draft.sts and partition != partition_of(draft.sts.region):
+        yield Mistake(
+            f"roles.{name}.arn",
+            f"is in partition {partition}, but sts.region {shown(draft.sts.region)} is in "
+            f"{partition_of(draft.sts.region)}; the STS of one partition knows no roles of another",
+        )
+    if role.tags and isinstance(draft.identity, FromFile | OAuth2):
+        yield Mistake(
+            f"roles.{name}.tags",
+            f'means nothing with identity.source = "{draft.identity.source}": tags are part of a token, and we do not '
+            "make that one",
+        )
+    both = dict.fromkeys((*common, *role.tags))
+    if len(both) > MOST_TAGS:
+        said = f"comes to more than {MOST_TAGS} tags with identity.tags; AWS takes at most {MOST_TAGS}"
+        yield Mistake(f"roles.{name}.tags", said)
+    if pair := one_tag(both):
+        yield Mistake(
+            f"roles.{name}.tags.{shown_word(pair[1])}",
+            f"is {shown(pair[0])} of identity.tags in other capitals; to AWS they are one tag: write it as there",
+        )
 
 
 def _listening(draft: Draft) -> Iterator[Mistake]:
@@ -106,7 +120,7 @@ def _publishing(draft: Draft) -> Iterator[Mistake]:
     yield from unknown_role(draft, name, "publishing.credentials")
     role = draft.roles.get(name)
     partition = partition_of(place.region)
-    if role is not None and arn_partition(role.arn) != partition:
+    if isinstance(role, StsRole) and arn_partition(role.arn) != partition:
         said = f"{shown(place.region)} is in partition {partition}, but the role {shown(name)} in another"
         yield Mistake(
             "publishing.region", f"{said}, {arn_partition(role.arn)}, whose credentials S3 does not know there"
@@ -127,6 +141,8 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
         secret.append(("unit_tokens.secret", draft.unit_tokens.secret))
     if draft.rotation is not None:
         secret.append(("rotation.state", draft.rotation.state))
+    if isinstance(draft.identity, OAuth2):
+        secret += [(f"identity.{word}", path) for word, path in draft.identity.secret_paths.items()]
     for word, path in secret:
         harmless = not isinstance(path, Path) or word.endswith((".module", ".ca_bundle"))
         if not harmless and Path(os.path.normpath(str(path))).is_relative_to(shown_to_all):

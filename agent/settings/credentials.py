@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated, ClassVar, Final, Literal, NoReturn
 
 from pydantic import Field
 
 from agent.credentials import ROLE_ARN
+from agent.settings.identity_center import IdentityCenterRole
 from agent.settings.mistakes import Wrong, comes_to, shown
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, array, expand, one_of, span, text, whole
 from agent.settings.tokens import Tags
 from agent.settings.web import Proxy, Region, Url
 
-#: Where the credentials of a role may come from in a later version.
-LATER: Final = ("identity_center",)
 #: Role names stand in URLs, metric labels and file names.
 ROLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -169,8 +168,19 @@ def foreign(role_arn: str, policies: Iterable[str]) -> Iterator[tuple[int, str]]
             yield number, f"is of account {managed[2]}; AWS takes only those of the role's, {role['account']}"
 
 
-class Role(Section):
-    """One role that is kept at hand. Templates are filled in; times are timedeltas; `policy` is compact JSON."""
+_BY_PERMISSION_SET: Final = 'means something only with source = "identity_center"; leave it out, or write that'
+
+
+class StsRole(Section):
+    """A role that STS gives us for our identity token.
+
+    Templates are filled in; times are timedeltas; `policy` is compact JSON.
+    """
+
+    answers: ClassVar[Mapping[str, str]] = {
+        "account": _BY_PERMISSION_SET,
+        "permission_set": _BY_PERMISSION_SET,
+    }
 
     source: Annotated[Literal["sts"], one_of(Literal["sts"])] = "sts"
     arn: Annotated[str, text(_role_arn)] = Field(examples=[f'"{_ROLE_EXAMPLE}"'])
@@ -191,6 +201,11 @@ class Role(Section):
         """The account of the role."""
         return self.arn.split(":")[4]
 
+    @property
+    def identity(self) -> str:
+        """Whom the credentials speak for: the role's ARN."""
+        return self.arn
+
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         """One policy, and managed ones of the role's own account."""
@@ -203,4 +218,7 @@ class Role(Section):
             yield from ((f"policy_arns#{number}", said) for number, said in foreign(arn, named))
 
 
-SOURCES: Final[Mapping[str, type[Role]]] = {"sts": Role}
+#: One role that is kept at hand, by where its credentials come from.
+Role = StsRole | IdentityCenterRole
+
+SOURCES: Final[Mapping[str, type[Role]]] = {"sts": StsRole, "identity_center": IdentityCenterRole}

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from agent.settings import S3, Https, Settings
+from agent.settings import S3, Https, Settings, StsRole
 from agent.settings.keys import makes_keys
+from agent.settings.oauth2 import OAuth2
 from agent.settings.openings import openings
 from agent.settings.outputs import numbered
 from agent.settings.overlaps import overlaps
@@ -38,13 +39,15 @@ def warnings(settings: Settings) -> list[str]:
 
 def _tokens(settings: Settings) -> Iterator[str]:
     match settings.identity:
-        case FromFile():
+        case OAuth2() if settings.identity.signs:
+            return
+        case FromFile() | OAuth2():
             unused = []
             if settings.publishing is None:
                 unused = [name for name in ("issuer", "key") if getattr(settings, name) is not None]
             if settings.rotation_asked:
                 unused.append("rotation" if settings.next_key is None else "key.next")
-            yield from (f'{name}: is not used, since identity.source is "file"' for name in unused)
+            yield from (f'{name}: is not used, since identity.source is "{settings.identity.source}"' for name in unused)
         case SelfSigned(lifetime=lifetime, pin_roles=pin_roles):
             if lifetime > _LONG_TOKEN:
                 said = "a token is used within seconds, and whoever steals it can use it as long"
@@ -113,7 +116,7 @@ def _roles(settings: Settings) -> Iterator[str]:
     for name, role in settings.roles.items():
         if name not in granted:
             yield f"roles.{name}: is granted to nobody; add [[grants]] with it, or take it out"
-        if role.duration < _SHORT_SESSION:
+        if isinstance(role, StsRole) and role.duration < _SHORT_SESSION:
             yield (
                 f"roles.{name}.duration: {spell_duration(role.duration)} is short; callers will see credentials with "
                 "less than 20 minutes left, for which some SDKs ask again at every request; 1h is usual"

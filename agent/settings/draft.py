@@ -11,6 +11,7 @@ from agent.settings.callers import Callers, Grant
 from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
 from agent.settings.files import KeptFile
+from agent.settings.identity_center import IdentityCenter
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import Key
 from agent.settings.outputs import Listen, Log
@@ -31,6 +32,7 @@ class Draft:
     rotation: Rotation | None = None
     identity: Identity | None = None
     sts: Sts | None = None
+    identity_center: IdentityCenter | None = None
     roles: dict[str, Role] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     callers: Callers | None = None

@@ -5,10 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.settings.callers import BY_KERNEL, Grant
-from agent.settings.credentials import Role, foreign
+from agent.settings.credentials import StsRole, foreign
 from agent.settings.draft import Draft
+from agent.settings.identity_center import IdentityCenterRole
 from agent.settings.likeness import meet
 from agent.settings.mistakes import Mistake, nearest, shown, shown_word
+from agent.settings.oauth2 import OAuth2
 from agent.settings.templates import for_role, name_fault
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.spans import spell_duration
@@ -66,18 +68,28 @@ def _unrecognised(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
 def _narrowed(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
     for name in grant.roles:
         role = draft.roles.get(name)
-        if role is not None:
+        if isinstance(role, IdentityCenterRole):
+            yield from _by_permission_set(grant, name)
+        elif role is not None:
             yield from _less(grant, name, role)
             yield from _texts(grant, name)
             yield from _tags(grant, name, role, draft)
-    if isinstance(draft.identity, FromFile):
+    if isinstance(draft.identity, FromFile | OAuth2):
         said = "is part of a token, and we do not make that one"
         for word in ("tags", "source_identity"):
             if getattr(grant, word):
-                yield f".{word}", f'means nothing with identity.source = "file": it {said}'
+                yield f".{word}", f'means nothing with identity.source = "{draft.identity.source}": it {said}'
 
 
-def _less(grant: Grant, name: str, role: Role) -> Iterator[tuple[str, str]]:
+def _by_permission_set(grant: Grant, name: str) -> Iterator[tuple[str, str]]:
+    """What somebody has by a permission set, he has whole: IAM Identity Center gives no less of it."""
+    for word in ("duration", "policy", "policy_file", "policy_arns", "session_name", "source_identity", "tags"):
+        if getattr(grant, word):
+            said = f"cannot narrow the role {name}: IAM Identity Center gives a permission set as it is"
+            yield f".{word}", f"{said}; leave this out, or make a smaller permission set"
+
+
+def _less(grant: Grant, name: str, role: StsRole) -> Iterator[tuple[str, str]]:
     """A grant gives less than the role, never more or longer."""
     if grant.duration is not None and grant.duration > role.duration:
         theirs = spell_duration(role.duration)
@@ -99,7 +111,7 @@ def _texts(grant: Grant, name: str) -> Iterator[tuple[str, str]]:
             yield f".{word}", f"{fault}, for the role {name}"
 
 
-def _tags(grant: Grant, name: str, role: Role, draft: Draft) -> Iterator[tuple[str, str]]:
+def _tags(grant: Grant, name: str, role: StsRole, draft: Draft) -> Iterator[tuple[str, str]]:
     """Tags are added, and never replace what a policy may look at already."""
     common = draft.identity.tags if isinstance(draft.identity, SelfSigned) else {}
     where = {tag.lower(): f"identity.tags.{shown_word(tag)}" for tag in common}

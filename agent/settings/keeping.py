@@ -6,6 +6,7 @@ from os.path import normpath
 from agent.settings.draft import Draft
 from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
 from agent.settings.granting import unknown_role
+from agent.settings.identity_center import IdentityCenterRole
 from agent.settings.mistakes import Mistake
 from agent.settings.tokens import FromFile
 
@@ -19,6 +20,9 @@ def unfit_files(draft: Draft) -> Iterator[Mistake]:
         if isinstance(file, WebIdentityTokenFile) and isinstance(draft.identity, FromFile):
             said = 'means nothing with identity.source = "file": that token is in a file already'
             yield Mistake(f"files#{number}.kind", f"{said}; let programs read identity.file")
+        if isinstance(file, WebIdentityTokenFile) and isinstance(draft.roles.get(file.role), IdentityCenterRole):
+            said = f"means nothing for the role {file.role}: it is had by the sign-in of a person, for no token"
+            yield Mistake(f"files#{number}.kind", f'{said}; write kind = "credentials"')
         path = normpath(file.path)
         other, theirs = first.setdefault(path, (number, file))
         if isinstance(file, CredentialsFile):

@@ -11,18 +11,19 @@ from agent.settings.callers import Callers, Grant
 from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
 from agent.settings.draft import Draft
+from agent.settings.identity_center import IdentityCenter, of_people_alone
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_word
 from agent.settings.outputs import Listen, Log
 from agent.settings.rotation import Rotation
 from agent.settings.section import Section, Surroundings, choose, read
-from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
+from agent.settings.tokens import Identity, Issuer, SelfSigned
 from agent.settings.unit_tokens import UnitTokens
 
 S = TypeVar("S", bound=Section)
 _TABLES: Final = (
-    "issuer", "key", "rotation", "identity", "sts", "roles", "grants", "callers", "unit_tokens", "containers", "files",
-    "publishing", "infrastructure", "listen", "log",
+    "issuer", "key", "rotation", "identity", "sts", "identity_center", "roles", "grants", "callers", "unit_tokens",
+    "containers", "files", "publishing", "infrastructure", "listen", "log",
 )  # fmt: skip
 
 
@@ -48,7 +49,8 @@ class Reader:
             next_key=self._next_key(),
             rotation=self._optional(Rotation, "rotation"),
             identity=self._identity(),
-            sts=self._section(Sts, self._words.get("sts", {}), "sts"),
+            sts=self._section(Sts, self._words.get("sts", self._nearest_sts()), "sts"),
+            identity_center=self._optional(IdentityCenter, "identity_center"),
             roles=self._roles(),
             grants=self._grants(),
             callers=self._section(Callers, self._words.get("callers", {}), "callers"),
@@ -110,7 +112,7 @@ class Reader:
         if kind is None:
             return None
         identity = self._section(kind, table, "identity")
-        assert identity is None or isinstance(identity, SelfSigned | FromFile)
+        assert identity is None or isinstance(identity, Identity)
         return identity
 
     def _roles(self) -> dict[str, Role]:
@@ -131,17 +133,24 @@ class Reader:
                 self.mistakes.append(Mistake(path, said))
             names = {**self._surroundings.names, "ROLE": name}
             here = Surroundings(self._surroundings.directory, self._surroundings.credentials, names)
-            if self._role_source(words, path) and (role := self._section(Role, words, path, here)) and fit:
+            role = self._role(words, path, here)
+            if role is not None and fit:
                 roles[name] = role
         return roles
 
-    def _role_source(self, words: object, path: str) -> bool:
-        """Whether it is worth reading on: `source` may be left out, but not name what this version does not know."""
+    def _role(self, words: object, path: str, here: Surroundings) -> Role | None:
+        """One role; its credentials come from STS unless it says otherwise."""
         if not isinstance(words, Mapping) or "source" not in words:
-            return True
-        kind, mistakes = choose(credentials.SOURCES, credentials.LATER, "source", words, path)
+            return self._section(credentials.StsRole, words, path, here)
+        kind, mistakes = choose(credentials.SOURCES, (), "source", words, path)
         self.mistakes += mistakes
-        return kind is not None
+        return None if kind is None else self._section(kind, words, path, here)
+
+    def _nearest_sts(self) -> Mapping[str, object]:
+        """What [sts] says where nobody wrote it: where all roles are of IAM Identity Center, that its region's do."""
+        center = self._words.get("identity_center")
+        known = isinstance(center, Mapping) and "region" in center and of_people_alone(self._words)
+        return {"region": center["region"]} if known and isinstance(center, Mapping) else {}
 
     def _grants(self) -> dict[int, Grant]:
         grants = {}

@@ -25,11 +25,11 @@ from agent.settings import (
     Log,
     Pem,
     Pkcs11,
-    Role,
     Rotation,
     SelfSigned,
     Settings,
     Sts,
+    StsRole,
     Tpm2,
     UnitTokens,
     VaultTransit,
@@ -46,7 +46,7 @@ REFERENCE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "rolecall.toml": [
         ("issuer", Issuer), ("key", Pem), ("rotation", Rotation), ("identity", SelfSigned), ("identity", FromFile),
-        ("sts", Sts), ("roles.NAME", Role), ("grants", Grant), ("callers", Callers),
+        ("sts", Sts), ("roles.NAME", StsRole), ("grants", Grant), ("callers", Callers),
         ("publishing", Directory),
         ("infrastructure", Infrastructure), ("listen", Listen), ("log", Log),
     ],
