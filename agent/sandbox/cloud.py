@@ -49,6 +49,8 @@ class Cloud:
     register: Register = field(default_factory=Register)
     calls: list[Call] = field(default_factory=list)
     modified: dict[str, datetime] = field(default_factory=dict)
+    #: Where all services answer; with port 0 until that is known.
+    endpoint_url: str = "http://127.0.0.1:0"
 
     def now(self) -> datetime:
         """The time as this AWS believes it to be: the clock's, set wrong if a fault says so."""

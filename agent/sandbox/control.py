@@ -16,13 +16,18 @@ from agent.sandbox.documents import iso
 from agent.sandbox.faults import Fault, fault_as_json, fault_from_json
 from agent.sandbox.world_json import world_as_json, world_from_json
 
+Answers = Mapping[str, Mapping[str, Callable[[object], object]]]
+
 
 class Control:
-    """GET, PUT, POST and DELETE on what the sandbox is made of."""
+    """GET, PUT, POST and DELETE on what the sandbox is made of.
 
-    def __init__(self, cloud: Cloud) -> None:
+    `more` is what single services have to tell or be told: path and method to what is done with the JSON of the body.
+    """
+
+    def __init__(self, cloud: Cloud, more: Answers | None = None) -> None:
         self._cloud = cloud
-        self._answers: Mapping[str, Mapping[str, Callable[[object], object]]] = {
+        self._answers: Answers = {
             "/faults": {
                 "GET": self._faults,
                 "PUT": self._set_faults,
@@ -31,6 +36,7 @@ class Control:
             },
             "/requests": {"GET": self._requests, "DELETE": self._clear_requests},
             "/world": {"GET": self._world, "PUT": self._set_world},
+            **(more or {}),
         }
 
     async def serve(self, request: web.Request) -> web.StreamResponse:

@@ -23,6 +23,7 @@ class Issued:
         user_id: <role's unique id>:<session name>.
         session_policies: what narrows the session; empty for none.
         made_elsewhere: whether its role is not one of the account's own, as those of Identity Center are not.
+        role_policies: what its role allows, where that was made elsewhere.
         context: what conditions of other policies can ask of the session (aws:PrincipalTag/…, <issuer>:sub, …).
     """
 
@@ -36,6 +37,7 @@ class Issued:
     session_policies: tuple[Policy, ...]
     context: Context
     made_elsewhere: bool = False
+    role_policies: tuple[Policy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from agent.sandbox.identity_center.world import Account, IdentityCenter, PermissionSet, User
 from agent.sandbox.world import Provider, Role, World
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -106,6 +107,24 @@ def practice_world(issuer: str = DEFAULT_ISSUER, role_arn: str = DEFAULT_ROLE, b
         roles=(Role(role_arn, trust, timedelta(hours=12), (use_of_bucket(world),)),),
         bucket=bucket,
         objects={"hello.txt": b"Hello from the sandbox.\n"},
+        identity_center=practice_identity_center(world),
+    )
+
+
+def practice_identity_center(world: World) -> IdentityCenter:
+    """Two users: ada has two permission sets in the world's account and one in another, and brook has nothing."""
+    elsewhere = "210987654321" if world.account_id != "210987654321" else "123456789012"
+    reading = {"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}
+    return IdentityCenter(
+        accounts=(Account(world.account_id, "Practice"), Account(elsewhere, "Elsewhere")),
+        permission_sets=(
+            PermissionSet("Developer", timedelta(hours=12), (use_of_bucket(world),)),
+            PermissionSet("ReadOnly", policies=({"Version": "2012-10-17", "Statement": [reading]},)),
+        ),
+        users=(
+            User("ada", {world.account_id: ("Developer", "ReadOnly"), elsewhere: ("ReadOnly",)}),
+            User("brook"),
+        ),
     )
 
 

@@ -22,6 +22,8 @@ from agent.sandbox.cognito.service import Cognito
 from agent.sandbox.control import Control
 from agent.sandbox.faults import Faults
 from agent.sandbox.front import Front, Service
+from agent.sandbox.identity_center.control import IdentityCenterControl
+from agent.sandbox.identity_center.service import IdentityCenterService
 from agent.sandbox.issued import Issued
 from agent.sandbox.listen import listening
 from agent.sandbox.proxy import Proxy, places
@@ -83,6 +85,7 @@ class Sandbox:
     ) -> None:
         self._cloud = Cloud(world, clock or SystemClock(), rng or random.SystemRandom())
         self._cognito = Cognito(self._cloud)
+        self._identity_center = IdentityCenterService(self._cloud)
         self._sites = dict(sites or {})
         for issuer in self._sites:
             if urlsplit(issuer).scheme != "https":
@@ -110,6 +113,11 @@ class Sandbox:
     def faults(self) -> Faults:
         """What goes wrong; the control endpoint shows and changes the same."""
         return self._cloud.faults
+
+    @property
+    def identity_center(self) -> IdentityCenterControl:
+        """Who is signed in at Identity Center, and the means to end that."""
+        return IdentityCenterControl(self._cloud, self._identity_center)
 
     @property
     def requests(self) -> list[Call]:
@@ -148,7 +156,8 @@ class Sandbox:
             self.endpoint_url = await opening.enter_async_context(
                 listening(partial(self._serve, front), *self._address, right)
             )
-            control = Control(self._cloud)
+            self._cloud.endpoint_url = self.endpoint_url
+            control = Control(self._cloud, self.identity_center.answers)
             self.control_url = await opening.enter_async_context(listening(control.serve, self._private, 0, None))
             self._open = opening.pop_all()
         return self
@@ -162,7 +171,7 @@ class Sandbox:
     def _services(self, fetcher: Fetcher) -> list[Service]:
         """All but STS and S3, which is asked what no other is; `fetcher` reads what issuers publish."""
         issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
-        return [self._cognito.trusting(issuers), RelyingParties(self._cloud, fetcher)]
+        return [self._cognito.trusting(issuers), RelyingParties(self._cloud, fetcher), self._identity_center]
 
     def _new_authority(self, directory: Path) -> Authority:
         """The authority of this run; its certificate goes into `ca_file`."""

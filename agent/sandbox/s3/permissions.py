@@ -25,9 +25,10 @@ def check_permission(issued: Issued, world: World, action: str, resource: str, k
     role = world.role_of(issued.role_arn)
     context: Mapping[str, tuple[str, ...]] = {**issued.context, **keys}
     asking = Asking(action, resource, context=context)
-    by_role = decide(role.identity if role else (), asking)
+    by_role = decide(role.identity if role else issued.role_policies, asking)
     by_session = decide(issued.session_policies, asking) if issued.session_policies else Decision.ALLOWED
-    if by_role is Decision.ALLOWED and by_session is Decision.ALLOWED:
+    at_home = issued.arn.split(":")[4] == world.account_id
+    if at_home and by_role is Decision.ALLOWED and by_session is Decision.ALLOWED:
         return
     reason = f"because no identity-based policy allows the {action} action"
     if by_role is Decision.DENIED:
@@ -36,6 +37,8 @@ def check_permission(issued: Issued, world: World, action: str, resource: str, k
         reason = "with an explicit deny in a session policy"
     elif by_role is Decision.ALLOWED:
         reason = f"because no session policy allows the {action} action"
+    if not at_home and by_role is by_session is Decision.ALLOWED:
+        reason = f"because no resource-based policy allows the {action} action"
     raise Refusal(
         "AccessDenied",
         f'User: {issued.arn} is not authorized to perform: {action} on resource: "{resource}" {reason}',

@@ -79,10 +79,14 @@ def authenticate(wire: Wire, cloud: Cloud) -> tuple[Issued, Body]:
     return issued, _body(wire, mode, issued, signature)
 
 
+def _has_role(issued: Issued, cloud: Cloud) -> bool:
+    return issued.made_elsewhere or cloud.world.role_of(issued.role_arn) is not None
+
+
 def _session(signature: Signature, cloud: Cloud) -> Issued:
     """The session behind an access key and its token. Raises Refusal."""
     issued = cloud.register.find(signature.access_key_id)
-    if issued is None or not signature.session_token or cloud.world.role_of(issued.role_arn) is None:
+    if issued is None or not signature.session_token or not _has_role(issued, cloud):
         raise Refusal("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403)
     if issued.session_token.reveal() != signature.session_token:
         raise Refusal("InvalidToken", "The provided token is malformed or otherwise invalid.")

@@ -43,7 +43,7 @@ class Sts:
             raise Refusal("InvalidAction", f"Could not find operation {action} for version {version}")
         if action == "GetCallerIdentity":
             issued = self.authenticate(wire)
-            return {"Arn": issued.arn, "UserId": issued.user_id, "Account": self._cloud.world.account_id}
+            return {"Arn": issued.arn, "UserId": issued.user_id, "Account": issued.arn.split(":")[4]}
         asked = read_assume_role(arguments)
         if "x-amz-security-token" in wire.headers:
             # Credentials on this call, which is to be unsigned, lead STS astray: seen at aws-sdk-php#1725.

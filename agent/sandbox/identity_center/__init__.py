@@ -1,0 +1,1 @@
+"""Who signs in as a person, and which accounts does that open?"""
