@@ -34,6 +34,10 @@ class TokenUnavailable(AgentError):
     retryable = True
 
 
+class TokenRefused(AgentError):
+    """The turn of whoever rules the identity provider, or our client there: its answer stays the same until then."""
+
+
 class CredentialsUnavailable(AgentError):
     """AWS's turn, or the network's: asking again later may well work."""
 
@@ -63,6 +67,12 @@ class TokenRejected(AgentError):
 
 class CallerUnknown(AgentError):
     """The caller's turn: it did not show who it is, or what it showed is not known here."""
+
+
+class ProofUnchecked(AgentError):
+    """AWS's turn, or the network's: whether a proof of an AWS identity holds could not be found out just now."""
+
+    retryable = True
 
 
 class CallerDenied(AgentError):

@@ -4,14 +4,21 @@ Where keys are, where they are published and what [rotation] says have to go tog
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
+from agent.ring import least_kept
 from agent.settings.draft import Draft
 from agent.settings.keys import Key, Pem, Tpm2, makes_keys, place_of
+from agent.settings.lifetimes import longest_token
 from agent.settings.mistakes import Mistake, shown
 from agent.settings.rotation import Rotation, fits
-from agent.settings.tokens import SelfSigned
+from agent.settings.tokens import signs
 from agent.spans import spell_duration
+
+#: How long API Gateway keeps a key set, whatever it was told.
+_API_GATEWAY: Final = timedelta(hours=2)
 
 
 def ring_place(key: Key, usual: Path) -> Path:
@@ -24,7 +31,7 @@ def rotation_of(draft: Draft) -> Rotation | None:
 
     None where one key signs for good. Where no key can be made, none is made automatically; `state` is always set.
     """
-    if draft.key is None or not isinstance(draft.identity, SelfSigned):
+    if draft.key is None or not signs(draft.identity):
         return None
     able = makes_keys(draft.next_key or draft.key)
     rotation = draft.rotation
@@ -33,6 +40,8 @@ def rotation_of(draft: Draft) -> Rotation | None:
             return None
         rotation = Rotation.model_validate({})
     settled: dict[str, object] = {"state": rotation.state or ring_place(draft.key, draft.state)}
+    if "keep" not in rotation.model_fields_set and (usual := usual_keep(longest_token(draft))) != rotation.keep:
+        settled["keep"] = usual
     if not able:
         settled["automatic"] = False
     return rotation.model_copy(update=settled)
@@ -40,7 +49,7 @@ def rotation_of(draft: Draft) -> Rotation | None:
 
 def unfit(draft: Draft) -> Iterator[Mistake]:
     """A rotation needs keys to rotate to, a place that stays where it is, and readers who see a key before it signs."""
-    if draft.key is None or not isinstance(draft.identity, SelfSigned) or _wrong_by_themselves(draft):
+    if draft.key is None or not signs(draft.identity) or _wrong_by_themselves(draft):
         return
     if draft.next_key is not None:
         yield from _moving(draft.key, draft.next_key, draft)
@@ -48,12 +57,36 @@ def unfit(draft: Draft) -> Iterator[Mistake]:
         where = "key.next" if draft.next_key else "key"
         yield from _making(draft.rotation, draft.next_key or draft.key, where)
     rules = rotation_of(draft)
-    if draft.publishing is None or rules is None:
+    if rules is not None:
+        yield from _too_short(rules, draft)
+
+
+def usual_keep(longest: timedelta) -> timedelta:
+    """For how long a key is shown after it has signed last, where nobody says: a day, or until tokens are over."""
+    return max(timedelta(hours=24), least_kept(longest))
+
+
+def _too_short(rules: Rotation, draft: Draft) -> Iterator[Mistake]:
+    """A key is shown for as long as others need it: before it signs, and afterwards."""
+    longest = longest_token(draft)
+    if rules.keep < (least := least_kept(longest)):
+        said = f"tokens live for up to {spell_duration(longest)}, and their key has to be shown for longer than that"
+        yield Mistake(
+            "rotation.keep",
+            f"is {spell_duration(rules.keep)}, but {said}; write {spell_duration(least)} or more, or leave it out",
+        )
+    if draft.publishing is None:
         return
-    # A cache before the issuer may keep the old key set for so long, and whoever reads that, once more.
-    least, kept = 2 * draft.publishing.max_age, spell_duration(draft.publishing.max_age)
+    # A cache before the issuer may keep the old key set for so long, and whoever reads that, once more: for as long, or
+    # as API Gateway does.
+    kept = draft.publishing.max_age
+    least = kept + max(kept, _API_GATEWAY)
     if rules.announce < least:
-        said = f"readers, and a cache before them, may each keep a copy without the new key for {kept}"
+        said = f"readers, and a cache before them, may each keep a copy without the new key for {spell_duration(kept)}"
+        if kept < _API_GATEWAY:
+            said = (
+                f"a cache may keep a copy without the new key for {spell_duration(kept)}, and API Gateway that for 2h"
+            )
         yield Mistake(
             "rotation.announce",
             f"is {spell_duration(rules.announce)}, but {said} (publishing.max_age); write {spell_duration(least)} or "

@@ -4,48 +4,22 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, PlainValidator, ValidationInfo
 
+from agent.settings.issuer_url import issuer_url
 from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
+from agent.settings.oauth2 import OAuth2
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, Reader, SecretPath, array, expand, one_of, read_text, span, text
 from agent.settings.web import Proxy
 from agent.tokens import MOST_TAGS, one_tag, tag_name_fault, tag_value_fault
 
 #: Sources that a later version will know.
-LATER: Final = ("oauth2", "cognito")
+LATER: Final = ("cognito",)
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 #: What AWS takes in names of sessions and source identities.
 _IDENTITY = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
-_URL_EXAMPLE = 'as in "https://oidc.example.com"'
-
-
-def _issuer_url(value: str, _: Surroundings) -> str:
-    """Keep it byte for byte: AWS compares it so, the slash at its end included."""
-    if not value.startswith("https://"):
-        raise Wrong(f"{shown(value)} does not begin with https://, which AWS requires; write it {_URL_EXAMPLE}")
-    if len(value) > 255:
-        raise Wrong(f"is {len(value)} characters long; AWS takes at most 255")
-    if not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
-        raise Wrong("has blanks or characters that a URL cannot have; write it " + _URL_EXAMPLE)
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        raise Wrong("is not a URL; write it " + _URL_EXAMPLE) from None
-    if "@" in parts.netloc:
-        raise Wrong("has a user name or password in it; the issuer's documents are public, so leave that out")
-    if "?" in value or "#" in value:
-        raise Wrong(f"{shown(value)} has a query or a fragment, which AWS does not take; leave out what follows")
-    if ":" in parts.netloc:
-        raise Wrong(f"{shown(value)} names a port; AWS takes only the usual one, 443, so leave it out")
-    if not _HOST.fullmatch(parts.netloc):
-        raise Wrong(f"{shown(value)} has no proper host name; write it {_URL_EXAMPLE}")
-    if "/.well-known" in parts.path:
-        raise Wrong(f"{shown(value)} is a document's address; write only what stands before /.well-known")
-    return value
 
 
 class Issuer(Section):
@@ -54,7 +28,7 @@ class Issuer(Section):
     `ca_bundle` and `proxy` are for reading them back as the world does: with a private CA, or from behind a proxy.
     """
 
-    url: Annotated[str, text(_issuer_url)] = Field(examples=['"https://oidc.example.com"'])
+    url: Annotated[str, text(issuer_url)] = Field(examples=['"https://oidc.example.com"'])
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/corporate.pem"'])
     proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
 
@@ -160,7 +134,17 @@ class FromFile(Section):
     file: SecretPath = Field(examples=['"/var/run/secrets/tokens/aws"'])
 
 
-Identity = SelfSigned | FromFile
+Identity = SelfSigned | FromFile | OAuth2
+
+
+def signs(identity: Identity | None) -> bool:
+    """Whether our own key signs: the token itself, or what shows a provider who we are."""
+    return isinstance(identity, SelfSigned) or (isinstance(identity, OAuth2) and identity.signs)
+
 
 #: The kinds of [identity], by their `source`.
-SOURCES: Final[Mapping[str, type[SelfSigned] | type[FromFile]]] = {"self_signed": SelfSigned, "file": FromFile}
+SOURCES: Final[Mapping[str, type[Identity]]] = {
+    "self_signed": SelfSigned,
+    "file": FromFile,
+    "oauth2": OAuth2,
+}

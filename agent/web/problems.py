@@ -19,6 +19,7 @@ from agent.errors import (
     RoleAmbiguous,
     RoleUnknown,
     SignInNeeded,
+    TokenRefused,
     TokenUnavailable,
 )
 
@@ -86,6 +87,7 @@ _TABLE: Mapping[type[AgentError], Problem] = {
     CredentialsRefused: _NONE_TO_BE_HAD,
     SignInNeeded: Problem(503, "SignInNeeded", "Somebody has to sign in.", (("Retry-After", "5"),)),
     TokenUnavailable: _NONE_TO_BE_HAD,
+    TokenRefused: _NONE_TO_BE_HAD,
     KeyUnavailable: _NONE_TO_BE_HAD,
 }
 
