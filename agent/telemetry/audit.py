@@ -1,6 +1,6 @@
-"""Who was given which credentials, and who was refused?
+"""Who was given which credentials and tokens, and who was refused?
 
-A line for each set of credentials and caller, and for each refusal; a caller that is refused the same thing
+A line for each set of credentials, or token, and caller, and for each refusal; a caller that is refused the same thing
 again and again is one line and a count, so that a loop somewhere fills no disk.
 """
 
@@ -8,10 +8,18 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from agent.clock import Clock
-from agent.events import CredentialsVended, Event, FileWritten, RequestRefused, VendingDenied
+from agent.events import (
+    CredentialsVended,
+    Event,
+    FileWritten,
+    RequestRefused,
+    TokenDenied,
+    TokenVended,
+    VendingDenied,
+)
 from agent.roster import payer
 from agent.status.snapshot import last_four
 from agent.telemetry.key_lines import Field
@@ -42,14 +50,21 @@ Facts = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """One refusal: of a caller and a role, for a reason. Another process of the same service is the same caller."""
+    """One refusal: of a caller and a role or an audience, for a reason.
+
+    Another process of the same service is the same caller.
+    """
 
     caller: str
-    role: str
+    name: str
     reason: str
     payer: str = ""
     who: tuple[tuple[str, Field], ...] = ()
+    by: Literal["role", "audience"] = "role"
 
+
+#: How a line is called of what is refused by role, and by audience.
+_REFUSED: Final[Mapping[str, str]] = {"role": "credentials_refused", "audience": "token_refused"}
 
 #: Of callers that are too many to name.
 _OTHERS: Final = "others"
@@ -77,26 +92,33 @@ class Audit:
         """Write the line of this fact, if it is one of ours and due one."""
         match event:
             case CredentialsVended():
-                write(
-                    self._logger,
-                    logging.INFO,
-                    "credentials_served",
-                    outcome="served",
-                    caller=_called(event.caller, event.facts),
-                    **dict(_who(event.facts)),
-                    **_process(event.facts),
-                    role=event.role,
-                    key_id=last_four(event.access_key_id),
-                    expires=event.expires_at,
-                )
+                what = {"role": event.role, "key_id": last_four(event.access_key_id)}
+                self._served("credentials_served", event, what)
+            case TokenVended():
+                self._served("token_served", event, {"audience": event.audience, "jti": event.id})
             case VendingDenied():
-                self._denied(event.caller, event.role, event.reason, event.facts)
+                self._denied(event, event.role)
+            case TokenDenied():
+                self._denied(event, event.audience, "audience")
             case RequestRefused():
-                self._denied(event.caller, "", event.reason, event.facts)
+                self._denied(event)
             case FileWritten(what="web_identity_token"):
                 self._token_served(event)
             case _:
                 return
+
+    def _served(self, called: str, event: CredentialsVended | TokenVended, what: Mapping[str, Field]) -> None:
+        write(
+            self._logger,
+            logging.INFO,
+            called,
+            outcome="served",
+            caller=_called(event.caller, event.facts),
+            **dict(_who(event.facts)),
+            **_process(event.facts),
+            **what,
+            expires=event.expires_at,
+        )
 
     def _token_served(self, event: FileWritten) -> None:
         """Each token once, though its file may have had to be written again."""
@@ -130,16 +152,21 @@ class Audit:
                 if gathered.again:
                     self._write(refused, again=gathered.again)
 
-    def _denied(self, caller: str, role: str, reason: str, facts: Facts) -> None:
-        pays = payer(facts, caller)
-        refused = _Refused(_called(caller, facts), role, reason, pays, _who(facts))
+    def _denied(
+        self,
+        event: VendingDenied | TokenDenied | RequestRefused,
+        name: str = "",
+        by: Literal["role", "audience"] = "role",
+    ) -> None:
+        facts, reason, pays = event.facts, event.reason, payer(event.facts, event.caller)
+        refused = _Refused(_called(event.caller, facts), name, reason, pays, _who(facts), by)
         process = _process(facts)
         if refused not in self._gathered and (self._full(pays) or self._full()):
             self._tell(older_than=_GATHER)
             if self._full(pays):
-                refused, process = _Refused(f"{_OTHERS} of {pays}"[:_LONGEST], "", reason), {}
+                refused, process = _Refused(f"{_OTHERS} of {pays}"[:_LONGEST], "", reason, by=by), {}
         if refused not in self._gathered and self._full():
-            refused, process = _Refused(_OTHERS, "", reason), {}
+            refused, process = _Refused(_OTHERS, "", reason, by=by), {}
         gathered = self._gathered.get(refused)
         if gathered is not None and self._clock.steady() - gathered.since < _GATHER:
             gathered.again += 1
@@ -159,11 +186,11 @@ class Audit:
         write(
             self._logger,
             logging.WARNING,
-            "credentials_refused",
+            _REFUSED[refused.by],
             outcome="denied",
             caller=refused.caller,
             **dict(refused.who),
-            role=refused.role or None,
+            **{refused.by: refused.name or None},
             reason=refused.reason,
             **more,
         )

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TextIO
 
 from agent.clock import Clock, instant
-from agent.errors import AgentError
 from agent.events import (
     CallerTokensUnreadable,
     ClockMeasured,
@@ -24,11 +23,16 @@ from agent.events import (
     RequestRefused,
     RosterFull,
     SessionRenewed,
+    SigningInEvent,
     StsAnswered,
+    TokenDenied,
+    TokenRenewalFailed,
+    TokenRenewed,
     TokenSigned,
+    TokenVended,
     VendingDenied,
+    VerifyingEvent,
 )
-from agent.status.snapshot import READY_FOR, last_four
 from agent.telemetry.caller_lines import (
     Reaching,
     Seeing,
@@ -39,7 +43,10 @@ from agent.telemetry.caller_lines import (
     lines_of_unit_tokens,
 )
 from agent.telemetry.key_lines import Field, Line, key_lines
+from agent.telemetry.renewal_lines import RenewalLines
+from agent.telemetry.signing_in_lines import lines_of_signing_in
 from agent.telemetry.stream import Outlet
+from agent.telemetry.verifying_lines import lines_of_verifying
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "text", "json"]
@@ -58,15 +65,12 @@ _PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, log
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
-#: How long a failure that will pass by itself is not told again: a day's outage is a hundred lines a role.
+#: How long what lasts is not told again.
 _AGAIN: Final = timedelta(minutes=15)
 
 #: A clock that is off by more is told of; AWS takes tokens up to 5 minutes off, other parties often fewer.
 _CLOCK_OFF: Final = timedelta(seconds=60)
 _CLOCK_AGAIN: Final = timedelta(hours=1)
-
-#: So many sessions that fail are told apart.
-_MOST: Final = 4096
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.:/@+,%*~-]+")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -165,7 +169,11 @@ def _visible(letter: str) -> str:
     return letter if letter.isprintable() else f"\\u{ord(letter):04x}"
 
 
-def _lines_of(event: KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent) -> Iterator[Line]:
+#: Facts whose lines depend on nothing but themselves.
+_Simple = KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent | SigningInEvent | VerifyingEvent
+
+
+def _lines_of(event: _Simple) -> Iterator[Line]:
     if isinstance(event, FileEvent):
         yield from lines_of_files(event)
     elif isinstance(event, UnitTokenEvent):
@@ -174,6 +182,10 @@ def _lines_of(event: KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent) 
         yield from lines_of_reaching(event)
     elif isinstance(event, Seeing):
         yield from lines_of_seeing(event)
+    elif isinstance(event, SigningInEvent):
+        yield from lines_of_signing_in(event)
+    elif isinstance(event, VerifyingEvent):
+        yield from lines_of_verifying(event)
     else:
         yield from key_lines(event)
 
@@ -185,19 +197,16 @@ class Log:
         """Write to `logger`. `clock` is the one by which credentials end."""
         self._logger = logger
         self._clock = clock
-        # Of each session that fails, by its role and what it is about: how often, and when and how loud it was told.
-        self._told: dict[tuple[str, str], tuple[float, int, type[AgentError]]] = {}
-        self._failures: dict[tuple[str, str], int] = {}
+        self._renewals = RenewalLines(clock)
         self._full_told: dict[str, float] = {}
         self._clock_told: float | None = None
 
     def __call__(self, event: Event) -> None:
         """Write the line of this fact, if it is due one."""
         match event:
-            case SessionRenewed():
-                self._renewed(event)
-            case RenewalFailed():
-                self._failed(event)
+            case SessionRenewed() | RenewalFailed() | TokenRenewed() | TokenRenewalFailed():
+                if line := self._renewals.line(event):
+                    self._write(line)
             case TokenSigned():
                 write(self._logger, logging.DEBUG, "token_signed", kid=event.kid)
             case StsAnswered():
@@ -206,82 +215,31 @@ class Log:
                 self._measured(event.offset)
             case CallerTokensUnreadable():
                 self._unreadable(event)
-            case CredentialsVended() | VendingDenied() | RequestRefused():
+            case CredentialsVended() | VendingDenied() | TokenVended() | TokenDenied() | RequestRefused():
                 return  # who was given what is for `audit`
             case RosterFull():
                 self._full(event)
             case _:
                 self._lines(event)
 
-    def _lines(self, event: KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent) -> None:
+    def _lines(self, event: _Simple) -> None:
         for line in _lines_of(event):
-            write(self._logger, line.level, line.event, **line.fields)
+            self._write(line)
 
-    def _renewed(self, event: SessionRenewed) -> None:
-        which = (event.role, event.about)
-        self._told.pop(which, None)
-        write(
-            self._logger,
-            logging.INFO,
-            "session_renewed",
-            role=event.role,
-            about=event.about or None,
-            key_id=last_four(event.access_key_id),
-            expires=event.expires_at,
-            took=event.took,
-            renew_in=event.renew_in,
-            after_failures=self._failures.pop(which, None),
-        )
-
-    def _failed(self, event: RenewalFailed) -> None:
-        which = (event.role, event.about)
-        if which not in self._failures and len(self._failures) >= _MOST:  # sessions come and go
-            oldest = next(iter(self._failures))
-            del self._failures[oldest]
-            self._told.pop(oldest, None)
-        self._failures[which] = event.failures
-        left = None if event.held_until is None else event.held_until - self._clock.now()
-        near = left is None or left < READY_FOR
-        level = logging.ERROR if near or not event.error.retryable else logging.WARNING
-        if not self._due(event, level):
-            return
-        self._told[which] = (self._clock.steady(), level, type(event.error))
-        write(
-            self._logger,
-            level,
-            "renewal_failed",
-            role=event.role,
-            about=event.about or None,
-            kind=type(event.error).__name__,
-            error=event.error.what,
-            hint=event.error.hint or None,
-            failures=event.failures,
-            took=event.took,
-            retry_in=event.retry_in,
-            held_until=event.held_until,
-            held="none" if left is None else "ending" if near else "good",
-        )
-
-    def _due(self, event: RenewalFailed, level: int) -> bool:
-        """Whether to tell: what somebody must mend, always; what will pass, when it starts, worsens or has lasted."""
-        told = self._told.get((event.role, event.about))
-        if told is None or not event.error.retryable:
-            return True
-        at, loudness, kind = told
-        again = self._clock.steady() - at >= _AGAIN.total_seconds()
-        return again or level > loudness or kind is not type(event.error)
+    def _write(self, line: Line) -> None:
+        write(self._logger, line.level, line.event, **line.fields)
 
     def _full(self, event: RosterFull) -> None:
         """Told again when it has lasted: whoever makes up names tries without end."""
-        now, told = self._clock.steady(), self._full_told.get(event.role)
+        now, told = self._clock.steady(), self._full_told.get(event.name)
         if told is not None and now - told < _AGAIN.total_seconds():
             return
-        self._full_told[event.role] = now
+        self._full_told[event.name] = now
         write(
             self._logger,
             logging.WARNING,
             "sessions_full",
-            role=event.role,
+            **{event.by: event.name},
             payer=event.payer,
             kept=event.kept,
             for_payer=event.mine,

@@ -22,6 +22,7 @@ from agent.events import (
     RequestRefused,
     SessionRenewed,
     StsAnswered,
+    TokenDenied,
     TokenSigned,
     VendingDenied,
 )
@@ -95,7 +96,7 @@ class Metrics(Collector):
                 self._codes[event.code if known else "Other"] += 1
             case TokenSigned():
                 self._signed[event.kid] += 1
-            case VendingDenied() | RequestRefused():
+            case VendingDenied() | TokenDenied() | RequestRefused():
                 self._denied[event.reason] += 1
             case _:
                 return

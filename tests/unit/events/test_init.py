@@ -3,11 +3,22 @@
 import typing
 
 from agent import events
-from agent.events import CallerEvent, Event, FileEvent, KeyEvent, VendingEvent
+from agent.events import (
+    CallerEvent,
+    Event,
+    FileEvent,
+    KeyEvent,
+    SigningInEvent,
+    TokenEvent,
+    VendingEvent,
+    VerifyingEvent,
+)
+
+UNIONS = (VendingEvent, CallerEvent, FileEvent, KeyEvent, SigningInEvent, TokenEvent, VerifyingEvent)
 
 
 def test_every_fact_is_of_one_kind_alone() -> None:
-    kinds = [kind for union in (VendingEvent, CallerEvent, FileEvent, KeyEvent) for kind in typing.get_args(union)]
+    kinds = [kind for union in UNIONS for kind in typing.get_args(union)]
     assert sorted(kind.__name__ for kind in kinds) == sorted({kind.__name__ for kind in typing.get_args(Event)})
 
 

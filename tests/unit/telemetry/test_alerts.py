@@ -49,12 +49,14 @@ def test_every_alert_has_its_section_in_the_runbook_and_no_section_is_left_over(
 def test_every_line_that_is_written_is_in_the_runbook() -> None:
     source = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
     written = set(re.findall(r"\bwrite\(\s*[\w.]+,\s*[\w.]+,\s*\"(\w+)\"", source))
-    of_callers = (ROOT / "agent/telemetry/caller_lines.py").read_text()
-    written |= set(re.findall(r"\bLine\(logging\.\w+, \"(\w+)\"", of_callers))
+    for family in ("caller", "renewal", "signing_in", "verifying"):
+        lines = (ROOT / f"agent/telemetry/{family}_lines.py").read_text()
+        written |= set(re.findall(r"\bLine\([\w.]+, \"(\w+)\"", lines))
     section = (ROOT / "docs/operations.md").read_text().partition("## Log lines")[2]
     table = section.partition("### What to do about")[0]
     told = {name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
-    assert {"session_renewed", "credentials_refused", "callers_unseen", "file_stuck"} <= written
+    written |= {"credentials_served", "credentials_refused", "token_served", "token_refused"}  # of `audit`
+    assert {"session_renewed", "callers_unseen", "file_stuck", "token_renewed", "sign_in_due"} <= written
     made = {"bug", "message", "log_lines_lost"}  # not by `write`
     assert told == written | made | {"event"}  # the last is the head of the table
 

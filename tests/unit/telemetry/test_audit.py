@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.errors import CallerDenied
-from agent.events import CredentialsVended, Denial, FileWritten, RequestRefused, StsAnswered, VendingDenied
+from agent.events import (
+    CredentialsVended,
+    Denial,
+    FileWritten,
+    RequestRefused,
+    StsAnswered,
+    TokenDenied,
+    TokenVended,
+    VendingDenied,
+)
 from agent.telemetry.audit import Audit
 from tests.fakes.clock import FakeClock, settle
 from tests.unit.telemetry.lines import Lines
@@ -101,6 +110,27 @@ def test_a_name_that_somebody_made_up_neither_fills_the_line_nor_breaks_it(audit
     (line,) = audited.lines.facts()
     assert len(str(line["user_unit"])) == 256
     assert line["pid"] == "many"
+
+
+def test_a_token_that_is_served_or_refused_is_told_with_its_audience(audited: Audited) -> None:
+    ends = datetime(2026, 11, 20, 13, 0, 0, tzinfo=UTC)
+    audited.audit(TokenVended("vault", CALLED, "jti-1", ends, SERVICE))
+    audited.audit(TokenDenied("vault", CALLED, "not_granted", CallerDenied("No."), SERVICE))
+    served, refused = audited.lines.facts()
+    assert (served["event"], served["outcome"]) == ("token_served", "served")
+    assert (served["audience"], served["jti"]) == ("vault", "jti-1")
+    assert (served["expires"], served["uid"], served["pid"]) == ("2026-11-20T13:00:00Z", 1000, 4711)
+    assert (refused["event"], refused["audience"], refused["reason"]) == ("token_refused", "vault", "not_granted")
+    assert not {"role", "key_id"} & (served.keys() | refused.keys())
+
+
+def test_who_is_refused_a_role_and_a_token_of_the_same_name_is_two_refusals(audited: Audited) -> None:
+    audited.deny(role="vault")
+    for _ in range(3):
+        audited.audit(TokenDenied("vault", "web", "not_granted", CallerDenied("No.")))
+    audited.audit._tell()
+    told = [(line["event"], line.get("again")) for line in audited.lines.facts()]
+    assert told == [("credentials_refused", None), ("token_refused", None), ("token_refused", 2)]
 
 
 def test_a_refusal_is_one_line_with_its_reason(audited: Audited) -> None:

@@ -35,6 +35,7 @@ from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log
 from tests.fakes.caller_events import CALLER_EVENTS, FILE_EVENTS
 from tests.fakes.clock import FakeClock
 from tests.fakes.key_events import KEY_EVENTS
+from tests.fakes.token_events import SIGNING_IN_EVENTS, TOKEN_EVENTS, VERIFYING_EVENTS
 
 DOWN = CredentialsUnavailable("STS does not answer.", hint="Is the network up?")
 REFUSED = CredentialsRefused("STS refuses: AccessDenied.", hint="Compare the trust policy.")
@@ -361,6 +362,9 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         *CALLER_EVENTS,
         *FILE_EVENTS,
         *KEY_EVENTS,
+        *TOKEN_EVENTS,
+        *SIGNING_IN_EVENTS,
+        *VERIFYING_EVENTS,
     )
     assert {type(event) for event in every} == set(get_args(Event))
     audit = Audit(written.logger, written.clock)
@@ -382,25 +386,6 @@ async def test_a_roster_that_is_full_is_told_of_now_and_again() -> None:
         ("sessions_full", "uid 1000"),
         ("sessions_full", "uid 1001"),
     ]
-
-
-def test_the_sessions_of_one_role_are_told_apart() -> None:
-    written, soon = Written("info"), timedelta(seconds=1)
-    when = FakeClock().now() + timedelta(hours=1)
-    for _ in range(3):
-        written.log(RenewalFailed("backup", DOWN, 1, soon, soon, when, "grants#2: unit a.service"))
-        written.log(SessionRenewed("backup", "ASIAABCDEFGHIJKLWXYZ", when, soon, soon, "grants#2: unit b.service"))
-    written.log(SessionRenewed("backup", "ASIAABCDEFGHIJKLWXYZ", when, soon, soon, "grants#2: unit a.service"))
-    failed = [fact for fact in written.facts() if fact["event"] == "renewal_failed"]
-    assert [fact["about"] for fact in failed] == ["grants#2: unit a.service"]  # once, though another one is well
-    assert [fact.get("after_failures") for fact in written.facts()][-1] == 1
-
-
-def test_sessions_that_fail_and_go_are_forgotten() -> None:
-    written, soon = Written("error"), timedelta(seconds=1)
-    for number in range(10_000):
-        written.log(RenewalFailed("backup", DOWN, 1, soon, soon, None, f"unit {number}"))
-    assert len(written.log._failures) == len(written.log._told) == 4096
 
 
 def test_who_was_given_what_is_left_to_the_audit() -> None:

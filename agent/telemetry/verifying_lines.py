@@ -1,0 +1,28 @@
+"""What is written of tokens that others show, and of the keys that they are verified with?"""
+
+import logging
+from collections.abc import Iterator
+from typing import assert_never
+
+from agent.events import IssuerKeysFetched, IssuerKeysStuck, TokenRefused, VerifyingEvent
+from agent.telemetry.key_lines import Field, Line
+
+
+def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
+    """The line of a fact about tokens that others show, if it is due one."""
+    match event:
+        case TokenRefused(error=error):
+            if event.tell:
+                what = {"rule": event.rule, "reason": event.reason, "error": error.what, "hint": error.hint or None}
+                yield Line(logging.WARNING, "verification_refused", {**what, "untold": event.untold or None})
+        case IssuerKeysFetched():
+            level = logging.INFO if event.came or event.went else logging.DEBUG
+            came, went = ", ".join(event.came) or None, ", ".join(event.went) or None
+            read: dict[str, Field] = {"issuer": event.issuer, "keys": event.keys, "came": came, "went": went}
+            yield Line(level, "issuer_keys_read", {**read, "fresh_for": event.fresh_for})
+        case IssuerKeysStuck(error=error):
+            why = {"error": error.what, "hint": error.hint or None, "good_for": event.good_for}
+            level = logging.WARNING if event.good_for else logging.ERROR
+            yield Line(level, "issuer_keys_stuck", {"issuer": event.issuer, **why})
+        case _:
+            assert_never(event)

@@ -1,0 +1,36 @@
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from agent.events import IssuerKeysFetched, IssuerKeysStuck, TokenRefused
+from agent.telemetry.verifying_lines import lines_of_verifying
+from tests.fakes.token_events import VERIFYING_EVENTS
+
+(REFUSED,) = (event for event in VERIFYING_EVENTS if isinstance(event, TokenRefused))
+(READ,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysFetched))
+(STUCK,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysStuck))
+
+
+def test_a_refusal_is_told_if_it_is_due_and_says_how_many_were_not() -> None:
+    (line,) = lines_of_verifying(REFUSED)
+    assert (line.level, line.event) == (logging.WARNING, "verification_refused")
+    assert {name: line.fields[name] for name in ("rule", "reason", "untold")} == {
+        "rule": "web",
+        "reason": "expired",
+        "untold": 4,
+    }
+    assert list(lines_of_verifying(replace(REFUSED, tell=False))) == []
+
+
+def test_keys_that_came_or_went_are_told_aloud_and_others_are_not() -> None:
+    (changed,) = lines_of_verifying(READ)
+    (same,) = lines_of_verifying(replace(READ, came=()))
+    assert (changed.level, changed.fields["came"]) == (logging.INFO, "kid-2")
+    assert (same.level, same.fields["came"]) == (logging.DEBUG, None)
+
+
+def test_keys_that_cannot_be_read_are_an_error_once_there_are_none() -> None:
+    (gone,) = lines_of_verifying(STUCK)
+    (held,) = lines_of_verifying(replace(STUCK, good_for=timedelta(hours=1)))
+    assert (gone.level, gone.event) == (logging.ERROR, "issuer_keys_stuck")
+    assert held.level == logging.WARNING
