@@ -27,6 +27,7 @@ from agent.events.callers import (
     UnitTokensRotated,
     UnitTokensUnwritable,
 )
+from agent.events.cognito import RefreshTokenUnsaved
 from agent.events.files import (
     FileEmptied,
     FileEvent,
@@ -49,6 +50,7 @@ from agent.events.keys import (
     SitePublished,
 )
 from agent.events.signing_in import SignedIn, SignInDue, SigningInEvent, SignInOver
+from agent.events.tokens import TokenDenied, TokenEvent, TokenRenewalFailed, TokenRenewed, TokenVended
 from agent.events.vending import (
     ClockMeasured,
     CredentialsVended,
@@ -63,20 +65,22 @@ from agent.events.vending import (
     VendingDenied,
     VendingEvent,
 )
+from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck, TokenRefused, VerifyingEvent
 
 __all__ = [
     "AccountMissing", "AccountsHeard", "AccountsSilent", "CallerEvent", "CallerTokensChanged",
     "CallerTokensReadable", "CallerTokensUnreadable", "CallersSeen", "CallersUnseen", "CertificateRefused",
     "CertificateReloaded", "ClockMeasured", "ClockWentBack", "ContainersSeen", "ContainersUnseen",
     "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
-    "IssuerCrowded", "IssuerSeen", "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
-    "ListenerOpened", "ListenerWaiting", "NoToken", "Refusal", "RenewalFailed", "Report", "RequestRefused",
-    "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver", "SignedIn",
-    "SigningInEvent", "SitePublished", "StsAnswered", "TokenSigned",
-    "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable",
-    "VendingDenied", "VendingEvent",
+    "IssuerCrowded", "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen",
+    "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
+    "ListenerOpened", "ListenerWaiting", "NoToken", "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
+    "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver", "SignedIn",
+    "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused", "TokenRenewalFailed",
+    "TokenRenewed", "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused",
+    "UnitTokensRotated", "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
 ]  # fmt: skip
 
-Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | SigningInEvent
+Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | SigningInEvent | TokenEvent | VerifyingEvent
 
 Report = Callable[[Event], None]
