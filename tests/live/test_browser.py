@@ -1,0 +1,83 @@
+"""Does the browser of the tests do what a person could, and no more, and is it gone afterwards?"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.live.browser import Browser, BrowserError, chromium
+
+PAGE = """<!DOCTYPE html><title>a page</title><h1>Hello</h1>
+<form action=/said><input name=word value=before><button>Send</button><button disabled>Not yet</button></form>
+<p hidden>out of sight</p><button hidden>Unseen</button><script>document.title = "scripted"</script>
+<img src=http://elsewhere.example.com/picture>"""
+
+
+async def page(request: web.Request) -> web.Response:
+    if request.path == "/said":
+        return web.Response(text=f"You said {request.query['word']}")
+    return web.Response(text=PAGE, content_type="text/html")
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[str]:
+    application = web.Application()
+    application.router.add_get("/{any:.*}", page)
+    async with TestServer(application, host="127.0.0.1") as server:
+        yield str(server.make_url("/"))
+
+
+async def test_it_reads_fills_and_clicks(browser: Browser) -> None:
+    async with site() as url:
+        await browser.open(url)
+        assert "Hello" in await browser.text()
+        assert "out of sight" not in await browser.text()
+        await browser.fill("[name=word]", "after & über")
+        await browser.click("Send")
+        assert await browser.shows("You said") == "You said after & über"
+        assert await browser.arrives(f"{url}said?word=after") == await browser.url()
+        assert any("elsewhere.example.com" in one for one in browser.requests)
+        assert any("ERR_NAME_NOT_RESOLVED" in one for one in browser.complaints)
+
+
+@pytest.mark.long
+async def test_what_nobody_could_click_on_is_not_clicked_on(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.live.browser.PATIENCE", 0.5)
+    async with site() as url:
+        await browser.open(url)
+        for words in ("Unseen", "No such button"):
+            with pytest.raises(BrowserError, match="there is no"):
+                await browser.click(words)
+        await browser.click("Not yet")
+        assert await browser.url() == url
+        with pytest.raises(BrowserError, match="Hello"):
+            await browser.shows("You said")
+
+
+@pytest.mark.long
+async def test_a_page_without_scripts_runs_none(browser: Browser) -> None:
+    async with site() as url:
+        await browser.open(url)
+        assert await browser.script("document.title") == "scripted"
+        await browser.forbid_scripts()
+        await browser.open(url)
+        assert await browser.script("document.title") == "a page"
+
+
+async def test_a_browser_that_dies_says_so_and_one_that_is_done_is_gone() -> None:
+    async with site() as url:
+        pass
+    async with chromium() as browser:
+        child = browser.process
+        os.kill(child, 0)
+        with pytest.raises(BrowserError, match="ERR_CONNECTION_REFUSED"):
+            await browser.open(url)
+        os.kill(child, 9)
+        with pytest.raises(BrowserError, match="has ended"):
+            await asyncio.wait_for(browser.shows("anything"), 5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
