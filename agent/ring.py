@@ -18,8 +18,12 @@ Order = Literal["rotate", "emergency"]
 
 #: No key signs before it was seen for this long: API Gateway keeps a key set for two hours.
 LEAST_ANNOUNCED: Final = timedelta(hours=2, minutes=15)
-#: No key that signed is taken away before this: the longest token, AWS's leeway, and two hours of a kept key set.
-LEAST_KEPT: Final = timedelta(hours=3, minutes=5)
+#: No token is longer where nothing is said of it: STS needs minutes, and by hand none is made for more than an hour.
+USUAL_TOKEN: Final = timedelta(hours=1)
+#: For how long a key is still shown after the end of its last token: AWS's leeway, and two hours of a kept key set.
+AFTERWARDS: Final = timedelta(hours=2, minutes=5)
+#: No key that signed is taken away before this.
+LEAST_KEPT: Final = USUAL_TOKEN + AFTERWARDS
 #: What may lie between two looks at the issuer for the time between them to count as time in which a key was seen.
 LONGEST_BLINK: Final = timedelta(hours=1)
 
@@ -33,20 +37,28 @@ class Rules:
         announce: a key is seen through the issuer's public URL for this long before it signs.
         keep: a key is shown for this long after it has signed last.
         kind: that of new keys; None: that of the key that signs.
+        longest: the longest token that is signed from now on.
     """
 
     every: timedelta | None = timedelta(days=90)
     announce: timedelta = timedelta(hours=24)
     keep: timedelta = timedelta(hours=24)
     kind: Kind | None = None
+    longest: timedelta = USUAL_TOKEN
 
     def __post_init__(self) -> None:
         """Refuse what would break tokens."""
-        if self.announce < LEAST_ANNOUNCED or self.keep < LEAST_KEPT:
+        least = least_kept(self.longest)
+        if self.announce < LEAST_ANNOUNCED or self.keep < least:
             raise ConfigurationError(
-                f"a key must be seen for {LEAST_ANNOUNCED} before it signs, and shown for {LEAST_KEPT} afterwards",
-                hint="leave rotation.announce and rotation.keep at 24h, or choose longer ones",
+                f"a key must be seen for {LEAST_ANNOUNCED} before it signs, and shown for {least} afterwards",
+                hint="leave rotation.announce and rotation.keep out, or choose longer ones",
             )
+
+
+def least_kept(longest: timedelta) -> timedelta:
+    """For how long a key must be shown after it has signed a token that lives so long."""
+    return max(longest, USUAL_TOKEN) + AFTERWARDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class Member:
         counted: announced: for how long it has been seen without a break; signing: for how long it has signed;
             retired: for how long it has not.
         seen: whether the latest look at the issuer showed it.
+        longest: the longest token that it may have signed, whatever is configured by now.
     """
 
     public: PublicKey
@@ -78,6 +91,11 @@ class Member:
     since: datetime
     counted: timedelta = timedelta(0)
     seen: bool = False
+    longest: timedelta = USUAL_TOKEN
+
+    def kept(self, rules: Rules) -> timedelta:
+        """For how long it is shown after it has signed last: as the rules say, and until its last token is over."""
+        return max(rules.keep, least_kept(self.longest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +229,13 @@ class Ring:
             return None
         return key if key.seen and key.counted >= rules.announce else None
 
+    def signs_tokens(self, longest: timedelta) -> "Ring":
+        """From now on tokens may live so long; to be noted before the first is signed.
+
+        The key that signs will be shown until the last of them is over, also where shorter ones are signed by then.
+        """
+        return self._each(lambda m: replace(m, longest=max(m.longest, longest)) if m.state == "signing" else m)
+
     def promote(self, kid: str, rules: Rules, now: datetime) -> "Ring":
         """Let this announced key sign from now on; the one that did is retired.
 
@@ -223,12 +248,15 @@ class Ring:
                 f"the key {kid} is none that the world has seen for long enough to sign",
                 hint="see where each stands with: rolecall keys list",
             )
-        return replace(_signs(self, key, now), ordered=None)
+        return replace(_signs(self, key, now).signs_tokens(rules.longest), ordered=None)
+
+    def over(self, rules: Rules) -> tuple[Member, ...]:
+        """The retired keys that no token in use was signed with."""
+        return tuple(member for member in self.retired if member.counted >= member.kept(rules))
 
     def forget(self, rules: Rules) -> "Ring":
         """Let go of retired keys that no token in use was signed with."""
-        gone = [member for member in self.retired if member.counted >= rules.keep]
-        return _without(self, gone)
+        return _without(self, self.over(rules))
 
     def replace_at_once(self, kid: str, now: datetime) -> "Ring":
         """The key that signs is in the wrong hands: this announced one signs, however long it was seen, and it goes.
@@ -259,9 +287,9 @@ class Ring:
                 f"the key {kid} is the one that signs",
                 hint="replace it with: rolecall keys rotate; if it was stolen, with --emergency",
             )
-        if member.state == "retired" and member.counted < LEAST_KEPT:
+        if member.state == "retired" and member.counted < (least := least_kept(member.longest)):
             raise ConfigurationError(
-                f"tokens that the key {kid} has signed may still be in use for {LEAST_KEPT - member.counted}",
+                f"tokens that the key {kid} has signed may still be in use for {least - member.counted}",
                 hint="wait; it leaves by itself",
             )
         done = member.state == "announced" and self.ordered == "rotate"
@@ -332,7 +360,7 @@ def prospect(ring: Ring, member: Member, rules: Rules) -> Prospect:
     if member.state == "announced":
         return _until("signs", rules.announce, member) if member.seen else Prospect("signs, once it is seen", None)
     if member.state == "retired":
-        return _until("leaves", rules.keep, member)
+        return _until("leaves", member.kept(rules), member)
     if ring.announced is not None:
         return Prospect("is retired, once its successor signs", prospect(ring, ring.announced, rules).within)
     if rules.every is None and ring.ordered is None:

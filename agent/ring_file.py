@@ -22,7 +22,7 @@ from agent.durable import flush_names, give_as, replace_private
 from agent.errors import KeyUnavailable
 from agent.jose import thumbprint
 from agent.keys import Algorithm, PublicKey, kind_of
-from agent.ring import Forgotten, Held, Member, Ring, State
+from agent.ring import USUAL_TOKEN, Forgotten, Held, Member, Ring, State
 
 T = TypeVar("T")
 
@@ -223,6 +223,7 @@ def _written(saved: Saved) -> dict[str, object]:
                 "since": instant(member.since),
                 "counted": member.counted.total_seconds(),
                 "seen": member.seen,
+                "longest": member.longest.total_seconds(),
             }
             for member in ring.members
         ],
@@ -279,6 +280,8 @@ def _member(key: Mapping[str, Any]) -> Member:
         parse_instant(key["since"]),
         timedelta(seconds=_span(key["counted"])),
         _is(bool, key["seen"]),
+        # A ring from before tokens could be longer does not have it.
+        timedelta(seconds=_span(key.get("longest", USUAL_TOKEN.total_seconds()))),
     )
 
 

@@ -145,7 +145,8 @@ class Rotation:
             self._pauses.clear()
         if not self._ledger.known:
             key, held = await self._custody.first()
-            self._ledger.found(Ring.founded(key.public, held, self._clock.now()))
+            founded = Ring.founded(key.public, held, self._clock.now())
+            self._ledger.found(founded.signs_tokens(self._rules.longest))
             self._have(key)
 
     async def keep_turning(self) -> NoReturn:
@@ -166,6 +167,7 @@ class Rotation:
         await self._tried("publishing", self._publish_if_changed, _SOON if self._ledger.ring.withdrawn else _LATER)
         await self._tried("issuer", self._look, self._site.check)
         await self._tried("destroying", self._destroy, _LATER)
+        await self._tried("tokens", self._note_longest, _LATER)
         await self._tried("state", self._write, _LATER)
 
     def retry_now(self) -> None:
@@ -206,7 +208,14 @@ class Rotation:
         if self._signer is not None:  # somebody else has let another key sign, and may well know why
             self._signer = None
             self._absence = KeyUnavailable(f"the key {member.public.kid}, which signs now, is just being opened")
+        with suppress(KeyUnavailable):  # a full disk is no reason not to sign; it is noted with whatever step is next
+            await self._note_longest()
         self._have(await self._custody.open(member))
+
+    async def _note_longest(self) -> None:
+        """Have it written how long tokens live, before the first of them is signed: its key is shown until then."""
+        if self._ledger.ring.signing.longest < self._rules.longest:
+            await self._change(lambda ring: ring)
 
     def _have(self, key: SigningKey) -> None:
         self._signer = key
@@ -277,7 +286,7 @@ class Rotation:
         self._report(KeyPromoted(ripe.public.kid, before))
 
     async def _forget_if_over(self) -> None:
-        over = [member.public.kid for member in self._ledger.ring.retired if member.counted >= self._rules.keep]
+        over = [member.public.kid for member in self._ledger.ring.over(self._rules)]
         if not over:
             return
         await self._change(lambda ring: ring.forget(self._rules))
@@ -340,7 +349,7 @@ class Rotation:
     async def _change(self, step: Callable[[Ring], Ring]) -> None:
         """Take a step from the ring as it stands, and have it written before anybody acts on it."""
         self._pause("state", _KEPT)
-        await self._ledger.change(step)
+        await self._ledger.change(lambda ring: step(ring).signs_tokens(self._rules.longest))
 
     def _pause(self, step: str, span: timedelta) -> None:
         self._pauses[step] = self._clock.steady() + span.total_seconds()

@@ -23,6 +23,8 @@ from agent.ring_file import RingFile
 from agent.rotation import Rotation, Site
 from agent.service import READY_PATIENCE, Job
 from agent.settings import Pem, Settings
+from agent.settings.lifetimes import longest_token
+from agent.settings.succession import usual_keep
 
 if TYPE_CHECKING:
     from agent.publishing.world import PublicSite
@@ -59,10 +61,10 @@ def chores(walk: Rotation) -> Sequence[Job]:
 
 def rules(settings: Settings) -> Rules:
     """How long each stage of a rotation takes; where the ring is not kept, none begins. Raises ConfigurationError."""
-    words = settings.rotation
+    words, longest = settings.rotation, longest_token(settings)
     if words is None or ring_file(settings) is None:
-        return Rules(every=None)
-    return Rules(words.every if words.automatic else None, words.announce, words.keep, words.kind)
+        return Rules(every=None, keep=usual_keep(longest), longest=longest)
+    return Rules(words.every if words.automatic else None, words.announce, words.keep, words.kind, longest)
 
 
 def ring_file(settings: Settings) -> RingFile | None:

@@ -7,6 +7,7 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.ring import (
+    AFTERWARDS,
     LEAST_ANNOUNCED,
     LEAST_KEPT,
     LONGEST_BLINK,
@@ -17,6 +18,7 @@ from agent.ring import (
     Prospect,
     Ring,
     Rules,
+    least_kept,
     prospect,
 )
 from tests.fakes.memory_key import MemoryKey
@@ -65,6 +67,13 @@ def test_rules_that_would_break_tokens_are_refused(announce: timedelta, keep: ti
     with pytest.raises(ConfigurationError, match="2:15:00 before it signs, and shown for 3:05:00 afterwards"):
         Rules(announce=announce, keep=keep)
     assert Rules(announce=LEAST_ANNOUNCED, keep=LEAST_KEPT).every == timedelta(days=90)
+
+
+def test_the_longer_tokens_live_the_longer_their_key_has_to_be_shown() -> None:
+    with pytest.raises(ConfigurationError, match="shown for 1 day, 2:05:00 afterwards"):
+        Rules(longest=DAY)
+    assert Rules(longest=DAY, keep=DAY + AFTERWARDS).keep == least_kept(DAY) == timedelta(hours=26, minutes=5)
+    assert least_kept(timedelta(minutes=5)) == LEAST_KEPT
 
 
 @pytest.mark.parametrize(
@@ -295,6 +304,38 @@ def test_what_must_not_go_cannot_be_taken_back() -> None:
         founded().take_back("nobody")
     with pytest.raises(ConfigurationError, match="may still be in use for 0:00:01"):
         promoted().passed(LEAST_KEPT - timedelta(seconds=1)).take_back(FIRST.kid)
+
+
+# --- how long tokens live
+
+
+LONG = replace(RULES, longest=DAY, keep=30 * HOUR)
+
+
+def test_a_key_that_has_signed_long_tokens_stays_as_long_where_shorter_ones_are_signed_by_now() -> None:
+    ring = seen(announced().signs_tokens(DAY), DAY).promote(SECOND.kid, RULES, LATER)
+    short = replace(RULES, keep=LEAST_KEPT)
+    assert (ring.members[0].longest, ring.signing.longest) == (DAY, HOUR)
+    assert prospect(ring, ring.members[0], short) == Prospect("leaves", least_kept(DAY))
+
+    nearly = ring.passed(least_kept(DAY) - timedelta(seconds=1))
+    assert nearly.forget(short) == nearly
+    assert nearly.over(short) == ()
+    with pytest.raises(ConfigurationError, match="may still be in use for 0:00:01"):
+        nearly.take_back(FIRST.kid)
+    assert states(ring.passed(least_kept(DAY)).forget(short)) == [(SECOND.kid, "signing")]
+
+
+def test_a_key_that_is_retired_when_tokens_become_longer_has_signed_none_of_them() -> None:
+    ring = promoted().signs_tokens(DAY)
+    assert [member.longest for member in ring.members] == [HOUR, DAY]
+    assert states(ring.passed(LEAST_KEPT).take_back(FIRST.kid)) == [(SECOND.kid, "signing")]
+
+
+def test_a_key_signs_as_the_rules_say_from_its_first_token_on() -> None:
+    ring = seen(announced("rotate"), DAY).promote(SECOND.kid, LONG, LATER)
+    assert [member.longest for member in ring.members] == [HOUR, DAY]
+    assert ring.signs_tokens(HOUR) == ring
 
 
 # --- what is next

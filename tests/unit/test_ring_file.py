@@ -42,7 +42,7 @@ def saved(*members: Member, ordered: Order | None = None) -> Saved:
 
 RICH = saved(
     member(KEYS[0], "retired", counted=timedelta(hours=1), seen=True),
-    member(KEYS[1], "signing", counted=timedelta(days=3), seen=True),
+    member(KEYS[1], "signing", counted=timedelta(days=3), seen=True, longest=timedelta(hours=24)),
     member(KEYS[2], "announced"),
     ordered="rotate",
 )
@@ -56,6 +56,17 @@ def file(tmp_path: Path) -> RingFile:
 def test_where_there_is_no_ring_yet_none_is_read(file: RingFile) -> None:
     assert file.read() is None
     assert file.version() is None
+
+
+def test_a_ring_from_before_tokens_could_be_long_is_read(file: RingFile) -> None:
+    file.write(RICH)
+    written = json.loads(file.path.read_text())
+    for key in written["keys"]:
+        del key["longest"]
+    file.path.write_text(json.dumps(written))
+    found = file.read()
+    assert found is not None
+    assert {member.longest for member in found.ring.members} == {timedelta(hours=1)}
 
 
 moments = some.builds(

@@ -23,7 +23,7 @@ from agent.events import (
 from agent.ledger import Ledger
 from agent.publishing.discovery import published
 from agent.ring import Rules
-from agent.ring_file import RingFile
+from agent.ring_file import RingFile, Saved
 from agent.rotation import Rotation, Site
 from tests.fakes.clock import FakeClock
 from tests.fakes.custodian import FakeSite, MemoryCustodian
@@ -71,6 +71,7 @@ def a_walk(
     clock: FakeClock | None = None,
     boot: str = "boot-1",
     memory: bool = False,
+    disk: RingFile | None = None,
 ) -> Walk:
     keys, site, clock = keys or MemoryCustodian.with_key(), site or FakeSite(), clock or FakeClock()
     events: list[Event] = []
@@ -78,7 +79,7 @@ def a_walk(
         Custody(keys, following),
         Site(site, site),
         rules or Rules(),
-        ledger=Ledger(None if memory else RingFile(home), clock=clock, boot=boot, report=events.append),
+        ledger=Ledger(None if memory else disk or RingFile(home), clock=clock, boot=boot, report=events.append),
         clock=clock,
         report=events.append,
     )
@@ -481,3 +482,69 @@ async def test_what_is_mended_is_seen_to_be_so_before_the_hour_is_over(tmp_path:
     assert walk.rotation.published == {walk.kid: False}
     await walk.live(timedelta(minutes=11))
     assert walk.rotation.published == {walk.kid: True}
+
+
+DAY = timedelta(days=1)
+LONG = Rules(longest=DAY, keep=DAY + timedelta(hours=6))
+
+
+def longest_written(home: Path) -> list[timedelta]:
+    saved = RingFile(home).read()
+    assert saved is not None
+    return [member.longest for member in saved.ring.members]
+
+
+async def test_how_long_tokens_live_is_written_before_the_first_of_them_can_be_signed(tmp_path: Path) -> None:
+    walk = await started(tmp_path)
+    await walk.rotation.order("rotate")
+    longer = a_walk(tmp_path, walk.keys, site=walk.site, rules=LONG)
+    await longer.rotation.start()
+    assert longest_written(tmp_path) == [DAY]
+
+
+async def test_tokens_that_were_longer_once_are_good_until_they_end(tmp_path: Path) -> None:
+    walk = await started(tmp_path, rules=LONG)
+    first = walk.kid
+    await walk.rotation.order("rotate")
+    await walk.live(HOURS[23], timedelta(minutes=10))
+    shorter = await started(tmp_path, walk.keys, site=walk.site, clock=walk.clock, rules=Rules(keep=timedelta(hours=4)))
+    await shorter.live(HOURS[2], timedelta(minutes=10))
+    assert shorter.kid != first
+    await shorter.live(HOURS[25], timedelta(minutes=10))
+    assert first in shorter.site.keys
+    await shorter.live(HOURS[2], timedelta(minutes=10))
+    assert list(shorter.site.keys) == [shorter.kid]
+
+
+async def test_a_new_key_that_signs_in_an_emergency_signs_tokens_as_long(tmp_path: Path) -> None:
+    walk = await started(tmp_path, rules=LONG)
+    await walk.rotation.order("emergency")
+    await walk.rotation.turn()
+    assert longest_written(tmp_path) == [DAY]
+
+
+async def test_a_disk_that_is_full_keeps_nobody_from_signing_and_what_is_to_be_noted_is_noted_later(
+    tmp_path: Path,
+) -> None:
+    walk = await started(tmp_path)
+    await walk.rotation.order("rotate")
+    disk = Disk(tmp_path)
+    disk.full = True
+    longer = a_walk(tmp_path, walk.keys, site=walk.site, rules=LONG, clock=walk.clock, disk=disk)
+    await longer.rotation.start()
+    assert longer.kid == walk.kid
+    assert longest_written(tmp_path) == [timedelta(hours=1)]
+    disk.full = False
+    await longer.live(timedelta(minutes=6))
+    assert longest_written(tmp_path)[0] == DAY
+
+
+class Disk(RingFile):
+    """A ring on a disk that may be full."""
+
+    full = False
+
+    def write(self, saved: Saved) -> None:
+        if self.full:
+            raise KeyUnavailable("the disk is full")
+        super().write(saved)
