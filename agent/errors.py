@@ -59,7 +59,7 @@ class SignInNeeded(CredentialsRefused):
 class TokenRejected(AgentError):
     """The bearer's turn: a token that somebody showed us is not one to be taken. `reason` is a word for it."""
 
-    def __init__(self, what: str, *, reason: str, hint: str = "") -> None:
+    def __init__(self, what: str, *, reason: str = "", hint: str = "") -> None:
         """Say what is wrong with it, without quoting it; `reason` is one of a short list, as metrics want it."""
         super().__init__(what, hint=hint)
         self.reason = reason

@@ -9,14 +9,18 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, Generic, NoReturn, Protocol
 
 from agent.callers import Facts
 from agent.clock import Clock
+from agent.credentials import Credentials
 from agent.errors import AgentError, CredentialsNotReady, CredentialsUnavailable
 from agent.events import Report, RosterFull
+from agent.leases import CREDENTIALS, Kind, L, N
 from agent.narrowing import WHOLE, Narrowing
-from agent.sessions import RoleSession
+from agent.sessions import Session
+from agent.tokens import IssuedToken
+from agent.wording import Wording
 
 #: How many sessions are kept on demand. Sets of an hour are then renewed by 0.6 calls to STS a second.
 ROOM: Final = 1024
@@ -25,8 +29,8 @@ ROOM: Final = 1024
 #: than a second: each takes STS 0.2 s, and some are fetched at a time.
 _AT_ONCE: Final = 32
 
-#: One role may take up to so many times what is free: three quarters of all.
-_ROLE_WEIGHT: Final = 3
+#: One role or audience may take up to so many times what is free: three quarters of all.
+_NAME_WEIGHT: Final = 3
 
 #: How long what never had a set is kept when nobody asks for it.
 _FRUITLESS: Final = timedelta(minutes=5)
@@ -45,17 +49,17 @@ _BLOCK: Final = 1 << 16
 class Keeper(Protocol):
     """Who keeps sessions fresh."""
 
-    def add(self, session: RoleSession) -> None:
+    def add(self, session: Session[Any]) -> None:
         """Begin, at once."""
         ...
 
-    def drop(self, session: RoleSession) -> None:
+    def drop(self, session: Session[Any]) -> None:
         """Stop."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class Making(Generic[N, L]):
     """How sessions come to be that nobody has asked for yet.
 
     Attributes:
@@ -64,7 +68,7 @@ class Making:
         room: the most that there are at a time.
     """
 
-    make: Callable[[str, Narrowing], RoleSession]
+    make: Callable[[str, N], Session[L]]
     keeper: Keeper
     clock: Clock
     report: Report
@@ -72,66 +76,68 @@ class Making:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Generic[N, L]):
     """A session that is there; `on_demand` if it was made because somebody asked."""
 
-    role: str
-    narrowing: Narrowing
-    session: RoleSession
+    name: str
+    extent: N
+    session: Session[L]
     on_demand: bool
 
 
 @dataclass(slots=True)
-class _Made:
+class _Made(Generic[L]):
     """A session that was made on demand: who pays for it, and when it was last asked for, by the steady clock."""
 
-    session: RoleSession
+    session: Session[L]
     payer: str
     asked_at: float
 
 
-class Roster:
-    """The sessions of all roles, by role and narrowing."""
+class Roster(Generic[N, L]):
+    """The sessions of all roles, by role and narrowing; or of all audiences, by audience and what a token says."""
 
     def __init__(
         self,
-        sessions: Mapping[tuple[str, Narrowing], RoleSession],
-        roles: Mapping[str, str] | None = None,
-        making: Making | None = None,
+        sessions: Mapping[tuple[str, N], Session[L]],
+        names: Mapping[str, str] | None = None,
+        making: Making[N, L] | None = None,
+        kind: Kind = CREDENTIALS,
     ) -> None:
         """Those that are kept at hand from the start, and how others are made.
 
-        `roles` are the ARNs of all roles, by name, where some of them have no session at the start.
+        `names` are all names that there are, also of those with no session at the start; those of roles with the ARN.
         """
         self._sessions = dict(sessions)
-        self._roles = dict(roles or {}) | {role: session.role_arn for (role, _), session in sessions.items()}
+        self._names = dict.fromkeys((name for name, _ in sessions), "") | dict(names or {})
         self._making = making
-        self._made: dict[tuple[str, Narrowing], _Made] = {}
+        self._made: dict[tuple[str, N], _Made[L]] = {}
+        self._kind = kind
 
     @staticmethod
-    def whole(sessions: Mapping[str, RoleSession]) -> "Roster":
+    def whole(sessions: Mapping[str, Session[L]]) -> "Roster[Narrowing, L]":
         """One session for each role, of the role as it is."""
         return Roster({(role, WHOLE): session for role, session in sessions.items()})
 
     @property
-    def roles(self) -> Collection[str]:
-        """The names of the roles that are configured, in their order."""
-        return self._roles.keys()
+    def names(self) -> Collection[str]:
+        """The names of the roles, or the audiences, that are configured, in their order."""
+        return self._names.keys()
 
     def arn(self, role: str) -> str:
         """The ARN of a role. Raises KeyError if there is none of that name."""
-        return self._roles[role]
+        return self._names[role]
 
-    def kept(self) -> Iterator[Kept]:
+    def kept(self) -> Iterator[Kept[N, L]]:
         """All that are there now."""
-        for (role, narrowing), session in self._sessions.items():
-            yield Kept(role, narrowing, session, on_demand=False)
-        for (role, narrowing), made in self._made.items():
-            yield Kept(role, narrowing, made.session, on_demand=True)
+        for (name, extent), session in self._sessions.items():
+            yield Kept(name, extent, session, on_demand=False)
+        for (name, extent), made in self._made.items():
+            yield Kept(name, extent, made.session, on_demand=True)
 
-    def held(self, role: str, narrowing: Narrowing) -> RoleSession | None:
+    def held(self, name: str, extent: N) -> Session[L] | None:
         """The session, if it is there; it is used from now on."""
-        key = (role, narrowing)
+        key = (name, extent)
         session = self._sessions.get(key)
         if session is not None or self._making is None:
             return session
@@ -141,17 +147,17 @@ class Roster:
         made.asked_at = self._making.clock.steady()
         return made.session
 
-    def wake(self, role: str, narrowing: Narrowing, payer: str) -> RoleSession:
+    def wake(self, name: str, extent: N, payer: str) -> Session[L]:
         """The session, made now if it is not there, at the cost of `payer`.
 
         Raises CredentialsUnavailable if there is no room for it, and CredentialsNotReady if too many are being made.
         """
-        session = self.held(role, narrowing)
+        session = self.held(name, extent)
         if session is not None:
             return session
         if self._making is None:
-            raise CredentialsUnavailable(f"role {role} has no such session")
-        return self._make(role, narrowing, payer, self._making)
+            raise CredentialsUnavailable(f"{self._kind.by} {name} has no such session")
+        return self._make(name, extent, payer, self._making)
 
     async def keep_tidy(self) -> NoReturn:
         """Drop what nobody uses any more, for ever; for a roster that makes sessions."""
@@ -161,7 +167,7 @@ class Roster:
             await making.clock.sleep(_LOOK)
             self._tidy(making)
 
-    def _make(self, role: str, narrowing: Narrowing, payer: str, making: Making) -> RoleSession:
+    def _make(self, name: str, extent: N, payer: str, making: Making[N, L]) -> Session[L]:
         self._tidy(making)
         mine = [made for made in self._made.values() if made.payer == payer]
         if sum(not made.session.attempted for made in mine) >= _AT_ONCE:
@@ -169,29 +175,35 @@ class Roster:
                 f"{len(mine)} other sessions for {payer} are on their way first", hint="ask again in a second"
             )
         free = making.room - len(self._made)
-        free_for_role = _ROLE_WEIGHT * free - sum(known == role for known, _ in self._made)
-        if len(mine) >= min(free, free_for_role):  # so there is always some room for who has none yet
-            making.report(RosterFull(role, payer, len(self._made), len(mine)))
+        free_for_name = _NAME_WEIGHT * free - sum(known == name for known, _ in self._made)
+        if len(mine) >= min(free, free_for_name):  # so there is always some room for who has none yet
+            making.report(RosterFull(name, payer, len(self._made), len(mine), self._kind.by))
             raise CredentialsUnavailable(
-                f"there is no room for another session of role {role}: {len(self._made)} are kept on demand, of which "
-                f"{len(mine)} for {payer}",
+                f"there is no room for another session of {self._kind.by} {name}: {len(self._made)} are kept on "
+                f"demand, of which {len(mine)} for {payer}",
                 hint="let the grant name something that fewer differ in: ${USER} rather than ${USER_UNIT}",
             )
         try:
-            session = making.make(role, narrowing)
+            session = making.make(name, extent)
         except AgentError as error:
-            raise CredentialsUnavailable(f"role {role} cannot be had so: {error.what}", hint=error.hint) from error
-        self._made[role, narrowing] = _Made(session, payer, making.clock.steady())
+            what = f"{self._kind.by} {name} cannot be had so: {error.what}"
+            raise CredentialsUnavailable(what, hint=error.hint) from error
+        self._made[name, extent] = _Made(session, payer, making.clock.steady())
         making.keeper.add(session)
         return session
 
-    def _tidy(self, making: Making) -> None:
+    def _tidy(self, making: Making[N, L]) -> None:
         """Drop those of which nobody can hold a set any more: who holds one comes back before its end."""
         now = making.clock.steady()
         for key, made in list(self._made.items()):
             if now - made.asked_at > max(made.session.longest, _FRUITLESS).total_seconds():
                 del self._made[key]
                 making.keeper.drop(made.session)
+
+
+#: The sessions of roles, and those of tokens for other relying parties.
+RoleRoster = Roster[Narrowing, Credentials]
+TokenRoster = Roster[Wording, IssuedToken]
 
 
 def payer(facts: Facts, address: str) -> str:
@@ -205,8 +217,9 @@ def payer(facts: Facts, address: str) -> str:
     for place in (known.get("systemd.unit", ""), *sorted(slices)):
         if (user := _USER.fullmatch(place)) is not None:
             return f"user {user[1] or user[2]}"
-    if (container := known.get("container.id")) is not None:
-        return f"container {container}"
+    for fact, kind in (("aws.principal", "aws"), ("container.id", "container")):
+        if fact in known:
+            return f"{kind} {known[fact]}"
     uid = known.get("unix.uid")
     if uid is None:
         return f"at {address}"

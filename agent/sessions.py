@@ -1,9 +1,9 @@
-"""Which credentials do we promise to have at hand, and who keeps them fresh?
+"""What do we promise to have at hand, and who keeps it fresh?
 
-`RoleSession` is the only memory of credentials and their only writer; `Keeper` is the one scheduler of all
-sessions. Time is measured here by the steady clock: how long a set has to live is the difference of two instants
-told by STS in one answer. Only where there is evidence that the steady clock has stood still (a virtual machine that
-was paused) does another take part, and then only to end a set earlier.
+`Session` is the only memory of credentials, and of tokens for others, and their only writer; `Keeper` is the one
+scheduler of all sessions. Time is measured here by the steady clock: how long a set has to live is the difference of
+two instants told by its issuer at once. Only where there is evidence that the steady clock has stood still (a virtual
+machine that was paused) does another take part, and then only to end a set earlier.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ import itertools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import Any, Generic, NoReturn
 
 from agent.clock import DRIFT, IssuerClock, within
-from agent.credentials import Credentials, CredentialSource
+from agent.credentials import Credentials
 from agent.errors import AgentError, CredentialsNotReady, CredentialsUnavailable
-from agent.events import RenewalFailed, Report, SessionRenewed
+from agent.events import Report
+from agent.leases import CREDENTIALS, Kind, L, Source
 from agent.schedule import RefreshPolicy, splay
 
 #: The longest that a caller is kept waiting for a fetch under way: several SDKs give up after 1 s in all.
@@ -35,7 +36,7 @@ STUCK = 120.0
 class _Facts:
     """What is remembered of a set when it has ended and its secrets are gone."""
 
-    access_key_id: str
+    id: str
     obtained_at: datetime
     expires_at: datetime
 
@@ -44,13 +45,13 @@ class _Facts:
 class SessionSnapshot:
     """What there is to tell of a session; no secret in it.
 
-    `problem` is why the latest attempt failed, if it did; `about` says which of the role's sessions it is.
+    `problem` is why the latest attempt failed, if it did; `about` says which of those with its name it is, and `id`
+    what the latest set may be called in public.
     """
 
-    role: str
-    role_arn: str
+    name: str
     usable: bool
-    access_key_id: str | None
+    id: str | None
     expires_at: datetime | None
     left: timedelta | None
     last_success: datetime | None
@@ -60,34 +61,37 @@ class SessionSnapshot:
     about: str = ""
 
 
-class RoleSession:
-    """The credentials of one role, or of a part of it: what is held stays until its own end, whatever fails."""
+class Session(Generic[L]):
+    """The credentials of one role or of a part of it, or the token for one audience of one caller or of several alike.
+
+    What is held stays until its own end, whatever fails.
+    """
 
     def __init__(
         self,
-        role: str,
-        role_arn: str,
-        source: CredentialSource,
+        name: str,
+        source: Source[L],
         policy: RefreshPolicy,
         *,
         clock: IssuerClock,
         report: Report,
         spread: Callable[[], float],
         about: str = "",
+        kind: Kind = CREDENTIALS,
     ) -> None:
         """Hold nothing yet. `spread` gives a number from 0 up to but not including 1 each time it is called.
 
-        `about` tells this session from others of the same role, to people.
+        `name` is that of the role, or the audience; `about` tells this session from others of it, to people.
         """
-        self.role = role
+        self.name = name
         self.about = about
-        self.role_arn = role_arn
+        self._kind = kind
         self._source = source
         self._policy = policy
         self._clock = clock
         self._report = report
         self._spread = spread
-        self._held: Credentials | None = None
+        self._held: L | None = None
         self._facts: _Facts | None = None
         self._ends = 0.0  # steady time at which what is held stops being handed out
         self._ends_at_most = 0.0  # the same, if the steady clock has missed nothing
@@ -101,15 +105,15 @@ class RoleSession:
         self._due: float | None = None
         self._attempt: asyncio.Future[None] | None = None
 
-    def usable(self) -> Credentials | None:
-        """The credentials held, if they are still good; costs next to nothing."""
+    def usable(self) -> L | None:
+        """What is held, if it is still good; costs next to nothing."""
         if self._clock.steady() < self._ends:
             return self._held
         self._forget()
         return None
 
-    async def credentials(self, patience: float = PATIENCE) -> Credentials:
-        """Credentials that work now; starts nothing, and waits at most so many seconds for a fetch under way.
+    async def current(self, patience: float = PATIENCE) -> L:
+        """One that works now; starts nothing, and waits at most so many seconds for a fetch under way.
 
         Raises CredentialsNotReady, or the latest failure anew: CredentialsUnavailable, CredentialsRefused, …
         """
@@ -122,7 +126,7 @@ class RoleSession:
         if self._problem is not None:
             raise _anew(self._problem)
         raise CredentialsNotReady(
-            f"the credentials of role {self.role} are still on their way", hint="ask again in a second"
+            f"the {self._kind.of(self.name)} are still on their way", hint="ask again in a second"
         )
 
     def recheck(self) -> bool:
@@ -181,10 +185,9 @@ class RoleSession:
         known, now = self._facts, self._clock.steady()
         usable = self.usable() is not None
         return SessionSnapshot(
-            role=self.role,
-            role_arn=self.role_arn,
+            name=self.name,
             usable=usable,
-            access_key_id=known.access_key_id if known else None,
+            id=known.id if known else None,
             expires_at=known.expires_at if known else None,
             left=timedelta(seconds=self._ends - now) + self._policy.margin if known else None,
             last_success=known.obtained_at if known else None,
@@ -207,41 +210,41 @@ class RoleSession:
         except TimeoutError:
             return
 
-    async def _fetch(self) -> Credentials:
+    async def _fetch(self) -> L:
         try:
             return await within(self._clock, STUCK, self._source.fetch())
         except TimeoutError as error:
             raise CredentialsUnavailable(
-                f"asking for credentials of role {self.role} came to nothing in {STUCK:.0f} s",
+                f"asking for {self._kind.of(self.name)} came to nothing in {STUCK:.0f} s",
                 hint="look for what hangs: the network, a proxy, the device that holds the key, a file system",
             ) from error
 
     def _since(self, moment: float) -> timedelta:
         return timedelta(seconds=self._clock.steady() - moment)
 
-    def _refuse_the_useless(self, fresh: Credentials, took: timedelta) -> None:
+    def _refuse_the_useless(self, fresh: L, took: timedelta) -> None:
         left = fresh.lifetime - took  # at least: they were issued at some moment since we asked
         if left <= self._policy.margin:
             raise CredentialsUnavailable(
-                f"the new credentials of role {self.role} are good for {left.total_seconds():.0f} s only",
+                f"the new {self._kind.of(self.name)} are good for {left.total_seconds():.0f} s only",
                 hint="is something between this machine and STS answering in its place, or with an old answer?",
             )
         if self._clock.steady() + (left - self._policy.margin).total_seconds() < self._ends:
             raise CredentialsUnavailable(
-                f"the new credentials of role {self.role} would end before those that are held",
+                f"the new {self._kind.of(self.name)} would end before those that are held",
                 hint="these stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
             )
 
-    def _renewed(self, fresh: Credentials, took: timedelta) -> timedelta:
+    def _renewed(self, fresh: L, took: timedelta) -> timedelta:
         # Counted from when we asked: the answer may have lain in a socket while the machine was suspended.
         left = fresh.lifetime - took
         self._held, self._problem, self._failures = fresh, None, 0
-        self._facts = _Facts(fresh.access_key_id, fresh.obtained_at, fresh.expires_at)
+        self._facts = _Facts(fresh.id, fresh.obtained_at, fresh.expires_at)
         self._ends = self._ends_at_most = self._clock.steady() + (left - self._policy.margin).total_seconds()
         self._asked_at, self._lasts = self._clock.latest() - took, fresh.lifetime - self._policy.margin
         wait = max(self._policy.renew_after(fresh.lifetime, self._spread()) - took, timedelta(0))
         self._longest = max(self._longest, fresh.lifetime)
-        self._report(SessionRenewed(self.role, fresh.access_key_id, fresh.expires_at, took, wait, self.about))
+        self._report(self._kind.renewed(self.name, fresh.id, fresh.expires_at, took, wait, self.about))
         return wait
 
     def _failed(self, error: AgentError, took: timedelta) -> timedelta:
@@ -255,9 +258,13 @@ class RoleSession:
         else:
             wait = self._policy.refused_after(self._alike, self._spread())
         until = held.expires_at if held else None
-        self._report(RenewalFailed(self.role, error, self._failures, took, wait, until, self.about))
+        self._report(self._kind.failed(self.name, error, self._failures, took, wait, until, self.about))
         self._problem = _anew(error)  # without the traceback, whose frames hold what we would rather forget
         return wait
+
+
+#: One that holds credentials of a role.
+RoleSession = Session[Credentials]
 
 
 def _anew(error: AgentError) -> AgentError:
@@ -268,7 +275,7 @@ class Keeper:
     """Keeps all sessions fresh: one scheduler, few calls at a time."""
 
     def __init__(
-        self, sessions: Iterable[RoleSession], *, clock: IssuerClock, concurrency: int, spread: Callable[[], float]
+        self, sessions: Iterable[Session[Any]], *, clock: IssuerClock, concurrency: int, spread: Callable[[], float]
     ) -> None:
         """Start nothing. `concurrency` is the most calls under way at once."""
         self._sessions = dict.fromkeys(sessions)  # a set that keeps its order
@@ -276,20 +283,20 @@ class Keeper:
         self._clock = clock
         self._slots = asyncio.Semaphore(concurrency)
         self._order = itertools.count()
-        self._due: list[tuple[float, int, RoleSession]] = []
+        self._due: list[tuple[float, int, Session[Any]]] = []
         self._changed = asyncio.Event()
         self._all_tried = asyncio.Event()
         self._spread = spread
         self._looked = clock.steady()
         self._gained = self._lag()
 
-    def add(self, session: RoleSession) -> None:
+    def add(self, session: Session[Any]) -> None:
         """Keep this one fresh, too, beginning now; who waits for `tried` does not wait for it."""
         if session not in self._sessions:
             self._sessions[session] = None
             self._plan(session, timedelta(0))
 
-    def drop(self, session: RoleSession) -> None:
+    def drop(self, session: Session[Any]) -> None:
         """Keep this one fresh no longer; a fetch of it under way is let run out."""
         self._sessions.pop(session, None)
         self._due = [one for one in self._due if one[2] is not session]
@@ -336,12 +343,12 @@ class Keeper:
             self._gained = lag
             self._hasten({session for session in self._sessions if session.recheck()})
 
-    def _hasten(self, sessions: Collection[RoleSession]) -> None:
+    def _hasten(self, sessions: Collection[Session[Any]]) -> None:
         now = self._clock.steady()
         self._due = [(now if session in sessions else due, order, session) for due, order, session in self._due]
         heapq.heapify(self._due)
 
-    async def _renew(self, session: RoleSession) -> None:
+    async def _renew(self, session: Session[Any]) -> None:
         async with self._slots:
             if session not in self._sessions:  # dropped while it waited for its turn
                 return
@@ -350,12 +357,12 @@ class Keeper:
         if session in self._sessions:
             self._plan(session, wait)
 
-    def _tried(self, session: RoleSession) -> None:
+    def _tried(self, session: Session[Any]) -> None:
         self._untried.discard(session)
         if not self._untried:
             self._all_tried.set()
 
-    def _plan(self, session: RoleSession, wait: timedelta) -> None:
+    def _plan(self, session: Session[Any], wait: timedelta) -> None:
         heapq.heappush(self._due, (self._clock.steady() + wait.total_seconds(), next(self._order), session))
         if self._due[0][2] is session:
             self._changed.set()

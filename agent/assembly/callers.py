@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.errors import AgentError
 from agent.events import CallerTokensUnreadable, Event, Report
 from agent.settings.callers import Grant as GrantSettings
+from agent.wording import TokenGrant
 
 #: Variables that stand for what is known of the user of a caller.
 _OF_USERS: Final = frozenset({"UID", "USER"})
@@ -52,11 +53,11 @@ class Wanted:
         return self.accounts or self.units or self.executables
 
 
-def wanted(found: Sequence[Grant]) -> Wanted:
+def wanted(found: Sequence[Grant | TokenGrant]) -> Wanted:
     """What these grants ask for."""
     facts = {fact for grant in found for fact in grant.when}
     named = {name.removesuffix(".like") for name, _ in facts}
-    variables = {variable for grant in found for variable in grant.narrowing.variables}
+    variables = {variable for grant in found for variable in grant.extent.variables}
 
     def values(name: str) -> list[str]:
         return sorted(value for known, value in facts if known == name)

@@ -7,7 +7,7 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import accumulate
@@ -19,11 +19,13 @@ from agent import __version__
 from agent.assembly.callers import grants
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.files import kept_files
+from agent.assembly.issuing import issuing
 from agent.assembly.outputs import Common, Doors
 from agent.assembly.publishing import Place, place
 from agent.assembly.recognition import Recognition, recognition
 from agent.assembly.rotation import chores, ring_held, rotation, started
 from agent.assembly.sessions import kept, session_maker
+from agent.assembly.tokens import shared_tokens
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
 from agent.events import Event, KeyReady, Report
@@ -38,6 +40,7 @@ from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
+from agent.wording import TokenGrant
 from agent.web.stats import RequestStats
 
 #: How many characters the names of the roles that are not ready may take in the one line on how we are.
@@ -65,13 +68,18 @@ async def assemble(
     if walk is not None:
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
     granted = grants(settings.grants)
+    local: list[TokenGrant] = []
     signer = None if walk is None else walk.signer
-    make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance)
+    shared = shared_tokens(settings, signer, credentials_directory, clock=aws_time, report=report, chance=chance)
+    make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance, shared=shared)
     roster, keeper = kept(settings, granted, make, clock=aws_time, report=report, chance=chance)
-    sessions |= {one.role: one.session for one in roster.kept() if one.narrowing == WHOLE}
-    seeing = recognition(settings, granted, clock=aws_time, report=report)
+    sessions |= {one.name: one.session for one in roster.kept() if one.extent == WHOLE}
+    tokens = issuing(settings, local, signer, clock=aws_time, report=report, chance=chance)
+    keepers = (keeper, tokens.keeper)
+    seeing = recognition(settings, [*granted, *local], clock=aws_time, report=report)
     vendor = Vendor(roster, seeing.attestors, granted, report)
-    files = kept_files(settings, roster, signer, clock=aws_time, report=report, chance=chance)
+    token_vendor = tokens.vendor(local, seeing.attestors)
+    files = kept_files(settings, roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
 
     stats = RequestStats()
     doors = Doors(settings.listen, Common(aws_time, stats, logger, report))
@@ -80,19 +88,29 @@ async def assemble(
         roster, clock=aws_time, version=__version__, keys=keys, listeners=doors.open_now, callers=vendor.callers
     )
     metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
-    readers += [Log(logger, aws_time), audit, metrics, _hurrying(keeper), *(file.heard for file in files)]
+    readers += [
+        Log(logger, aws_time),
+        audit,
+        metrics,
+        *(_hurrying(one) for one in keepers),
+        *(file.heard for file in files),
+    ]
     await seeing.begin()  # or the first callers would be strangers
 
-    listeners = [*doors.credentials(vendor, roster.roles, seeing.recogniser), doors.admin(overview, metrics, keeper)]
+    listeners = [
+        *doors.credentials(vendor, token_vendor, roster.names, seeing.recogniser),
+        doors.admin(overview, metrics, keeper),
+    ]
     if settings.containers is not None:
-        listeners += doors.containers(settings.containers, vendor, roster.roles, seeing.of_containers)
+        listeners += doors.containers(settings.containers, vendor, token_vendor, roster.names, seeing.of_containers)
     if published is not None and published.site is not None:
         listeners.append(doors.issuer(published.site, credentials_directory))
     return Service(
         clients=_opened(settings, sts, walk, published, seeing, doors),
         jobs=[
-            keeper.keep_fresh,
+            *(one.keep_fresh for one in keepers),
             roster.keep_tidy,
+            tokens.roster.keep_tidy,
             *seeing.jobs,
             *(file.keep_fresh for file in files),
             audit.keep_telling,
@@ -100,8 +118,10 @@ async def assemble(
             *(chore for one in _there(walk) for chore in chores(one)),
         ],
         listeners=listeners,
-        tried=keeper.tried,
-        nudge=_all_of([seeing.tokens.look, *(one.retry_now for one in (*files, *_there(walk), keeper))]),
+        tried=_all_tried(keepers),
+        nudge=_all_of(
+            [seeing.tokens.look, *(one.retry_now for one in (shared, *files, *_there(walk), *keepers) if one)]
+        ),
         state=lambda: _state(overview),
     )
 
@@ -124,6 +144,14 @@ def _walk(
 def _there(walk: Rotation | None) -> Sequence[Rotation]:
     """The walk from key to key, where there is one."""
     return () if walk is None else (walk,)
+
+
+def _all_tried(keepers: Sequence[Keeper]) -> Callable[[], Awaitable[None]]:
+    async def tried() -> None:
+        for keeper in keepers:
+            await keeper.tried()
+
+    return tried
 
 
 def _all_of(calls: Sequence[Callable[[], None]]) -> Callable[[], None]:

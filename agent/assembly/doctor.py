@@ -9,7 +9,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, assert_never
@@ -18,13 +18,21 @@ from agent import __version__, jose
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.doctor_callers import callers_link
 from agent.assembly.doctor_exchange import Exchanges
+from agent.assembly.doctor_tokens import Elsewhere
 from agent.assembly.rotation import public_site, ring_file, rotation
 from agent.assembly.tokens import mint
 from agent.clock import Clock, RemoteClock
-from agent.doctor import Check, Tried, endpoint, environment, issuer, key, roles, token
+from agent.doctor import Check, Tried, endpoint, environment, issuer, key, provider, roles, token
 from agent.doctor import clock as clocks
 from agent.doctor.diagnosis import Diagnosis, broken
-from agent.errors import AgentError, AgentUnreachable, ConfigurationError, TokenUnavailable
+from agent.errors import (
+    AgentError,
+    AgentUnreachable,
+    ConfigurationError,
+    KeyUnavailable,
+    TokenRefused,
+    TokenUnavailable,
+)
 from agent.infrastructure import Account, Trust
 from agent.infrastructure.trust import policy_of
 from agent.keys import SigningKey
@@ -33,12 +41,12 @@ from agent.publishing.inspection import Inspection
 from agent.publishing.world import PublicSite
 from agent.rotation import Rotation
 from agent.secret import Secret
-from agent.settings import FromFile, IdentityCenterRole, Role, SelfSigned, Settings, StsRole
+from agent.settings import IdentityCenterRole, Role, SelfSigned, Settings, StsRole
 from agent.settings.credentials import arn_partition
 from agent.settings.keys import paths_of
+from agent.settings.oauth2 import OAuth2
 from agent.settings.spelling import UNIT_CREDENTIALS
 from agent.threads import aside
-from agent.tokens.file import TokenFile
 
 #: Who holds which lock, by the kernel (proc(5)): to ask is not to take one.
 _LOCKS: Final = Path("/proc/locks")
@@ -90,6 +98,7 @@ class _Chain:
         self._around = around
         self._stack = stack
         self._aws_time = RemoteClock(around.clock)
+        self._elsewhere = Elsewhere(settings, around.clock, around.credentials_directory)
         self._walk: Rotation | None = None
         self._signing: SigningKey | None = None
         self._exchanges: Exchanges | None = None
@@ -100,7 +109,7 @@ class _Chain:
         tell = self._around.telling
         tell("looking at the key, STS, the issuer and the agent …")
         self._status = await self._asked_status()
-        key_link, (sts_link, clock_link), looked = await asyncio.gather(self._key(), self._sts(), self._look())
+        key_link, (sts_link, clock_link), looked = await asyncio.gather(self._key_and_on(), self._sts(), self._look())
         before = [key_link, sts_link, clock_link, self._issuer(looked)]
         checks: tuple[tuple[str, Check], ...] = (
             ("having a token judged …", partial(self._token, looked)),
@@ -122,12 +131,19 @@ class _Chain:
 
     # --- key
 
+    async def _key_and_on(self) -> Tried:
+        """Try the key, and let those go on who wait for it."""
+        try:
+            return await self._key()
+        finally:
+            self._elsewhere.key_tried(self._signing)
+
     async def _key(self) -> Tried:
         settings, around = self._settings, self._around
         if settings.key is None and self._needs_none:
             return Tried("key", not_tried=_NOBODY_NEEDS)
         if settings.key is None:
-            return Tried("key", "tokens come from a file, so there is no key here")
+            return self._elsewhere.key_link()
         unit_only = [path for _, path in paths_of(settings.key) if path.is_relative_to(UNIT_CREDENTIALS)]
         if any(not os.access(path, os.R_OK) for path in unit_only):
             return Tried("key", not_tried="systemd hands it to the agent's unit alone: run this as root while it runs")
@@ -178,32 +194,22 @@ class _Chain:
     # --- issuer
 
     async def _look(self) -> _Looked:
-        if self._needs_none and not isinstance(self._settings.identity, FromFile):
+        if self._needs_none and not self._elsewhere.makes_them:
             return _Looked(None)
         try:
-            return _Looked(await (await self._site()).inspect())
+            site = self._elsewhere.site() if self._elsewhere.makes_them else self._own_site()
+            return _Looked(await (await site).inspect())
         except AgentError as error:
             return _Looked(None, error)
 
-    async def _site(self) -> PublicSite:
-        """The site of whoever issues our tokens. Raises TokenUnavailable where that is in a file, and not readable."""
-        ours = self._settings.issuer
-        if not isinstance(self._settings.identity, FromFile):
-            return public_site(self._settings, self._around.clock)
-        named = str(jose.unverified((await self._from_file()).reveal())[1].get("iss"))
-        if ours is not None and ours.url == named:
-            return public_site(self._settings, self._around.clock)
-        return PublicSite(named, clock=self._around.clock)
-
-    async def _from_file(self) -> Secret:
-        assert isinstance(self._settings.identity, FromFile)
-        return (await TokenFile(self._settings.identity.file, RemoteClock(self._around.clock)).token()).value
+    async def _own_site(self) -> PublicSite:
+        return public_site(self._settings, self._around.clock)
 
     def _issuer(self, looked: _Looked) -> Tried:
         if looked.inspection is None:
             if looked.trouble is None:
                 return Tried("issuer", not_tried=_NOBODY_NEEDS)
-            if isinstance(looked.trouble, TokenUnavailable):
+            if isinstance(looked.trouble, TokenUnavailable | TokenRefused | KeyUnavailable):
                 return Tried("issuer", not_tried="without a token nobody knows which it is")
             return issuer.unreadable(looked.trouble)
         ring = None if self._walk is None or not self._is_ours(looked.inspection) else self._walk.ring
@@ -219,7 +225,7 @@ class _Chain:
 
     async def _token(self, looked: _Looked, before: Sequence[Tried]) -> Tried:
         settings = self._settings
-        if self._needs_none and not isinstance(settings.identity, FromFile):
+        if self._needs_none and not self._elsewhere.makes_them:
             return Tried("token", not_tried=_NOBODY_NEEDS)
         if isinstance(settings.identity, SelfSigned) and self._signing is None:
             return Tried("token", not_tried="there is no key to sign it with")
@@ -230,17 +236,20 @@ class _Chain:
             return token.unavailable(error)
         if broken(before, "issuer") or looked.inspection is None or looked.inspection.key_set is None:
             return Tried("token", not_tried="the keys that the world reads could not be had, or are not ours")
-        return token.examined(
+        tried = token.examined(
             shown,
             looked.inspection.key_set.document,
-            audience=str(claims.get("aud")),
+            audience=provider.audience_of(claims),
             issuer=looked.inspection.issuer,
         )
+        if isinstance(settings.identity, OAuth2):
+            tried = replace(tried, findings=(*tried.findings, *provider.fitting(claims, settings.identity.issuer)))
+        return tried
 
     async def _example(self) -> Secret:
         """A token by this machine's own clock, by which the judge goes, too. Raises AgentError."""
-        if isinstance(self._settings.identity, FromFile):
-            return await self._from_file()
+        if self._elsewhere.makes_them:
+            return (await self._elsewhere.token()).value
         assert self._signing is not None  # or there is nothing to be tried
         role = next(iter(self._settings.token_roles.values()), None)
         made = await mint(
@@ -262,9 +271,10 @@ class _Chain:
             return Tried("roles", not_tried="STS does not answer as it should")
         if isinstance(self._settings.identity, SelfSigned) and self._signing is None:
             return Tried("roles", not_tried="there is no key to sign a token with")
-        if isinstance(self._settings.identity, FromFile) and broken(before, "token"):
+        if self._elsewhere.makes_them and broken(before, "token"):
             return Tried("roles", not_tried="there is no token to show")
         self._exchanges.signing = self._signing
+        self._exchanges.elsewhere = self._elsewhere.token if self._elsewhere.makes_them else None
         wanted = [self._wanted(name, role) for name, role in self._settings.token_roles.items()]
         return await roles.examined(wanted, self._exchanges, before)
 

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,9 +18,8 @@ from agent.doctor.roles import SHORTEST, Outcome, Wanted, cause_of
 from agent.errors import AgentError, CredentialsUnavailable
 from agent.keys import SigningKey
 from agent.secret import Secret
-from agent.settings import FromFile, Settings
+from agent.settings import Settings
 from agent.tokens import Token
-from agent.tokens.file import TokenFile
 
 #: What STS is shown to hear what time it is: no token, so that there is nothing to be granted or checked with anybody.
 _NO_TOKEN: Final = Secret("rolecall.doctor.asks-what-time-it-is")
@@ -40,8 +39,9 @@ class Exchanges:
     """Calls to STS, whose answers also teach `aws_time` the time."""
 
     def __init__(self, settings: Settings, sts: OpenedSts, clock: Clock, aws_time: RemoteClock) -> None:
-        """Ask through `sts`, which is open; tokens are made once `signing` is set, or are those of a file."""
+        """Ask through `sts`, which is open; tokens are made once `signing` is set, or `elsewhere`."""
         self.signing: SigningKey | None = None
+        self.elsewhere: Callable[[], Awaitable[Token]] | None = None
         self._settings = settings
         self._sts = sts
         self._clock = clock
@@ -112,9 +112,9 @@ class Exchanges:
 
     async def _token(self, wanted: Wanted) -> Token:
         """The token that the agent would show for the role. Raises TokenUnavailable, KeyUnavailable."""
-        if isinstance(self._settings.identity, FromFile) or self.signing is None:
-            assert isinstance(self._settings.identity, FromFile)  # without a key of ours nobody comes here
-            return await TokenFile(self._settings.identity.file, self._aws_time).token()
+        if self.elsewhere is not None:
+            return await self.elsewhere()
+        assert self.signing is not None  # without a key of ours nobody comes here
         pinned = {"roles": (wanted.arn,)} if wanted.pinned else {}
         return await mint(
             self._settings,

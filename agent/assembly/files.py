@@ -11,6 +11,7 @@ from agent.events import Report
 from agent.narrowing import WHOLE
 from agent.roster import RoleRoster
 from agent.settings import CredentialsFile, Settings
+from agent.tokens import TokenSource
 from agent.tokens.self_signed import Signer
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def kept_files(
     clock: RemoteClock,
     report: Report,
     chance: random.Random,
+    shared: TokenSource | None = None,
 ) -> "list[KeptCredentials | KeptToken]":
     """One for each of [[files]]; nothing is touched yet. Raises ConfigurationError."""
     if not settings.files:
@@ -46,7 +48,7 @@ def kept_files(
         else:
             role = settings.token_roles[file.role]
             ids = _token_ids(chance)
-            tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report)
+            tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report, shared=shared)
             found.append(KeptToken(file.role, tokens, place, means))
     return found
 

@@ -6,7 +6,7 @@ from agent.errors import ConfigurationError
 from agent.infrastructure import Role, Trust
 from agent.infrastructure.all_files import Place, all_files, why_not
 from agent.infrastructure.hosting import Bucket, Folder
-from agent.settings import S3, Directory, SelfSigned, Settings
+from agent.settings import S3, Directory, OAuth2, SelfSigned, Settings
 
 
 def infrastructure_files(settings: Settings) -> tuple[Mapping[str, str], ConfigurationError | None]:
@@ -30,6 +30,8 @@ def trust_of(settings: Settings, *, require_pinning: bool) -> Trust | None:
     policy for all roles, and a token that nobody asked for tags has none.
     """
     identity, issuer, grants = settings.identity, settings.issuer, settings.grants
+    if isinstance(identity, OAuth2):
+        return _trust_in_another(identity)
     roles = settings.token_roles.values()
     if not isinstance(identity, SelfSigned) or issuer is None:
         return None
@@ -45,7 +47,20 @@ def trust_of(settings: Settings, *, require_pinning: bool) -> Trust | None:
     )
 
 
+def _trust_in_another(words: OAuth2) -> Trust | None:
+    """What roles must find in the tokens of a provider; None where nobody has written down what they say.
+
+    Without a subject, or an audience that is ours alone, a role would be open to every client of the provider.
+    """
+    audience = words.expected_audience or words.audience
+    if words.issuer is None or not words.expected_subject or not audience:
+        return None
+    return Trust(words.issuer, audience, words.expected_subject)
+
+
 def _place(settings: Settings) -> Place:
+    if isinstance(settings.identity, OAuth2):
+        return None  # the issuer that AWS reads is not ours to host
     match settings.publishing:
         case S3() as words:
             return Bucket(words.bucket, words.region, words.prefix)

@@ -1,5 +1,6 @@
 """How are tokens had from an OAuth 2.0 provider?"""
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from agent.events import Report
 from agent.keys.pem import read_passphrase
 from agent.secret import Secret
 from agent.settings.oauth2 import OAuth2
+from agent.tokens import Token
 from agent.tokens.self_signed import Signer
 
 if TYPE_CHECKING:
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 def oauth2_tokens(
     words: OAuth2,
     signer: Signer | None,
+    credentials_directory: Path | None,
     *,
     clock: RemoteClock,
     token_id: Callable[[], str],
     report: Report,
     spread: Callable[[], float],
-    credentials_directory: Path | None = None,
 ) -> "OAuth2Tokens":
     """The source of tokens that one provider gives us, for all roles: nothing is asked yet. Raises ConfigurationError.
 
@@ -40,6 +42,22 @@ def oauth2_tokens(
         words.token, words.scope, words.audience, words.resource, words.expected_subject, words.expected_audience
     )
     return OAuth2Tokens(Provider(place, Client(words.client_id, authentication), wanted, clock), clock, spread=spread)
+
+
+async def fetched(
+    words: OAuth2, signer: Signer | None, credentials_directory: Path | None, clock: RemoteClock
+) -> Token:
+    """One token, asked for now. Raises TokenUnavailable, TokenRefused, KeyUnavailable, ConfigurationError."""
+    tokens = oauth2_tokens(
+        words,
+        signer,
+        credentials_directory,
+        clock=clock,
+        token_id=lambda: str(uuid.uuid4()),
+        report=lambda _: None,
+        spread=lambda: 0.5,
+    )
+    return await tokens.token()
 
 
 def _authentication(

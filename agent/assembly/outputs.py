@@ -14,7 +14,11 @@ from agent.callers import Recogniser
 from agent.clock import Clock
 from agent.errors import ListenerUnavailable
 from agent.events import ListenerOpened, ListenerWaiting, Report
+from agent.outputs import token, who
 from agent.outputs.ecs import EcsOutput
+from agent.outputs.local import LocalOutput
+from agent.outputs.token import TokenOutput
+from agent.outputs.who import WhoOutput
 from agent.service import Address, Listener
 from agent.sessions import Keeper
 from agent.settings import Containers
@@ -23,7 +27,7 @@ from agent.settings.outputs import Listen, numbered
 from agent.status.routes import admin_application
 from agent.status.snapshot import ListenerStatus, Overview
 from agent.telemetry.metrics import Metrics
-from agent.vending import Vendor
+from agent.vending import RoleVendor, TokenVendor
 from agent.web import Output
 from agent.web.connections import Limits
 from agent.web.listener import answering, serving
@@ -69,9 +73,11 @@ class Doors:
         """The listeners that are open, and where."""
         return [ListenerStatus(name, address) for name, address in self._open.items()]
 
-    def credentials(self, vendor: Vendor, roles: Collection[str], recogniser: Recogniser) -> Iterator[Named]:
-        """The listeners that SDKs fetch credentials from, and that for the metadata of an instance."""
-        output = EcsOutput(vendor, roles)
+    def credentials(
+        self, vendor: RoleVendor, tokens: TokenVendor, roles: Collection[str], recogniser: Recogniser
+    ) -> Iterator[Named]:
+        """The listeners that callers fetch credentials and tokens from, and that for the metadata of an instance."""
+        output = _local(vendor, tokens, roles)
         for name, address in numbered("credentials", self._settings.credentials_addresses):
             yield self._answering(name, output, address, recogniser)
         if self._settings.imds is not None:
@@ -81,12 +87,17 @@ class Doors:
             yield self._answering("imds", metadata, self._settings.imds, recogniser, Limits(hops=1))
 
     def containers(
-        self, settings: Containers, vendor: Vendor, roles: Collection[str], recogniser: Recogniser
+        self,
+        settings: Containers,
+        vendor: RoleVendor,
+        tokens: TokenVendor,
+        roles: Collection[str],
+        recogniser: Recogniser,
     ) -> Iterator[Named]:
         """The listeners that containers fetch credentials from; their addresses may come later, or never."""
         from agent.outputs.containers import open_when_possible
 
-        output = EcsOutput(vendor, roles)
+        output = _local(vendor, tokens, roles)
         for name, address in numbered("containers", settings.listen):
             _, opening = self._answering(name, output, address, recogniser)
 
@@ -169,3 +180,9 @@ class Doors:
                 yield address
             finally:
                 del self._open[name]
+
+
+def _local(roles: RoleVendor, tokens: TokenVendor, names: Collection[str]) -> LocalOutput:
+    """All that the programs of this machine are told."""
+    further: dict[str, Output] = {token.PATH: TokenOutput(tokens), who.PATH: WhoOutput(roles, tokens)}
+    return LocalOutput(EcsOutput(roles, names), further)

@@ -114,7 +114,7 @@ def _credentials(named: str, sessions: Mapping[str, RoleSession]) -> str | Calla
                 f'publishing.credentials = "{named}" are those of the running agent',
                 hint="let the agent publish; by hand, use a profile: see docs/publishing-s3.md",
             )
-        return await session.credentials()
+        return await session.current()
 
     return held
 

@@ -16,6 +16,7 @@ from agent.events import CallersSeen, CallersUnseen, ContainersSeen, ContainersU
 from agent.service import Job
 from agent.settings import Containers, Settings
 from agent.web.origins import ByAddress
+from agent.wording import TokenGrant
 
 if TYPE_CHECKING:
     from agent.callers.kernel import KernelRecogniser, Sight
@@ -63,7 +64,9 @@ class Recognition:
             yield
 
 
-def recognition(settings: Settings, granted: Sequence[Grant], *, clock: Clock, report: Report) -> Recognition:
+def recognition(
+    settings: Settings, granted: Sequence[Grant | TokenGrant], *, clock: Clock, report: Report
+) -> Recognition:
     """Put it together; nothing is asked yet. Raises ConfigurationError."""
     asked = wanted(granted)
     tokens = bearer_tokens(settings.grants, clock=clock, report=report)

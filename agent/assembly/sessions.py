@@ -3,20 +3,26 @@
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from uuid import UUID
+from typing import TYPE_CHECKING, assert_never
 
 from agent.assembly.credentials import OpenedSts, credential_source, role_of
-from agent.assembly.tokens import check_identity, token_source
+from agent.assembly.tokens import check_identity, token_ids, token_source
 from agent.callers import Grant
 from agent.clock import RemoteClock
+from agent.credentials import CredentialSource
 from agent.errors import AgentError
 from agent.events import Report
-from agent.narrowing import VARIABLES, WHOLE, Narrowing
-from agent.roster import Making, Roster
+from agent.narrowing import WHOLE, Narrowing
+from agent.roster import Making, RoleRoster, Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
-from agent.settings import S3, Settings
+from agent.settings import S3, IdentityCenterRole, Role, Settings, StsRole
+from agent.templates import VARIABLES
+from agent.tokens import TokenSource
 from agent.tokens.self_signed import Signer
+
+if TYPE_CHECKING:
+    from agent.assembly.identity_center import IdentityCenter
 
 Make = Callable[[str, Narrowing], RoleSession]
 
@@ -32,22 +38,42 @@ def session_maker(
     clock: RemoteClock,
     report: Report,
     chance: random.Random,
+    center: "IdentityCenter | None" = None,
+    shared: TokenSource | None = None,
 ) -> Make:
-    """Makes the session of a role and a narrowing, with nothing in it; it raises ConfigurationError."""
+    """Makes the session of a role and a narrowing, with nothing in it; it raises ConfigurationError.
 
-    def token_id() -> str:
-        return str(UUID(int=chance.getrandbits(128), version=4))
+    `center` is there if a role is had by the sign-in of a person, `shared` if somebody else makes the tokens.
+    """
+
+    token_id = token_ids(chance)
+
+    def source_of(name: str, role: Role, narrowing: Narrowing) -> CredentialSource:
+        match role:
+            case StsRole():
+                tokens = token_source(
+                    settings,
+                    role,
+                    signer,
+                    clock=clock,
+                    token_id=token_id,
+                    report=report,
+                    narrowing=narrowing,
+                    shared=shared,
+                )
+                asked = role_of(name, role, narrowing)
+                return credential_source(asked, sts, tokens, clock=clock, report=report)
+            case IdentityCenterRole():
+                assert center is not None  # the settings saw to it
+                return center.source(name, role)
+            case _:
+                assert_never(role)
 
     def make(name: str, narrowing: Narrowing) -> RoleSession:
         role = settings.roles[name]
-        tokens = token_source(
-            settings, role, signer, clock=clock, token_id=token_id, report=report, narrowing=narrowing
-        )
-        asked = role_of(name, role, narrowing)
-        source = credential_source(asked, sts, tokens, clock=clock, report=report)
+        source = source_of(name, role, narrowing)
         return RoleSession(
             name,
-            role.arn,
             source,
             RefreshPolicy(),
             clock=clock,
@@ -67,11 +93,11 @@ def kept(
     clock: RemoteClock,
     report: Report,
     chance: random.Random,
-) -> tuple[Roster, Keeper]:
+) -> tuple[RoleRoster, Keeper]:
     """All sessions, and who keeps them fresh. Raises ConfigurationError."""
     first = {(role, narrowing): make(role, narrowing) for role, narrowing in at_hand(settings, grants)}
     keeper = Keeper(first.values(), clock=clock, concurrency=settings.sts.concurrency, spread=chance.random)
-    arns = {name: role.arn for name, role in settings.roles.items()}
+    arns = {name: role.identity for name, role in settings.roles.items()}
     return Roster(first, arns, Making(make, keeper, clock, report)), keeper
 
 
@@ -81,15 +107,15 @@ def at_hand(settings: Settings, grants: Sequence[Grant]) -> Collection[tuple[str
     A role as a whole is among it only if somebody may have it so: a grant, we ourselves, or, by a grant yet to be
     written, anybody.
     """
-    granted = {grant.role for grant in grants}
+    granted = {grant.name for grant in grants}
     whole = {name for name in settings.roles if name not in granted} | _ours(settings)
     found: dict[tuple[str, Narrowing], None] = {}
     for name in settings.roles:
-        if name in whole or any(grant.role == name and grant.narrowing == WHOLE for grant in grants):
+        if name in whole or any(grant.name == name and grant.extent == WHOLE for grant in grants):
             found[name, WHOLE] = None
         for grant in grants:
-            if grant.role == name and not grant.narrowing.variables:
-                found.setdefault((name, replace(grant.narrowing, about=grant.setting)))
+            if grant.name == name and not grant.extent.variables:
+                found.setdefault((name, replace(grant.extent, about=grant.setting)))
     return found.keys()
 
 
@@ -97,12 +123,12 @@ def refused(settings: Settings, grants: Sequence[Grant]) -> Sequence[tuple[str, 
     """Which grants could never be given, and why, each by its setting: AWS would not take what comes of them."""
     found: dict[str, AgentError] = {}
     for grant in grants:
-        role = settings.roles.get(grant.role)
-        if role is None or grant.narrowing == WHOLE:
-            continue
-        narrowing = grant.narrowing.filled(_SOMEBODY)
+        role = settings.roles.get(grant.name)
+        if not isinstance(role, StsRole) or grant.extent == WHOLE:
+            continue  # of one that nothing can narrow the settings have said so
+        narrowing = grant.extent.filled(_SOMEBODY)
         try:
-            role_of(grant.role, role, narrowing)
+            role_of(grant.name, role, narrowing)
             check_identity(settings, role, narrowing)
         except AgentError as error:
             found.setdefault(grant.setting, error)

@@ -1,8 +1,11 @@
 """Which identity token does a role show?"""
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
 
 from agent.clock import Clock, RemoteClock
 from agent.errors import ConfigurationError
@@ -11,11 +14,17 @@ from agent.keys import SigningKey
 from agent.narrowing import WHOLE, Narrowing
 from agent.settings import Settings
 from agent.settings.credentials import StsRole
+from agent.settings.oauth2 import OAuth2
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.tokens import Token, TokenSource
 from agent.tokens.file import TokenFile
 from agent.tokens.self_signed import Identity, Signer
 from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
+
+
+def token_ids(chance: random.Random) -> Callable[[], str]:
+    """Gives a jti that was never given before."""
+    return lambda: str(UUID(int=chance.getrandbits(128), version=4))
 
 
 def token_source(
@@ -27,10 +36,11 @@ def token_source(
     token_id: Callable[[], str],
     report: Report,
     narrowing: Narrowing = WHOLE,
+    shared: TokenSource | None = None,
 ) -> TokenSource:
     """The token source of one role, or of so much of it: each has its own, since a token names what it is for.
 
-    Raises ConfigurationError.
+    `shared` is that of `shared_tokens`, where there is one. Raises ConfigurationError.
     """
     match settings.identity:
         case SelfSigned():
@@ -41,11 +51,51 @@ def token_source(
         case FromFile():
             _refuse_claims(narrowing)
             return TokenFile(settings.identity.file, clock)
+        case OAuth2():
+            assert shared is not None  # nobody makes tokens of another's for one role
+            _refuse_claims(narrowing)
+            return shared
+
+
+class SharedTokens(TokenSource, Protocol):
+    """One source for all roles, which remembers what it was given."""
+
+    def retry_now(self) -> None:
+        """Ask again at once when a token is next wanted: somebody has mended something."""
+        ...
+
+
+def shared_tokens(
+    settings: Settings,
+    signer: Signer | None,
+    credentials_directory: Path | None = None,
+    *,
+    clock: RemoteClock,
+    report: Report,
+    chance: random.Random,
+) -> SharedTokens | None:
+    """The one source for all roles, where somebody else makes the tokens and is asked for them; None elsewhere.
+
+    Raises ConfigurationError.
+    """
+    if not isinstance(settings.identity, OAuth2):
+        return None
+    from agent.assembly.oauth2 import oauth2_tokens
+
+    return oauth2_tokens(
+        settings.identity,
+        signer,
+        credentials_directory,
+        clock=clock,
+        token_id=token_ids(chance),
+        report=report,
+        spread=chance.random,
+    )
 
 
 def check_identity(settings: Settings, role: StsRole, narrowing: Narrowing = WHOLE) -> None:
     """Say whether AWS would take the tokens of this role, or of so much of it. Raises ConfigurationError."""
-    if isinstance(settings.identity, FromFile):
+    if isinstance(settings.identity, FromFile | OAuth2):
         _refuse_claims(narrowing)
     elif settings.issuer is not None:
         _identity(settings, settings.identity, settings.issuer.url, role, narrowing)

@@ -27,6 +27,8 @@ _CALLED: Final = (
     "process.pid",
     "token.file",
     "token.unit",
+    "aws.principal",
+    "aws.session",
     "peer.address",
 )
 
@@ -105,16 +107,12 @@ class Attestor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Callers of whom all of `when` is known may have so much of the role. An empty `when` means anyone.
+    """Callers of whom all of `when` is known may have so much of the role of that name. An empty `when` means anyone.
 
     `setting` is where the configuration says so, as in "grants#2".
     """
 
-    role: str
+    name: str
     when: Facts
-    narrowing: Narrowing = WHOLE
+    extent: Narrowing = WHOLE
     setting: str = ""
-
-    def covers(self, caller: Caller) -> bool:
-        """Whether this grant gives its role to `caller`."""
-        return self.when <= caller.facts

@@ -20,7 +20,7 @@ from agent.cli.supposed import account_of, configure_supposed, supposed, with_pa
 from agent.cli.terminal import paint, say, show_json
 from agent.cli.unread import settings_if_open, without
 from agent.errors import ConfigurationError
-from agent.narrowing import Unfillable
+from agent.templates import Unfillable
 from agent.settings import Settings
 from agent.settings.callers import WHO
 
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _described(facts: Facts, written: Sequence[Grant]) -> Found:
     """What the grants come to for a caller of whom this is so."""
     judged = _judged(facts, written)
-    granted = sorted({one.grant.role for one in judged if one.counts})
+    granted = sorted({one.grant.name for one in judged if one.counts})
     return Found(facts, granted, judged, doubts=_strangers(facts))
 
 
@@ -154,11 +154,11 @@ def _asked(settings: Settings, role: str, token_file: Path | None) -> Found:
         doubts.append(f"no token was shown: {error.what}")
     found, written = _seen_of(reach), grants(settings.grants)
     judged = _judged(found.facts, written)
-    fitting = {one.grant.role for one in judged if not one.missing}
+    fitting = {one.grant.name for one in judged if not one.missing}
     if fitting != set(found.granted):
         said = f"the agent grants {_listed(found.granted)}, and {settings.path} {_listed(sorted(fitting))}"
         doubts.append(f"{said}: it runs with another configuration; restart it, or name its own with -c")
-    unfillable = {one.grant.role for one in judged if one.unfillable and not one.before}
+    unfillable = {one.grant.name for one in judged if one.unfillable and not one.before}
     granted = [name for name in found.granted if name not in unfillable]
     untold, kernel = _untold(found.facts, written), None
     if untold and settings.callers.recognise == "off":
@@ -182,9 +182,9 @@ def _judged(facts: Facts, written: Sequence[Grant]) -> list[Judged]:
     first: dict[str, str] = {}
     for grant in written:
         missing, unfillable = tuple(sorted(grant.when - known)), ""
-        before = "" if missing else first.setdefault(grant.role, grant.setting)
+        before = "" if missing else first.setdefault(grant.name, grant.setting)
         try:
-            grant.narrowing.filled(known)
+            grant.extent.filled(known)
         except Unfillable as error:
             unfillable = str(error)
         judged.append(Judged(grant, missing, unfillable, "" if before == grant.setting else before))
@@ -208,12 +208,12 @@ def _lines(found: Found, role: str) -> Iterator[str]:
     yield paint("which grants fit:", "bold")
     accounts = account_of(found.facts)
     for one in found.judged:
-        if role in ("", one.grant.role):
+        if role in ("", one.grant.name):
             yield _line(one, found, accounts)
 
 
 def _line(one: Judged, found: Found, accounts: Facts) -> str:
-    name = f"{one.grant.setting}: {one.grant.role}"
+    name = f"{one.grant.setting}: {one.grant.name}"
     if one.missing:
         lacking = "; ".join(_lacking(*fact, found, accounts) for fact in one.missing)
         return f"  {paint('no ', 'red')}  {name}: {lacking}"
@@ -272,7 +272,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _document(found: Found, role: str) -> dict[str, object]:
-    judged = None if found.judged is None else [one for one in found.judged if role in ("", one.grant.role)]
+    judged = None if found.judged is None else [one for one in found.judged if role in ("", one.grant.name)]
     return {
         "agent": None if found.asked is None else str(found.asked.address),
         "facts": sorted(found.facts),
@@ -291,7 +291,7 @@ def _described_sight(kernel: Sight) -> dict[str, object]:
 def _described_grant(one: Judged) -> dict[str, object]:
     return {
         "grant": one.grant.setting,
-        "role": one.grant.role,
+        "role": one.grant.name,
         "fits": not one.missing,
         "counts": one.counts,
         "missing": one.missing,

@@ -27,6 +27,11 @@ class Credentials:
     account_id: str
 
     @property
+    def id(self) -> str:
+        """What they may be called in public."""
+        return self.access_key_id
+
+    @property
     def lifetime(self) -> timedelta:
         """How long they were good for when they were obtained."""
         return self.expires_at - self.obtained_at

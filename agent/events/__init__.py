@@ -75,10 +75,10 @@ __all__ = [
     "IssuerCrowded", "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen",
     "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
     "ListenerOpened", "ListenerWaiting", "NoToken", "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
-    "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver", "SignedIn",
-    "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused", "TokenRenewalFailed",
-    "TokenRenewed", "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused",
-    "UnitTokensRotated", "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
+    "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver",
+    "SignedIn", "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused",
+    "TokenRenewalFailed", "TokenRenewed", "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued",
+    "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
 ]  # fmt: skip
 
 Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | SigningInEvent | TokenEvent | VerifyingEvent

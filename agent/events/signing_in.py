@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.events.cognito import RefreshTokenUnsaved
+
 
 @dataclass(frozen=True, slots=True)
 class SignInDue:
@@ -30,4 +32,4 @@ class SignedIn:
 
 
 #: What happens to the sign-ins of people.
-SigningInEvent = SignInDue | SignInOver | SignedIn
+SigningInEvent = SignInDue | SignInOver | SignedIn | RefreshTokenUnsaved

@@ -79,12 +79,16 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class RosterFull:
-    """There was no room to make a session of a role: so many are kept on demand, so many of them for this payer."""
+    """There was no room to make a session: so many are kept on demand, so many of them for this payer.
 
-    role: str
+    `name` is that of the role, or of whatever else sessions are kept `by`.
+    """
+
+    name: str
     payer: str
     kept: int
     mine: int
+    by: str = "role"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _PROFILE: Final = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
 class Session(Protocol):
     """What is asked of the session whose credentials these are."""
 
-    role: str
+    name: str
 
     def usable(self) -> Credentials | None:
         """The credentials held, if they are still good."""
@@ -56,7 +56,7 @@ class CredentialsFile:
         self._place = place
         self._profile = profile
         self._means = means
-        self._attempts = Attempts(str(place.path), _WHAT, session.role, means)
+        self._attempts = Attempts(str(place.path), _WHAT, session.name, means)
         self._key_id = ""  # of the set that we have written
         self._until: datetime | None = None  # the end of what the file holds, as far as it is known
         self._stamp: Stamp | None = None
@@ -68,7 +68,7 @@ class CredentialsFile:
 
     def heard(self, event: Event) -> None:
         """Read events: new credentials are written at once."""
-        if isinstance(event, SessionRenewed) and event.role == self._session.role:
+        if isinstance(event, SessionRenewed) and event.role == self._session.name:
             self._attempts.hurry()
 
     def retry_now(self) -> None:
@@ -104,14 +104,14 @@ class CredentialsFile:
         if held is not None:
             self._told(held, failures, new=new, changed=put.changed)
         elif put.changed:
-            self._means.report(FileEmptied(str(self._place.path), self._session.role, failures))
+            self._means.report(FileEmptied(str(self._place.path), self._session.name, failures))
 
     def _ended(self, held: Credentials | None) -> bool:
         """Whether there is something in the file that was there before us, and is good no more."""
         return held is None and self._until is not None and self._until <= self._means.clock.now()
 
     def _told(self, held: Credentials, failures: int, *, new: bool, changed: bool) -> None:
-        path, role = str(self._place.path), self._session.role
+        path, role = str(self._place.path), self._session.name
         if new:
             self._means.report(CredentialsVended(role, f"file:{path}", held.access_key_id, held.expires_at))
         if new or changed or failures:

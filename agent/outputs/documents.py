@@ -3,9 +3,13 @@
 import json
 from collections.abc import Iterable
 
-from agent.callers import Caller, Grant
+from agent.callers import Caller
 from agent.clock import instant
 from agent.credentials import Credentials
+from agent.narrowing import Narrowing
+from agent.tokens import IssuedToken
+from agent.vending import Granting
+from agent.wording import Wording
 
 
 def ecs(credentials: Credentials) -> bytes:
@@ -42,10 +46,23 @@ def profile(credentials: Credentials) -> dict[str, str]:
     )
 
 
-def who(caller: Caller, grants: Iterable[Grant]) -> bytes:
-    """What we see of a caller, and what it may have: nothing of others, nor of roles that it may not have."""
-    granted = [{"role": grant.role, "by": grant.setting} for grant in grants]
-    seen = {"caller": caller.name, "facts": sorted(caller.facts), "granted": granted}
+def token(issued: IssuedToken) -> bytes:
+    """The JSON that says a token, whom it is for, what for, and until when."""
+    members = {
+        "token": issued.value.reveal(),
+        "token_type": "Bearer",
+        "audience": issued.audience,
+        "scope": issued.scope,
+        "expires_at": instant(issued.expires_at),
+    }
+    return json.dumps(members, separators=(",", ":")).encode("ascii")
+
+
+def who(caller: Caller, roles: Iterable[Granting[Narrowing]], tokens: Iterable[Granting[Wording]]) -> bytes:
+    """What we see of a caller, and what it may have: nothing of others, nor of what it may not have."""
+    granted = [{"role": grant.name, "by": grant.setting} for grant in roles]
+    audiences = [{"audience": grant.name, "scopes": grant.extent.scopes, "by": grant.setting} for grant in tokens]
+    seen = {"caller": caller.name, "facts": sorted(caller.facts), "granted": granted, "tokens": audiences}
     return json.dumps(seen, separators=(",", ":")).encode("ascii")
 
 

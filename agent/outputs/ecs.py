@@ -6,48 +6,38 @@ from weakref import WeakKeyDictionary
 
 from agent.credentials import Credentials
 from agent.outputs import documents
-from agent.vending import Vendor
-from agent.web import Answered, Asked
+from agent.vending import RoleVendor
+from agent.web import Answered, Asked, Label
 from agent.web.problems import NOT_FOUND, Refusal, method_not_allowed
 
 #: What metrics call this output.
 NAME = "ecs"
-
-#: Where a caller asks what we see of it.
-_WHO = "/v1/who"
 
 #: Literally so: an encoded letter, a doubled slash or a dot segment makes it another path, and there is none.
 _PATH = re.compile(r"/v1/credentials(?:/([A-Za-z0-9][A-Za-z0-9._-]{0,127}))?")
 
 
 class EcsOutput:
-    """`GET /v1/credentials/{role}`, `GET /v1/credentials` for callers that are granted one role, and `GET /v1/who`."""
+    """`GET /v1/credentials/{role}`, and `GET /v1/credentials` for callers that are granted one role."""
 
-    def __init__(self, vendor: Vendor, roles: Collection[str]) -> None:
+    def __init__(self, vendor: RoleVendor, roles: Collection[str]) -> None:
         """Render nothing yet."""
         self._vendor = vendor
         self._roles = frozenset(roles)
         self._rendered: WeakKeyDictionary[Credentials, Answered] = WeakKeyDictionary()
 
-    @property
-    def name(self) -> str:
-        """What metrics call it."""
-        return NAME
-
-    def role(self, path: str) -> str:
-        """The configured role that a path names, or ""."""
+    def label(self, path: str) -> Label:
+        """What metrics call requests for a path."""
         match = _PATH.fullmatch(path)
-        return match[1] if match is not None and match[1] in self._roles else ""
+        return Label(NAME, match[1] if match is not None and match[1] in self._roles else "")
 
     async def answer(self, asked: Asked) -> Answered:
         """The credentials asked for, after waiting at most 0.7 s. Raises Refusal, and what Vendor raises."""
         match = _PATH.fullmatch(asked.path)
-        if match is None and asked.path != _WHO:
+        if match is None:
             raise Refusal(NOT_FOUND)
         if asked.method != "GET":
             raise Refusal(method_not_allowed("GET"))
-        if match is None:
-            return Answered("", documents.who(*await self._vendor.seen(asked.peer)))
         return self._document(*await self._vendor.vend(asked.peer, match[1] or ""))
 
     def ready(self, asked: Asked) -> Answered | None:

@@ -18,8 +18,8 @@ from agent.callers import Facts, Origin, Peer
 from agent.clock import Clock
 from agent.errors import CallerDenied, CallerUnknown, RoleAmbiguous, RoleUnknown
 from agent.outputs import documents
-from agent.vending import Vendor
-from agent.web import Answered, Asked
+from agent.vending import RoleVendor
+from agent.web import Answered, Asked, Label
 from agent.web.problems import NOT_FOUND, Problem, Refusal, method_not_allowed
 
 #: What metrics call this output.
@@ -84,21 +84,16 @@ class SessionTokens:
 class ImdsOutput:
     """`PUT /latest/api/token`, then the name of the one role that a caller is granted, and its credentials."""
 
-    def __init__(self, vendor: Vendor, roles: frozenset[str], tokens: SessionTokens) -> None:
+    def __init__(self, vendor: RoleVendor, roles: frozenset[str], tokens: SessionTokens) -> None:
         """Give out what `vendor` gives; `roles` are those that are configured."""
         self._vendor = vendor
         self._roles = roles
         self._tokens = tokens
 
-    @property
-    def name(self) -> str:
-        """What metrics call it."""
-        return NAME
-
-    def role(self, path: str) -> str:
-        """The configured role that a path names, or ""."""
+    def label(self, path: str) -> Label:
+        """What metrics call requests for a path."""
         match = _ROLES_PATH.fullmatch(path)
-        return match[1] if match is not None and match[1] in self._roles else ""
+        return Label(NAME, match[1] if match is not None and match[1] in self._roles else "")
 
     async def answer(self, asked: Asked) -> Answered:
         """What EC2 would answer, after waiting at most 0.7 s. Raises Refusal, and why there are no credentials."""
@@ -134,7 +129,7 @@ class ImdsOutput:
         """The one role: a list of several is nothing that SDKs could choose from, so it is none."""
         _, granted = await self._vendor.seen(peer)
         # To vend is to tell of the refusal; only who has just been granted it gets through here.
-        role = granted[0].role if len(granted) == 1 else (await self._vendor.vend(peer))[0]
+        role = granted[0].name if len(granted) == 1 else (await self._vendor.vend(peer))[0]
         return Answered(role, role.encode("ascii"), TEXT)
 
     async def _credentials(self, peer: Peer, role: str) -> Answered:

@@ -6,13 +6,12 @@ reader of these documents needs: short requests without a body, at once. What is
 
 import errno
 import hashlib
-import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from agent.clock import Clock
@@ -22,7 +21,8 @@ from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH
 from agent.tasks import children
 from agent.web import sockets
 from agent.web.answers import headers, http_date, wire
-from agent.web.guests import Guests, Limits
+from agent.web.guests import Guests, Limits, Reply, Visit
+from agent.web.heads import UNREADABLE, Head, read_head
 from agent.web.problems import BAD_REQUEST, HEAD_TOO_LARGE, INTERNAL, NOT_FOUND, Problem
 from agent.web.sockets import Address
 from agent.web.stats import RequestStats
@@ -30,9 +30,6 @@ from agent.web.tls import ShownCertificate
 
 #: What metrics call this output.
 NAME: Final = "issuer"
-
-_LINE = re.compile(rb"([A-Z]{1,20}) (?:https?://[^/?#\s]+)?(/[!-~]*) HTTP/1\.([01])")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*?)[ \t]*")
 
 _READ_ONLY = Problem(405, "MethodNotAllowed", "Only GET and HEAD are answered here.", (("Allow", "GET, HEAD"),))
 _NOT_YET = Problem(503, "NotPublished", "Nothing has been published here yet.", (("Retry-After", "5"),))
@@ -93,16 +90,6 @@ def _opened(where: Address | socket.socket) -> socket.socket:
         raise ListenerUnavailable(error.what, hint=hint) from error
 
 
-class _Asked(NamedTuple):
-    """One request: `last` if no other may follow it on its connection, `sound` if all of it is as it should be."""
-
-    method: str
-    path: str
-    known: str
-    last: bool
-    sound: bool
-
-
 @dataclass(frozen=True, slots=True)
 class _Site:
     """What is answered to the head of a request."""
@@ -113,10 +100,10 @@ class _Site:
     stats: RequestStats
     on_bug: Callable[[BaseException], None]
 
-    def answer(self, head: bytes | None) -> tuple[bytes, bool]:
+    def answer(self, head: bytes | None, _: Visit) -> Reply:
         """The answer, and whether the connection ends with it; None is a head that was too long. Never raises."""
         started = self.clock.steady()
-        asked = _read(head) if head is not None else _NOTHING
+        asked = read_head(head) if head is not None else UNREADABLE
         try:
             status, named, body = self._refused(HEAD_TOO_LARGE) if head is None else self._found(asked)
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader gets JSON and the next one his turn
@@ -129,7 +116,7 @@ class _Site:
         self.stats.count((NAME, "", status), self.clock.steady() - started)
         return content, last
 
-    def _found(self, asked: _Asked) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _found(self, asked: Head) -> tuple[int, list[tuple[str, str]], bytes]:
         base = urlsplit(self.issuer).path.removesuffix("/")
         path = asked.path.removeprefix(f"{base}/") if asked.path.startswith(f"{base}/") else ""
         if not asked.sound:
@@ -141,7 +128,7 @@ class _Site:
         document = self.library.document(path)
         if document is None:
             return self._refused(_NOT_YET)
-        return self._shown(document, asked.known)
+        return self._shown(document, asked.words(b"if-none-match"))
 
     def _shown(self, document: Document, known: str) -> tuple[int, list[tuple[str, str]], bytes]:
         tag = f'"{hashlib.sha256(document.body).hexdigest()[:32]}"'
@@ -156,37 +143,3 @@ class _Site:
     def _refused(self, problem: Problem) -> tuple[int, list[tuple[str, str]], bytes]:
         body = problem.body()
         return problem.status, headers(body, http_date(self.clock.now()), problem.headers), body
-
-
-_NOTHING: Final = _Asked("", "", "", last=True, sound=False)
-
-
-def _read(head: bytes) -> _Asked:
-    """Read a head, up to its empty line (RFC 9112 §2 to §5). Strictly: lines end in CRLF, none is folded."""
-    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-    line = _LINE.fullmatch(first)
-    if line is None:
-        return _NOTHING
-    fields: dict[bytes, list[bytes]] = {}
-    for each in lines:
-        field = _FIELD.fullmatch(each)
-        if field is None:
-            return _NOTHING
-        fields.setdefault(field[1].lower(), []).append(field[2])
-    method, new = line[1].decode("ascii"), line[3] == b"1"
-    hosts = len(fields.get(b"host", ()))
-    has_body = b"transfer-encoding" in fields or any(one.strip(b"0") for one in fields.get(b"content-length", ()))
-    wishes = _words(fields, b"connection").lower().replace(" ", "").split(",")
-    sound = hosts <= 1 and (hosts == 1 or not new) and not (has_body and method in {"GET", "HEAD"})
-    return _Asked(
-        method=method,
-        path=line[2].decode("ascii").partition("?")[0],
-        known=_words(fields, b"if-none-match"),
-        last=not sound or has_body or not new or "close" in wishes,
-        sound=sound,
-    )
-
-
-def _words(fields: Mapping[bytes, list[bytes]], name: bytes) -> str:
-    """The values of a field, as one list (RFC 9110 §5.3)."""
-    return b",".join(fields.get(name, ())).decode("latin-1")

@@ -8,15 +8,17 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Final
 
-from agent.narrowing import VARIABLES
 from agent.settings.mistakes import Wrong, shown_word
 from agent.settings.section import Surroundings
 from agent.settings.spelling import text
+from agent.templates import VARIABLES
 from agent.tokens import tag_value_fault
 
 #: What is filled in when the configuration is read; ROLE for each of the roles that are granted.
 _EARLY: Final = ("HOST", "ROLE")
 _PART: Final = re.compile(r"\$(?:\{([^{}]*)\})?")
+#: The same where a dollar sign can be written, as $$; not before a brace, where it would be read again later.
+_PART_OR_DOLLAR: Final = re.compile(r"\$\$(?!\{)|\$(?:\{([^{}]*)\})?")
 #: What AWS takes in names of sessions and source identities (STS API reference).
 _NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]*")
 _SHORTEST_NAME: Final = 2
@@ -86,6 +88,23 @@ def caller_tag(value: str, surroundings: Surroundings) -> str:
     if fault := value_fault(template):
         raise Wrong(fault)
     return template
+
+
+def claim_template(value: str, surroundings: Surroundings) -> str:
+    """Read a text of a token for others: fill in ${HOST}, and leave what only the caller decides. Raises Wrong."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        if match[0] == "$$":
+            return "$"
+        if name is None:
+            raise Wrong("has a lone dollar sign; write $$ for a dollar sign, and ${USER} to have a value put in")
+        if name != "HOST" and name not in VARIABLES:
+            known = ", ".join(f"${{{one}}}" for one in ("HOST", *VARIABLES))
+            raise Wrong(f"${{{shown_word(name)}}} is unknown here; a token knows {known}")
+        return surroundings.names["HOST"] if name == "HOST" else match[0]
+
+    return _PART_OR_DOLLAR.sub(fill, value)
 
 
 #: The name of a session, or a source identity, in a grant.

@@ -36,9 +36,9 @@ class KeptSession(Protocol):
     """A session, whose it is, how much of the role it is, and whether it is there because somebody asked."""
 
     @property
-    def role(self) -> str: ...  # noqa: D102 - as above
+    def name(self) -> str: ...  # noqa: D102 - as above
     @property
-    def narrowing(self) -> Narrowing: ...  # noqa: D102
+    def extent(self) -> Narrowing: ...  # noqa: D102
     @property
     def session(self) -> Session: ...  # noqa: D102
     @property
@@ -49,7 +49,7 @@ class Sessions(Protocol):
     """What is asked of whoever has all sessions."""
 
     @property
-    def roles(self) -> Collection[str]:
+    def names(self) -> Collection[str]:
         """The configured roles, in the order of the configuration."""
         ...
 
@@ -303,7 +303,7 @@ class Overview:
     @property
     def roles(self) -> tuple[str, ...]:
         """The configured roles, in the order of the configuration."""
-        return tuple(self._sessions.roles)
+        return tuple(self._sessions.names)
 
     def role(self, name: str) -> RoleStatus:
         """How one role stands. Raises KeyError if there is none of that name."""
@@ -311,7 +311,7 @@ class Overview:
 
     def snapshot(self) -> StatusSnapshot:
         """How everything stands now."""
-        told: dict[str, list[SessionStatus]] = {name: [] for name in self._sessions.roles}
+        told: dict[str, list[SessionStatus]] = {name: [] for name in self._sessions.names}
         for one in self._told():
             told[one.role].append(one)
         return StatusSnapshot(
@@ -328,8 +328,8 @@ class Overview:
     def _told(self, role: str = "") -> Iterator[SessionStatus]:
         """Every session, or those of one role."""
         for one in self._sessions.kept():
-            if not role or one.role == role:
-                yield session_status(one, self._callers(one.role, one.narrowing))
+            if not role or one.name == role:
+                yield session_status(one, self._callers(one.name, one.extent))
 
 
 def session_status(one: KeptSession, callers: Sequence[str]) -> SessionStatus:
@@ -337,10 +337,10 @@ def session_status(one: KeptSession, callers: Sequence[str]) -> SessionStatus:
     held = one.session.snapshot()
     lifetime = held.expires_at - held.last_success if held.expires_at and held.last_success else None
     return SessionStatus(
-        role=held.role,
+        role=held.name,
         about=held.about,
         on_demand=one.on_demand,
-        key_id=last_four(held.access_key_id or ""),
+        key_id=last_four(held.id or ""),
         usable=held.usable,
         expires_at=held.expires_at,
         left=held.left,

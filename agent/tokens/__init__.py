@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from agent.secret import Secret
@@ -22,6 +22,30 @@ class Token:
 
     value: Secret
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class IssuedToken:
+    """A JWT that we signed for another relying party.
+
+    Attributes:
+        id: its jti.
+        audience: the one relying party that may take it.
+        scope: what it may be used for, as its claim says; "" if it says nothing.
+        obtained_at: when it was signed, by the clock that its times are by.
+    """
+
+    value: Secret
+    id: str
+    audience: str
+    scope: str
+    obtained_at: datetime
+    expires_at: datetime
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long it was good for when it was signed."""
+        return self.expires_at - self.obtained_at
 
 
 class TokenSource(Protocol):

@@ -16,7 +16,7 @@ from agent.errors import ConfigurationError
 from agent.events import Report, TokenSigned
 from agent.keys import SigningKey
 from agent.secret import Secret
-from agent.tokens import MOST_TAGS, Token, one_tag, tag_name_fault, tag_value_fault
+from agent.tokens import MOST_TAGS, IssuedToken, Token, one_tag, tag_name_fault, tag_value_fault
 
 ROLES_CLAIM = "https://aws.amazon.com/roles"
 TAGS_CLAIM = "https://aws.amazon.com/tags"
@@ -27,7 +27,7 @@ BACKDATED = timedelta(seconds=10)
 
 _LONGEST_TOKEN = 20_000  # characters, STS AssumeRoleWithWebIdentity
 _OVERHEAD = 1_000  # characters for header (150), times and jti (150) and the signature of the largest key (683)
-_SHORTEST_LIFETIME, _LONGEST_LIFETIME = timedelta(minutes=1), timedelta(hours=1)
+_SHORTEST_LIFETIME, _LONGEST_LIFETIME = timedelta(minutes=1), timedelta(hours=24)
 _SOURCE_IDENTITY = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 #: Claims that are ours to write. azp is nobody's: STS would take it for the audience.
 _RESERVED = {"iss", "sub", "aud", "azp", "iat", "nbf", "exp", "jti", ROLES_CLAIM, TAGS_CLAIM, SOURCE_IDENTITY_CLAIM}
@@ -45,7 +45,7 @@ class Identity:
         issuer: the URL under which our public keys are published, to the letter.
         subject: who we are, 6 to 127 bytes (STS wants 6, other clouds take no more than 127).
         audience: the one relying party that may take the token.
-        lifetime: from iat to exp, 1 to 60 minutes; what STS gives for the token lives longer, by its own rule.
+        lifetime: from iat to exp, 1 minute to 24 hours; what STS gives for the token lives longer, by its own rule.
         roles: ARNs; with any, STS takes the token for these roles alone.
         tags: session tags (the role's trust policy must allow sts:TagSession).
         transitive_tags: names of those tags that survive role chaining.
@@ -75,7 +75,7 @@ class Identity:
             )
         if not _SHORTEST_LIFETIME <= self.lifetime <= _LONGEST_LIFETIME:
             raise ConfigurationError(
-                f"a token lifetime of {self.lifetime} is not between 1 and 60 minutes",
+                f"a token lifetime of {self.lifetime} is not between 1 minute and 24 hours",
                 hint="5 minutes is plenty: a token is used as soon as it is made",
             )
         _check_tags(self.tags, self.transitive_tags)
@@ -116,7 +116,7 @@ class Identity:
 
 
 class SelfSigned:
-    """Tokens that we make and sign ourselves, a new one each time."""
+    """Tokens that we make and sign ourselves, a new one each time: for STS, or for another relying party."""
 
     def __init__(
         self, signer: Signer, identity: Identity, clock: Clock, *, token_id: Callable[[], str], report: Report
@@ -130,16 +130,30 @@ class SelfSigned:
 
     async def token(self) -> Token:
         """Make a token, good from a few seconds ago until the identity's lifetime after that. Raises KeyUnavailable."""
+        issued = await self.fetch()
+        return Token(issued.value, issued.expires_at)
+
+    async def fetch(self) -> IssuedToken:
+        """The same, with all that there is to tell of it."""
         key = self._signer()  # asked once: what the header says and what signs must be one key
         public = key.public
-        issued = int((self._clock.now() - BACKDATED).timestamp())
+        now = self._clock.now()
+        issued = int((now - BACKDATED).timestamp())
         expires = issued + int(self._identity.lifetime.total_seconds())
         header = {"alg": public.algorithm, "kid": public.kid, "typ": "JWT"}
-        times = {"iat": issued, "nbf": issued, "exp": expires, "jti": self._token_id()}
-        signed = jose.signing_input(header, self._identity.facts() | times)
+        token_id, facts = self._token_id(), self._identity.facts()
+        times = {"iat": issued, "nbf": issued, "exp": expires, "jti": token_id}
+        signed = jose.signing_input(header, facts | times)
         signature = await key.sign(signed)
         self._report(TokenSigned(public.kid))
-        return Token(Secret(jose.compact(signed, signature)), datetime.fromtimestamp(expires, UTC))
+        return IssuedToken(
+            Secret(jose.compact(signed, signature)),
+            token_id,
+            self._identity.audience,
+            str(facts.get("scope", "")),
+            obtained_at=now,
+            expires_at=datetime.fromtimestamp(expires, UTC),
+        )
 
 
 def _check_text(name: str, value: str) -> None:

@@ -6,7 +6,7 @@ output's business. No word of AWS here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from agent.callers import Peer
 
@@ -16,7 +16,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request, when all that is wrong with it as HTTP has been refused. `path` is as sent, without the query.
+    """One request, when all that is wrong with it as HTTP has been refused. `path` and `query` are as sent.
 
     `headers` are by name, in small letters, the last of each; for `Output.ready` there are none, since a request with
     one that could change the answer is not asked of it.
@@ -26,6 +26,7 @@ class Asked:
     path: str
     peer: Peer
     headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)  # tokens are among them
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,18 @@ class Answered:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # one may be a token
 
 
+class Label(NamedTuple):
+    """What metrics call a request: the output, and the configured role that it is about, or "", so labels stay few."""
+
+    output: str
+    role: str = ""
+
+
 class Output(Protocol):
     """One shape in which something leaves us over HTTP."""
 
-    @property
-    def name(self) -> str:
-        """What metrics call it."""
-        ...
-
-    def role(self, path: str) -> str:
-        """The configured role that a path is about, for metrics; "" if there is none, so labels stay few."""
+    def label(self, path: str) -> Label:
+        """What metrics call requests for a path."""
         ...
 
     async def answer(self, asked: Asked) -> Answered:

@@ -25,6 +25,7 @@ class Limits:
     linger: float = 2.0  # from our last answer to the client's end
     sweep: float = 1.0
     hops: int = 0  # how many hosts an answer may pass through; 0 leaves that to the system
+    proxied: bool = False  # whether requests come through a proxy, and so may be a browser's
 
 
 @dataclass(frozen=True, slots=True)

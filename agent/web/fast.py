@@ -21,7 +21,10 @@ _LONGEST = 2048
 #: How much is remembered at once: requests, and bytes of requests and answers.
 _MOST, _MOST_BYTES = 512, 1 << 20
 
-_HEAD = re.compile(rb"GET (/[A-Za-z0-9._/-]{1,200}) HTTP/1\.1\r\n((?:[A-Za-z0-9-]{1,40}:[ -~]{0,1200}\r\n){1,20})\r\n")
+_HEAD = re.compile(
+    rb"GET (/[A-Za-z0-9._/-]{1,200})(?:\?([A-Za-z0-9._~%&=+:/@-]{1,600}))? HTTP/1\.1\r\n"
+    rb"((?:[A-Za-z0-9-]{1,40}:[ -~]{0,1200}\r\n){1,20})\r\n"
+)
 
 #: What SDKs send, and what cannot change the answer. A header not named here may mean anything.
 _HARMLESS = frozenset(
@@ -49,25 +52,44 @@ class Recognised(NamedTuple):
     last: bool
 
 
-def recognise(request: bytes, origin: Origin) -> Recognised | None:
-    """Read exactly one whole request, strictly; None for all that is unusual, and never a reason."""
+#: What says how much there is of a request, and how to read it.
+_FRAMING = frozenset(
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"te",
+        b"trailer",
+        b"expect",
+        b"upgrade",
+        b"http2-settings",
+        b"keep-alive",
+    )
+)
+
+
+def recognise(request: bytes, origin: Origin, *, proxied: bool = False) -> Recognised | None:
+    """Read exactly one whole request, strictly; None for all that is unusual, and never a reason.
+
+    `proxied`: a proxy passes on what it was sent, so that there may be other headers, which say nothing to us.
+    """
     if len(request) > _LONGEST:
         return None
     match = _HEAD.fullmatch(request)
     if match is None:
         return None
     found: dict[bytes, bytes] = {}
-    for line in match[2].split(b"\r\n")[:-1]:
+    for line in match[3].split(b"\r\n")[:-1]:
         raw_name, _, value = line.partition(b":")
         name = raw_name.lower()
-        if name in found or name not in _HARMLESS:
+        if name in found or (name not in _HARMLESS and (not proxied or name in _FRAMING)):
             return None
         found[name] = value.strip(b" ")
     connection = found.get(b"connection", b"keep-alive").lower()
     if connection not in (b"keep-alive", b"close") or not host_allowed(found.get(b"host", b""), origin.local):
         return None
     peer = Peer(origin, found.get(b"authorization"))
-    return Recognised(Asked("GET", match[1].decode("ascii"), peer), last=connection == b"close")
+    query = (match[2] or b"").decode("ascii")
+    return Recognised(Asked("GET", match[1].decode("ascii"), peer, query=query), last=connection == b"close")
 
 
 class Ready(NamedTuple):
@@ -89,8 +111,17 @@ class ReadyAnswers:
     credentials, the end of the old) counts within one second; the output's own margin is far wider.
     """
 
-    def __init__(self, output: Output, clock: Clock, shares: Shares, on_bug: Callable[[BaseException], None]) -> None:
-        """Know nothing yet."""
+    def __init__(
+        self,
+        output: Output,
+        clock: Clock,
+        shares: Shares,
+        on_bug: Callable[[BaseException], None],
+        *,
+        proxied: bool = False,
+    ) -> None:
+        """Know nothing yet. `proxied`: as in `recognise`."""
+        self._proxied = proxied
         self._shares = shares
         self._output = output
         self._clock = clock
@@ -116,7 +147,7 @@ class ReadyAnswers:
         self._date = http_date(moment)
 
     def _make(self, origin: Origin, request: bytes, now: float) -> Ready | None:
-        recognised = recognise(request, origin)
+        recognised = recognise(request, origin, proxied=self._proxied)
         share = self._shares.of(origin, now)
         if recognised is None or not share.take(MADE, now):
             return None
@@ -129,7 +160,8 @@ class ReadyAnswers:
             return None
         named = headers(answered.body, self._date, answered.headers, answered.media_type)
         content = wire("200 OK", named, answered.body, last=recognised.last)
-        ready = Ready(content, recognised.last, (self._output.name, answered.role, 200))
+        output = self._output.label(recognised.asked.path).output
+        ready = Ready(content, recognised.last, (output, answered.role, 200))
         size = len(request) + len(content)
         if len(self._known) < _MOST and size <= self._room:
             self._known[origin, request] = ready

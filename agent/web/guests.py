@@ -8,11 +8,14 @@ one request at a time: the loop has more to do than to serve strangers.
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, cast
+
+from agent.households import household
 
 #: The most that the line and the fields of one request may come to, in bytes.
 LARGEST_HEAD: Final = 16_384
@@ -28,8 +31,24 @@ _ANSWERS: Final = 20
 #: How long to wait, in seconds, when the machine cannot give us another connection.
 _BREATHER: Final = 0.25
 
-#: The answer to a head, or to one that was too long (None), and whether the connection ends with it. Never raises.
-Answer = Callable[[bytes | None], tuple[bytes, bool]]
+#: An answer, and whether the connection ends with it.
+Reply = tuple[bytes, bool]
+
+#: The reply to a head, or to one that was too long (None), from whoever is at the other end; or what it will be. That
+#: never raises, and comes to an end by itself.
+Answer = Callable[[bytes | None, "Visit"], Reply | Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visit:
+    """One connection, which is another object for each; `address` is the IP address at its other end."""
+
+    address: str
+
+    @property
+    def household(self) -> str:
+        """Who that is, as far as addresses tell."""
+        return household(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,10 @@ class Limits:
 
 
 class Guests:
-    """All who are connected now, oldest first; when there are too many, the oldest gives way."""
+    """All who are connected now, oldest first.
+
+    When there are too many, one gives way: the oldest of those from wherever most are from.
+    """
 
     def __init__(
         self,
@@ -131,7 +153,7 @@ class Guests:
             self._spell, self._taken = self.loop.time(), 0
         while self._taken < _AT_A_TIME:
             try:
-                accepted, _ = self._listening.accept()
+                accepted, end = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -141,8 +163,8 @@ class Guests:
             self._taken += 1
             accepted.setblocking(False)
             if len(self._here) >= self.limits.connections:
-                self._show_out(next(iter(self._here)))
-            guest = _Guest(self)
+                self._show_out(self._dispensable())
+            guest = _Guest(self, Visit(str(end[0])))
             # Not a TaskGroup: it would end all connections when one of them fails.
             task = self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
             task.add_done_callback(partial(self._shaken, accepted, guest))
@@ -180,8 +202,13 @@ class Guests:
             self._told = True
             self._on_bug(error)
         if self._here:
-            self._show_out(next(iter(self._here)))
+            self._show_out(self._dispensable())
         self._rest(_BREATHER)
+
+    def _dispensable(self) -> "_Guest":
+        """Whoever goes first: so nobody can crowd out others from one address."""
+        ((most, _),) = Counter(guest.visit.household for guest in self._here).most_common(1)
+        return next(guest for guest in self._here if guest.visit.household == most)
 
     def _rest(self, seconds: float) -> None:
         """Leave those who wait in the backlog for a moment."""
@@ -196,10 +223,12 @@ class Guests:
 class _Guest(asyncio.Protocol):
     """One connection, once hands are shaken."""
 
-    __slots__ = ("_alarm", "_guests", "_leaving", "_reading", "_received", "_transport")
+    __slots__ = ("_alarm", "_answering", "_guests", "_leaving", "_reading", "_received", "_transport", "visit")
 
-    def __init__(self, guests: Guests) -> None:
+    def __init__(self, guests: Guests, visit: Visit) -> None:
+        self.visit = visit
         self._guests = guests
+        self._answering: asyncio.Task[None] | None = None  # the answer that is on its way
         self._transport: asyncio.Transport | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._received = bytearray()
@@ -229,7 +258,7 @@ class _Guest(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has read."""
         self._reading = True
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None and not self._transport.is_closing() and self._answering is None:
             self._transport.resume_reading()
             self._go_on()
 
@@ -239,12 +268,16 @@ class _Guest(asyncio.Protocol):
         self._transport = None
         if self._alarm is not None:
             self._alarm.cancel()
+        if self._answering is not None:
+            self._answering.cancel()  # nobody is there to be told
         self._guests.gone(self)
 
     def leave(self) -> None:
         """Take no more requests, and close once what has been written is on its way."""
         self._leaving = True
         self._received.clear()
+        if self._answering is not None:
+            self._answering.cancel()
         if self._transport is not None:
             self._transport.close()
 
@@ -262,7 +295,23 @@ class _Guest(asyncio.Protocol):
         head = bytes(self._received[: self._end()])
         del self._received[: len(head)]
         whole = head.endswith(b"\r\n\r\n") and len(head) <= LARGEST_HEAD
-        content, last = self._guests.answer(head.removeprefix(b"\r\n") if whole else None)
+        reply = self._guests.answer(head.removeprefix(b"\r\n") if whole else None, self.visit)
+        if isinstance(reply, tuple):
+            self._say(*reply)
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()  # it is not the other end that takes its time
+        # Not a TaskGroup: it would end all connections when one of them fails.
+        self._answering = self._guests.loop.create_task(self._say_when_there(reply))
+
+    async def _say_when_there(self, coming: Awaitable[Reply]) -> None:
+        reply = await coming
+        self._answering = None
+        self._say(*reply)
+
+    def _say(self, content: bytes, last: bool) -> None:  # noqa: FBT001 - the two parts of a reply
+        if self._transport is None:
+            return
         self._wait(self._guests.limits.head if self._received else self._guests.limits.idle)
         self._transport.write(content)
         if last:
@@ -271,7 +320,7 @@ class _Guest(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Get in line with a request that is whole, and read no more until it is answered; else read on."""
-        if not self._reading or self._leaving or self._transport is None:
+        if not self._reading or self._leaving or self._transport is None or self._answering is not None:
             return
         if self._end():
             self._transport.pause_reading()

@@ -100,8 +100,8 @@ async def answering(
     connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where, limits.hops)
-    route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report)
-    answers = ReadyAnswers(output, clock, route.shares, on_bug)
+    route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report, proxied=limits.proxied)
+    answers = ReadyAnswers(output, clock, route.shares, on_bug, proxied=limits.proxied)
     listener = _Listener(
         listening, recogniser or ByAddress(), route, answers, stats=stats, on_bug=on_bug, limits=limits
     )
@@ -323,7 +323,7 @@ class _Listener:
 
     def _refused(self, problem: Problem) -> bytes:
         """The answer to a connection that is not kept; made once a second, since there may be many of them."""
-        self.stats.count((self._route.name, "", problem.status), 0.0)
+        self.stats.count((*self._route.label, problem.status), 0.0)
         date = http_date(self._route.clock.now())
         made, content = self._refusals.get(problem.code, ("", b""))
         if made != date:

@@ -17,7 +17,7 @@ from agent.clock import Clock
 from agent.errors import AgentError
 from agent.events import Refusal as RefusedFor
 from agent.events import Report, RequestRefused
-from agent.web import Answered, Asked, Output
+from agent.web import Answered, Asked, Label, Output
 from agent.web.answers import headers, http_date
 from agent.web.peer import peer
 from agent.web.problems import (
@@ -60,10 +60,16 @@ class OrdinaryRoute:
         stats: RequestStats,
         on_bug: Callable[[BaseException], None],
         report: Report,
+        *,
+        proxied: bool = False,
     ) -> None:
-        """Hold what is needed; `on_bug` is told of exceptions that nobody expected, `report` of requests not heard."""
+        """Hold what is needed; `on_bug` is told of exceptions that nobody expected, `report` of requests not heard.
+
+        `proxied`: requests come through a proxy, in the name of whoever sent them to it, browsers included.
+        """
+        self._proxied = proxied
         self.shares = shares
-        self.name = output.name
+        self.label = output.label("")  # of what never came to name a path
         self.clock = clock
         self._output = output
         self._stats = stats
@@ -73,12 +79,11 @@ class OrdinaryRoute:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request that aiohttp could parse; never raises but when cancelled."""
         started = self.clock.steady()
-        path = request.raw_path.partition("?")[0]
-        role = ""
+        path, _, query = request.raw_path.partition("?")
+        label = self._output.label(path)
         try:
-            role = self._output.role(path)
             self._charge(_origin(request), started)
-            answered = await self._output.answer(_asked(request, path))
+            answered = await self._output.answer(_asked(request, path, query, proxied=self._proxied))
         except Refusal as refusal:
             outcome: Answered | Problem = refusal.problem
             self.unheard(_origin(request), refusal.problem)
@@ -88,11 +93,11 @@ class OrdinaryRoute:
             self._on_bug(error)
             outcome = INTERNAL
         else:
-            outcome, role = answered, answered.role
+            outcome, label = answered, Label(label.output, answered.role)
         response = self.response(outcome)
         if request.body_exists or request.method == "CONNECT":
             response.force_close()  # nothing of what follows the head is read
-        self._stats.count((self.name, role, response.status), self.clock.steady() - started)
+        self._stats.count((*label, response.status), self.clock.steady() - started)
         return response
 
     def _charge(self, origin: Origin, now: float) -> None:
@@ -110,7 +115,7 @@ class OrdinaryRoute:
         """Answer what could not even be parsed."""
         now = self.clock.steady()
         self.shares.of(origin, now).owe(ASKED, now)
-        self._stats.count((self.name, "", problem.status), 0.0)
+        self._stats.count((*self.label, problem.status), 0.0)
         return self.response(problem)
 
     def response(self, outcome: Answered | Problem) -> web.Response:
@@ -126,18 +131,18 @@ class OrdinaryRoute:
         return response
 
 
-def _asked(request: web.BaseRequest, path: str) -> Asked:
+def _asked(request: web.BaseRequest, path: str, query: str, *, proxied: bool) -> Asked:
     """The request, if there is nothing wrong with it as HTTP. Raises Refusal."""
     line = len(request.method) + len(request.raw_path) + 12
     if line + sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > LARGEST_HEAD:
         raise Refusal(HEAD_TOO_LARGE)
     if not path.startswith("/"):  # the absolute form is for proxies, the others are not for GET
         raise Refusal(BAD_REQUEST)
-    sender = peer(request.raw_headers, _origin(request), needs_host=request.version == HttpVersion11)
+    sender = peer(request.raw_headers, _origin(request), needs_host=request.version == HttpVersion11, proxied=proxied)
     if request.body_exists and request.method == "GET":
         raise Refusal(BAD_REQUEST)
     named = {name.lower(): value.strip(b" \t") for name, value in request.raw_headers}
-    return Asked(request.method, path, sender, named)
+    return Asked(request.method, path, sender, named, query)
 
 
 def _origin(request: web.BaseRequest) -> Origin:

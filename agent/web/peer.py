@@ -26,10 +26,11 @@ def host_allowed(host: bytes, local: str) -> bool:
     return name in _SDK_HOSTS or name == (f"[{local}]" if ":" in local else local).encode()
 
 
-def peer(headers: Sequence[tuple[bytes, bytes]], origin: Origin, *, needs_host: bool) -> Peer:
+def peer(headers: Sequence[tuple[bytes, bytes]], origin: Origin, *, needs_host: bool, proxied: bool = False) -> Peer:
     """Who sent these headers, from there. `needs_host`: HTTP/1.1 demands one, 1.0 does not.
 
-    Raises Refusal: no Host or two, Authorization twice, a Host that is not ours, a header of browsers or proxies.
+    Raises Refusal: no Host or two, Authorization twice; and, unless they come through a proxy that we are behind, a
+    Host that is not ours, a header of browsers or proxies.
     """
     hosts, presented = [], []
     for raw_name, value in headers:
@@ -38,10 +39,10 @@ def peer(headers: Sequence[tuple[bytes, bytes]], origin: Origin, *, needs_host: 
             hosts.append(value.strip(b" \t"))
         elif name == b"authorization":
             presented.append(value.strip(b" \t"))
-        elif name in _NEVER_SENT:
+        elif name in _NEVER_SENT and not proxied:
             raise Refusal(BROWSER_REFUSED)
     if len(hosts) > 1 or len(presented) > 1 or (needs_host and not hosts):
         raise Refusal(BAD_REQUEST)
-    if hosts and not host_allowed(hosts[0], origin.local):
+    if hosts and not proxied and not host_allowed(hosts[0], origin.local):
         raise Refusal(HOST_REFUSED)
     return Peer(origin, presented[0] if presented else None)

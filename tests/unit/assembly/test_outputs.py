@@ -18,9 +18,10 @@ from agent.callers.unit_tokens.file import SecretsFile
 from agent.clock import RemoteClock, SystemClock
 from agent.errors import ListenerUnavailable
 from agent.events import ListenerOpened, ListenerWaiting
+from agent.leases import TOKENS
 from agent.publishing.discovery import JWKS_PATH, published
 from agent.publishing.shelf import Shelf
-from agent.roster import Roster
+from agent.roster import Roster, TokenRoster
 from agent.service import Listener
 from agent.sessions import Keeper
 from agent.settings import Containers, Https, load
@@ -28,7 +29,7 @@ from agent.settings.outputs import Address, Listen
 from agent.settings.section import Surroundings
 from agent.status.snapshot import KeyRing, ListenerStatus, Overview
 from agent.telemetry.metrics import Metrics
-from agent.vending import Vendor
+from agent.vending import RoleVendor, TokenVendor
 from agent.web.origins import ByAddress
 from agent.web.stats import RequestStats
 from tests.fakes.certificates import DAY, authority, put
@@ -50,9 +51,14 @@ def doors_on(home: Path, credentials: str, admin: str, told: Reported | None = N
     return Doors(load(config, environ={}, host="h").listen, common(told))
 
 
-def nothing() -> Vendor:
+def nothing() -> RoleVendor:
     """A vendor of no role."""
-    return Vendor(Roster({}), [], [], Reported())
+    return RoleVendor(Roster({}), [], [], Reported())
+
+
+def no_tokens() -> TokenVendor:
+    """A vendor of no audience."""
+    return TokenVendor(TokenRoster({}, kind=TOKENS), [], [], Reported(), TOKENS)
 
 
 def listeners(doors: Doors) -> dict[str, Listener]:
@@ -62,7 +68,7 @@ def listeners(doors: Doors) -> dict[str, Listener]:
     )
     keeper = Keeper([], clock=clock, concurrency=1, spread=lambda: 0.5)
     metrics = Metrics(CollectorRegistry(), overview, RequestStats())
-    return dict([*doors.credentials(nothing(), (), ByAddress()), doors.admin(overview, metrics, keeper)])
+    return dict([*doors.credentials(nothing(), no_tokens(), (), ByAddress()), doors.admin(overview, metrics, keeper)])
 
 
 async def test_a_door_counts_as_open_only_while_it_is(tmp_path: Path) -> None:
@@ -124,7 +130,7 @@ def listen(home: Path, **words: object) -> Listen:
 async def test_each_address_for_credentials_has_a_door_of_its_own(tmp_path: Path) -> None:
     doors = Doors(listen(tmp_path, credentials=["127.0.0.1:0", "[::1]:0"]), common())
     async with AsyncExitStack() as stack:
-        for _, opened in doors.credentials(nothing(), (), ByAddress()):
+        for _, opened in doors.credentials(nothing(), no_tokens(), (), ByAddress()):
             await stack.enter_async_context(opened())
         found = [one.address.rpartition(":")[0] for one in doors.open_now()]
         assert found == ["http://127.0.0.1", "http://[::1]"]
@@ -136,7 +142,7 @@ def test_a_door_that_nobody_asked_for_is_not_there(tmp_path: Path) -> None:
 
 async def test_the_door_for_metadata_gives_the_tokens_that_its_requests_need(tmp_path: Path) -> None:
     doors = Doors(listen(tmp_path, imds="127.0.0.1:0"), common())
-    async with dict(doors.credentials(nothing(), (), ByAddress()))["imds"]() as address:
+    async with dict(doors.credentials(nothing(), no_tokens(), (), ByAddress()))["imds"]() as address:
         assert doors.open_now() == [ListenerStatus("imds", f"http://127.0.0.1:{address[1]}")]
         ttl = b"X-aws-ec2-metadata-token-ttl-seconds: 60"
         assert (await ask(address, plain("/latest/api/token", None, ttl, method="PUT"))).status == 200
@@ -150,7 +156,7 @@ async def test_only_the_door_for_metadata_lets_no_packet_go_further_than_one_hop
     doors = Doors(listen(tmp_path, imds="127.0.0.1:0"), common())
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP) as seeing:
         seeing.setblocking(False)
-        async with dict(doors.credentials(nothing(), (), ByAddress()))[name]() as address:
+        async with dict(doors.credentials(nothing(), no_tokens(), (), ByAddress()))[name]() as address:
             await ask(address, plain("/"))
         packets = []
         with suppress(BlockingIOError):
@@ -166,7 +172,7 @@ async def test_a_door_for_containers_waits_for_its_address_and_says_so(tmp_path:
     doors = doors_on(tmp_path, "127.0.0.1:0", "127.0.0.1:0", told)
     settings = Containers.model_construct(engine="podman", listen=(Address("192.0.2.1", 80), Address("127.0.0.1", 0)))
     async with AsyncExitStack() as stack:
-        for _, opened in doors.containers(settings, nothing(), (), ByAddress()):
+        for _, opened in doors.containers(settings, nothing(), no_tokens(), (), ByAddress()):
             await stack.enter_async_context(opened())
         assert [one.address for one in told.of(ListenerWaiting)] == ["192.0.2.1:80"]
         assert [one.address for one in told.of(ListenerOpened)] == ["127.0.0.1:0"]

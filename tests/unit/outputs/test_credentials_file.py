@@ -38,7 +38,6 @@ class Host:
         self.source.issuer_ahead = self.clock.now() - self.clock.latest()
         self.session = RoleSession(
             "backup",
-            "arn:aws:iam::123456789012:role/backup",
             self.source,
             RefreshPolicy(),
             clock=self.clock,

@@ -1,6 +1,6 @@
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,6 +9,7 @@ from agent.credentials import Credentials
 from agent.outputs import documents
 from agent.outputs.profiles import OURS
 from agent.secret import Secret
+from agent.wording import TokenGrant, Wording
 
 HELD = Credentials(
     access_key_id="ASIAEXAMPLE",
@@ -75,14 +76,20 @@ def test_an_incomplete_set_is_nothing_in_any_shape(without: dict[str, str | Secr
             shape(incomplete)
 
 
+READING = Wording("host:web-1", timedelta(minutes=10), ("read",))
+
+
 def test_a_caller_is_told_its_facts_in_order_and_its_roles_with_the_grants_that_give_them() -> None:
     facts = frozenset({("unix.uid", "1000"), ("systemd.unit", "b\u00fc.service"), ("unix.user", "alice")})
     caller = Caller(Peer(Origin("127.0.0.1"), b"a-token-that-is-a-secret"), facts)
-    said = documents.who(caller, [Grant("web", facts, setting="grants#2")])
+    said = documents.who(
+        caller, [Grant("web", facts, setting="grants#2")], [TokenGrant("api", facts, READING, "grants#3")]
+    )
     assert json.loads(said) == {
         "caller": "unix.user=alice,unix.uid=1000,systemd.unit=b\u00fc.service",
         "facts": [["systemd.unit", "b\u00fc.service"], ["unix.uid", "1000"], ["unix.user", "alice"]],
         "granted": [{"role": "web", "by": "grants#2"}],
+        "tokens": [{"audience": "api", "scopes": ["read"], "by": "grants#3"}],
     }
     assert said.isascii()
     assert b"secret" not in said

@@ -60,7 +60,7 @@ async def test_there_is_nothing_at_any_other_path(world: World, path: str) -> No
         await world.output.answer(asked(path))
     assert refused.value.problem.status == 404
     assert world.output.ready(asked(path)) is None
-    assert world.output.role(path) == ""
+    assert world.output.label(path) == ("ecs", "")
 
 
 async def test_only_get_is_answered(world: World) -> None:
@@ -68,28 +68,6 @@ async def test_only_get_is_answered(world: World) -> None:
         await world.output.answer(asked("/v1/credentials/web", method="POST"))
     assert dict(refused.value.problem.headers) == {"Allow": "GET"}
     assert world.output.ready(asked("/v1/credentials/web", method="POST")) is None
-
-
-@pytest.mark.parametrize(
-    ("token", "roles"), [(WEB, ["web"]), (BOTH, ["backup", "web"]), (NONE, []), (b"unknown", []), (None, [])]
-)
-async def test_whoever_asks_is_told_what_is_known_of_it_and_what_it_may_have(
-    world: World, token: bytes | None, roles: list[str]
-) -> None:
-    told = await world.output.answer(asked("/v1/who", token))
-    said = json.loads(told.body)
-    assert told.role == ""
-    assert [one["role"] for one in said["granted"]] == roles
-    assert [name for name, _ in said["facts"]] == (["token.file"] if token in {WEB, BOTH, NONE} else [])
-    assert not world.reported.of(VendingDenied)  # to look is not to be refused
-    assert not world.reported.of(CredentialsVended)
-
-
-async def test_what_is_known_of_a_caller_is_only_got_and_never_ready(world: World) -> None:
-    assert world.output.ready(asked("/v1/who")) is None
-    with pytest.raises(Refusal) as refusal:
-        await world.output.answer(asked("/v1/who", method="POST"))
-    assert refusal.value.problem.status == 405
 
 
 async def test_what_is_ready_is_what_would_be_answered(world: World) -> None:

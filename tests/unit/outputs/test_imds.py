@@ -15,7 +15,7 @@ from agent.outputs.imds import ImdsOutput, SessionTokens
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.vending import Vendor
+from agent.vending import RoleVendor
 from agent.web import Answered, Asked
 from agent.web.listener import answering
 from agent.web.problems import Refusal
@@ -53,7 +53,6 @@ class Host:
         self.sessions = {
             role: RoleSession(
                 role,
-                f"arn:aws:iam::123456789012:role/{role}",
                 source,
                 RefreshPolicy(),
                 clock=self.clock,
@@ -68,7 +67,7 @@ class Host:
             Grant("backup", frozenset({("unix.uid", "2")})),
             Grant("backup", frozenset({("token.file", "/tokens/backup")})),
         ]
-        vendor = Vendor(Roster.whole(self.sessions), [], grants, self.reported)
+        vendor = RoleVendor(Roster.whole(self.sessions), [], grants, self.reported)
         self.tokens = SessionTokens(bytes(32), self.clock)
         self.output = ImdsOutput(vendor, frozenset(ROLES), self.tokens)
 
@@ -295,13 +294,13 @@ async def test_an_outage_is_noticed_when_the_set_has_a_minute_left(host: Host) -
 )
 async def test_this_is_no_ec2_instance_and_says_so(host: Host, path: str) -> None:
     assert await host.refused(path) == 404
-    assert host.output.role(path) == ""
+    assert host.output.label(path) == ("imds", "")
     assert host.output.ready(Asked("GET", path, Peer(WEB, None))) is None
 
 
 async def test_only_configured_roles_are_names_for_metrics(host: Host) -> None:
-    assert [host.output.role(LIST + role) for role in ("web", "nosuch", "")] == ["web", "", ""]
-    assert host.output.name == "imds"
+    labels = [host.output.label(LIST + role) for role in ("web", "nosuch", "")]
+    assert labels == [("imds", "web"), ("imds", ""), ("imds", "")]
 
 
 @pytest.mark.parametrize(

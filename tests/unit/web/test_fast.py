@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from agent.callers import Origin, Peer
-from agent.web import Answered, Asked
+from agent.web import Answered, Asked, Label
 from agent.web.fast import Ready, ReadyAnswers, Recognised, recognise
 from agent.web.shares import Shares
 from tests.fakes.clock import FakeClock
@@ -16,14 +16,12 @@ GOOD = request()
 class Given:
     """An output that has what a test gives it, and counts how often it is asked."""
 
-    name = "given"
-
     def __init__(self) -> None:
         self.body: bytes | None = b'{"a":1}'
         self.asked: list[Asked] = []
 
-    def role(self, path: str) -> str:  # noqa: ARG002 - the shape of an output
-        return "web"
+    def label(self, path: str) -> Label:  # noqa: ARG002 - the shape of an output
+        return Label("given", "web")
 
     async def answer(self, asked: Asked) -> Answered:
         raise NotImplementedError
@@ -103,7 +101,8 @@ def test_a_wish_to_close_is_recognised() -> None:
         GOOD.replace(b"GET ", b"GET  "),
         GOOD.replace(b"HTTP/1.1", b"HTTP/1.0"),
         GOOD.replace(b"HTTP/1.1", b"HTTP/2.0"),
-        GOOD.replace(b"/web", b"/web?x=1"),
+        GOOD.replace(b"/web", b"/web?x=<1>"),
+        GOOD.replace(b"/web", b"/web?"),
         GOOD.replace(b"/web", b"/w%65b"),
         GOOD.replace(b" /v1", b" http://127.0.0.1/v1"),
         GOOD.replace(b"Host: 127.0.0.1\r\n", b""),

@@ -9,4 +9,4 @@ def test_what_was_asked_can_be_shown_without_the_token() -> None:
 
 def test_outputs_are_outputs() -> None:
     outputs: list[Output] = [World().output, OnlyOrdinary(World().output)]
-    assert [output.name for output in outputs] == ["ecs", "ecs"]
+    assert [output.label("/").output for output in outputs] == ["ecs", "ecs"]

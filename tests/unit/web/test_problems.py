@@ -21,6 +21,10 @@ TABLE = [
     (errors.PublishingFailed, 500, "InternalError", {}),
     (errors.IssuerUnreadable, 500, "InternalError", {}),
     (errors.ListenerUnavailable, 500, "InternalError", {}),
+    (errors.SignInNeeded, 503, "SignInNeeded", {"Retry-After": "5"}),
+    (errors.TokenRejected, 500, "InternalError", {}),
+    (errors.ProofUnchecked, 503, "ServiceUnavailable", {"Retry-After": "5"}),
+    (errors.TokenRefused, 503, "ServiceUnavailable", {"Retry-After": "5"}),
     (errors.AgentUnreachable, 500, "InternalError", {}),
 ]
 FIXED = [value for value in vars(problems).values() if isinstance(value, Problem)]
@@ -40,11 +44,18 @@ def test_no_error_has_been_forgotten_in_the_table() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [kind for kind, *_ in TABLE if kind is not errors.RoleAmbiguous])
+@pytest.mark.parametrize(
+    "kind", [kind for kind, *_ in TABLE if kind not in {errors.RoleAmbiguous, errors.SignInNeeded}]
+)
 def test_a_caller_is_not_told_the_operators_reasons(kind: type[AgentError]) -> None:
     body = problem_of(kind("STS said X of key 17", hint="mend the trust policy")).body()
     assert b"STS" not in body
     assert b"policy" not in body
+
+
+def test_whoever_waits_for_a_person_is_told_what_that_person_has_to_do() -> None:
+    error = errors.SignInNeeded("the sign-in has ended", hint="run: rolecall login")
+    assert b"the sign-in has ended; run: rolecall login" in problem_of(error).body()
 
 
 def test_a_caller_of_several_roles_is_told_their_names() -> None:

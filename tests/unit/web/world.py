@@ -12,8 +12,8 @@ from agent.outputs.ecs import EcsOutput
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.vending import Vendor
-from agent.web import Answered, Asked, Output
+from agent.vending import RoleVendor
+from agent.web import Answered, Asked, Label, Output
 from agent.web.connections import Limits
 from agent.web.listener import answering
 from agent.web.sockets import Address
@@ -61,7 +61,6 @@ class World:
         self.sessions = {
             role: RoleSession(
                 role,
-                f"arn:aws:iam::123456789012:role/{role}",
                 source,
                 RefreshPolicy(),
                 clock=self.clock,
@@ -71,7 +70,7 @@ class World:
             for role, source in self.sources.items()
         }
         grants = [("web", WEB), ("web", BOTH), ("backup", BOTH)]
-        self.vendor = Vendor(
+        self.vendor = RoleVendor(
             Roster.whole(self.sessions),
             [self.tokens],
             [Grant(role, frozenset({("token.file", token.decode())})) for role, token in grants],
@@ -115,10 +114,9 @@ class OnlyOrdinary:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self.name = output.name
 
-    def role(self, path: str) -> str:
-        return self._output.role(path)
+    def label(self, path: str) -> Label:
+        return self._output.label(path)
 
     async def answer(self, asked: Asked) -> Answered:
         return await self._output.answer(asked)

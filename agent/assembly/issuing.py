@@ -1,0 +1,85 @@
+"""Which tokens for other relying parties are kept at hand, and how is one made?"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from agent.assembly.tokens import token_ids
+from agent.callers import Attestor
+from agent.clock import RemoteClock
+from agent.errors import ConfigurationError
+from agent.events import Report
+from agent.leases import TOKENS
+from agent.roster import Making, Roster, TokenRoster
+from agent.schedule import RefreshPolicy
+from agent.sessions import Keeper, Session
+from agent.settings import Settings
+from agent.tokens import IssuedToken
+from agent.tokens.self_signed import Identity, SelfSigned, Signer
+from agent.vending import TokenVendor, Vendor
+from agent.wording import TokenGrant, Wording
+
+#: What is left of a token when it stops being handed out: enough to use it, even of one that lives for two minutes.
+_MARGIN, _OF_ITS_LIFE = timedelta(seconds=60), 6
+
+#: So many are signed at once: a custodian has one key, and asks a device or a service that has limits of its own.
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """The tokens that are there, who keeps them fresh, and who may say who gets them."""
+
+    roster: TokenRoster
+    keeper: Keeper
+    report: Report
+
+    def vendor(self, grants: Sequence[TokenGrant], attestors: Sequence[Attestor]) -> TokenVendor:
+        """Gives them by these grants, to those of whom these attestors tell."""
+        return Vendor(self.roster, attestors, grants, self.report, TOKENS)
+
+
+def issuing(
+    settings: Settings,
+    grants: Sequence[TokenGrant],
+    signer: Signer | None,
+    *,
+    clock: RemoteClock,
+    report: Report,
+    chance: random.Random,
+) -> Issuing:
+    """Put it together for all `grants`; nothing is signed yet. Raises ConfigurationError where nobody could sign."""
+    ids = token_ids(chance)
+
+    def make(audience: str, wording: Wording) -> Session[IssuedToken]:
+        if signer is None or settings.issuer is None:
+            raise ConfigurationError("there is no key or issuer to sign tokens with", hint="add [issuer] and [key]")
+        identity = identity_of(settings.issuer.url, audience, wording)
+        policy = RefreshPolicy(reserve=timedelta(0), margin=min(_MARGIN, wording.lifetime / _OF_ITS_LIFE))
+        return Session(
+            audience,
+            SelfSigned(signer, identity, clock, token_id=ids, report=report),
+            policy,
+            clock=clock,
+            report=report,
+            spread=chance.random,
+            about=wording.about,
+            kind=TOKENS,
+        )
+
+    # What does not depend on who asks is there before anybody does.
+    first = {
+        (grant.name, wording): make(grant.name, wording)
+        for grant in grants
+        if not grant.extent.variables
+        for wording in (replace(grant.extent, about=grant.setting),)
+    }
+    keeper = Keeper(first.values(), clock=clock, concurrency=_AT_ONCE, spread=chance.random)
+    names = {grant.name: "" for grant in grants}
+    return Issuing(Roster(first, names, Making(make, keeper, clock, report), TOKENS), keeper, report)
+
+
+def identity_of(issuer: str, audience: str, wording: Wording) -> Identity:
+    """What a token of that wording says; its templates are filled in. Raises ConfigurationError if it cannot be."""
+    return Identity(issuer, wording.subject, audience, wording.lifetime, claims=wording.as_claims())
