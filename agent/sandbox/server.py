@@ -26,6 +26,7 @@ from agent.sandbox.identity_center.control import IdentityCenterControl
 from agent.sandbox.identity_center.service import IdentityCenterService
 from agent.sandbox.issued import Issued
 from agent.sandbox.listen import listening
+from agent.sandbox.outbound.service import OutboundService
 from agent.sandbox.proxy import Proxy, places
 from agent.sandbox.public import PublicCertificates, PublicSites
 from agent.sandbox.relying_parties.service import RelyingParties
@@ -86,6 +87,7 @@ class Sandbox:
         self._cloud = Cloud(world, clock or SystemClock(), rng or random.SystemRandom())
         self._cognito = Cognito(self._cloud)
         self._identity_center = IdentityCenterService(self._cloud)
+        self._outbound = OutboundService(self._cloud)
         self._sites = dict(sites or {})
         for issuer in self._sites:
             if urlsplit(issuer).scheme != "https":
@@ -133,6 +135,8 @@ class Sandbox:
         async with AsyncExitStack() as opening:
             directory = Path(opening.enter_context(TemporaryDirectory(prefix="rolecall-sandbox-")))
             self._sites = {**self._cognito.sites(directory), **self._sites}
+            if issuer := self._outbound.publish(directory / "outbound"):
+                self._sites[issuer] = directory / "outbound"
             authority = self._new_authority(directory) if self._tls or self._public else None
             right = self._context(authority, directory) if authority and self._tls else None
             for issuer, site in self._sites.items():
@@ -171,7 +175,8 @@ class Sandbox:
     def _services(self, fetcher: Fetcher) -> list[Service]:
         """All but STS and S3, which is asked what no other is; `fetcher` reads what issuers publish."""
         issuers = Issuers(fetcher, self._cloud.clock, self._keys_kept)
-        return [self._cognito.trusting(issuers), RelyingParties(self._cloud, fetcher), self._identity_center]
+        others = (self._identity_center, self._outbound)
+        return [self._cognito.trusting(issuers), RelyingParties(self._cloud, fetcher), *others]
 
     def _new_authority(self, directory: Path) -> Authority:
         """The authority of this run; its certificate goes into `ca_file`."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from agent.errors import ConfigurationError
 from agent.sandbox.identity_center.world import IdentityCenter
+from agent.sandbox.outbound.world import Outbound
 from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
 from agent.sandbox.pools import IdentityPool, UserPool, check_once
 from agent.sandbox.trusting.world import RelyingParties
@@ -135,6 +136,7 @@ class World:
         managed_policies: documents that `PolicyArns` may name, by ARN.
         relying_parties: who else believes tokens: APIs, and other clouds.
         user_pools, identity_pools: those of Amazon Cognito; app clients have one id in all pools.
+        outbound: what issues tokens for others to callers of this account; None where that is switched off.
         identity_center: where people sign in, for accounts of which this one may be one; None if nowhere.
     """
 
@@ -149,6 +151,7 @@ class World:
     user_pools: tuple[UserPool, ...] = ()
     identity_pools: tuple[IdentityPool, ...] = ()
     identity_center: IdentityCenter | None = None
+    outbound: Outbound | None = None
 
     def __post_init__(self) -> None:
         """Refuse an account that cannot be. Raises ConfigurationError."""

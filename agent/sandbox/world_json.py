@@ -11,6 +11,7 @@ from typing import Final
 from agent.errors import ConfigurationError
 from agent.sandbox.identity_center.world_json import identity_center_as_json, identity_center_from_json
 from agent.sandbox.members import members as _fields
+from agent.sandbox.outbound.world import outbound_as_json, outbound_from_json
 from agent.sandbox.pools_json import (
     identity_pool_as_json,
     identity_pool_from_json,
@@ -23,7 +24,7 @@ from agent.sandbox.world import Provider, Role, World
 _WORLD: Final = {
     "account_id": str, "partition": str, "providers": list, "roles": list, "bucket": str, "objects": dict,
     "managed_policies": dict, "relying_parties": dict, "user_pools": list, "identity_pools": list,
-    "identity_center": dict,
+    "identity_center": dict, "outbound": dict,
 }  # fmt: skip
 _PROVIDER: Final = {"url": str, "client_ids": list, "thumbprints": list}
 _ROLE: Final = {"arn": str, "trust_policy": dict, "max_session": int, "policies": list}
@@ -53,6 +54,7 @@ def world_as_json(world: World) -> dict[str, object]:
         "relying_parties": relying_parties_as_json(world.relying_parties),
         "user_pools": [user_pool_as_json(one) for one in world.user_pools],
         "identity_pools": [identity_pool_as_json(one) for one in world.identity_pools],
+        **({"outbound": outbound_as_json(world.outbound)} if world.outbound else {}),
         **({"identity_center": identity_center_as_json(world.identity_center)} if world.identity_center else {}),
     }
 
@@ -65,6 +67,8 @@ def world_from_json(document: object) -> World:
     fields["objects"] = {key: _object(body, key) for key, body in fields.get("objects", {}).items()}
     fields["user_pools"] = tuple(user_pool_from_json(one) for one in fields.get("user_pools", ()))
     fields["identity_pools"] = tuple(identity_pool_from_json(one) for one in fields.get("identity_pools", ()))
+    if "outbound" in fields:
+        fields["outbound"] = outbound_from_json(fields["outbound"])
     if "identity_center" in fields:
         fields["identity_center"] = identity_center_from_json(fields["identity_center"])
     fields["relying_parties"] = relying_parties_from_json(fields.get("relying_parties", {}))

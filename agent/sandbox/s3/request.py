@@ -13,7 +13,7 @@ from agent.sandbox.refusals import Refusal
 from agent.sandbox.s3.checksums import check_body
 from agent.sandbox.s3.chunks import STREAMING, read_stream
 from agent.sandbox.sigv4 import Signature, Unreadable, is_signed_by, read_signature
-from agent.sandbox.sts.service import WINDOW
+from agent.sandbox.sts.signed import WINDOW
 from agent.sandbox.wire import Wire
 
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"

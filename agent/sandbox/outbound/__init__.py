@@ -1,0 +1,1 @@
+"""How does this AWS say to others who a caller is? By tokens of the account's own issuer, from GetWebIdentityToken."""
