@@ -7,23 +7,29 @@ from pathlib import Path
 
 import uvloop
 
-from agent.callers import Grant
+from agent.callers import Facts, Grant
 from agent.callers.bearer import BearerTokens
 from agent.callers.kernel import KernelRecogniser
 from agent.clock import Clock, RemoteClock, SystemClock
 from agent.credentials import Credentials
 from agent.events import Event
-from agent.outputs import documents
+from agent.leases import TOKENS
+from agent.outputs import documents, token
 from agent.outputs.ecs import EcsOutput
+from agent.outputs.local import LocalOutput
+from agent.outputs.token import TokenOutput
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.secret import Secret
-from agent.sessions import RoleSession
-from agent.vending import Vendor
+from agent.sessions import RoleSession, Session
+from agent.tokens import IssuedToken
+from agent.vending import RoleVendor, TokenVendor
 from agent.web.listener import answering
 from agent.web.stats import RequestStats
+from agent.wording import TokenGrant, Wording
 
 ROLE = "web"
+AUDIENCE = "https://api.example.com"
 
 
 def made_up(clock: Clock) -> Credentials:
@@ -38,6 +44,23 @@ def made_up(clock: Clock) -> Credentials:
         role_arn="arn:aws:iam::123456789012:role/web",
         account_id="123456789012",
     )
+
+
+def made_up_token(clock: Clock) -> IssuedToken:
+    """A token that makes an answer of the same size, so that what is compared is the way to it."""
+    now = clock.now()
+    return IssuedToken(Secret("t" * 1050), "id", AUDIENCE, "read", now, now + timedelta(hours=1))
+
+
+class MadeUpTokens:
+    """A source of tokens whose answers come at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def fetch(self) -> IssuedToken:
+        """Sign nothing."""
+        return made_up_token(self._clock)
 
 
 class MadeUp:
@@ -60,12 +83,22 @@ def complain(error: BaseException) -> None:
     print(f"bug: {error!r}", file=sys.stderr)
 
 
+async def issuing(tokens: BearerTokens, when: Facts, clock: RemoteClock) -> TokenVendor:
+    """Whoever gives tokens to the same caller."""
+    wording = Wording("host:web-1", timedelta(hours=1), ("read",))
+    session = Session(
+        AUDIENCE, MadeUpTokens(clock), RefreshPolicy(), clock=clock, report=ignore, spread=lambda: 0.5, kind=TOKENS
+    )
+    await session.renew()
+    grants = [TokenGrant(AUDIENCE, when, wording)]
+    return TokenVendor(Roster({(AUDIENCE, wording): session}, kind=TOKENS), [tokens], grants, ignore, TOKENS)
+
+
 async def serve(token_file: Path, *, asking: bool) -> None:
     """Print the port, serve until killed. `asking`: whether the kernel is asked who calls."""
     clock = RemoteClock(SystemClock())
     session = RoleSession(
         ROLE,
-        "arn:aws:iam::123456789012:role/web",
         MadeUp(clock),
         RefreshPolicy(),
         clock=clock,
@@ -76,9 +109,10 @@ async def serve(token_file: Path, *, asking: bool) -> None:
     tokens = BearerTokens({token_file: timedelta(hours=1)}, clock=clock, report=ignore)
     await tokens.read()
     grant = Grant(ROLE, frozenset({("token.file", str(token_file))}))
-    vendor = Vendor(Roster.whole({ROLE: session}), [tokens], [grant], ignore)
+    vendor = RoleVendor(Roster.whole({ROLE: session}), [tokens], [grant], ignore)
     where = ("127.0.0.1", 0)
-    output, stats = EcsOutput(vendor, [ROLE]), RequestStats()
+    output = LocalOutput(EcsOutput(vendor, [ROLE]), {token.PATH: TokenOutput(await issuing(tokens, grant.when, clock))})
+    stats = RequestStats()
     recogniser = KernelRecogniser(clock) if asking else None
     async with answering(
         output, where, clock=clock, stats=stats, on_bug=complain, report=ignore, recogniser=recogniser

@@ -11,7 +11,7 @@ from agent.outputs.ecs import EcsOutput
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
-from agent.vending import Vendor
+from agent.vending import RoleVendor
 from agent.web.listener import answering
 from agent.web.stats import RequestStats
 from bench.agent_server import MadeUp, complain, ignore
@@ -30,7 +30,6 @@ async def _idle(seconds: float) -> float:
     sessions = {
         f"role-{number}": RoleSession(
             f"role-{number}",
-            f"arn:aws:iam::123456789012:role/role-{number}",
             MadeUp(clock),
             RefreshPolicy(),
             clock=clock,
@@ -40,7 +39,7 @@ async def _idle(seconds: float) -> float:
         for number in range(ROLES)
     }
     keeper = Keeper(sessions.values(), clock=clock, concurrency=ROLES, spread=lambda: 0.0)  # all at once, to begin with
-    vendor = Vendor(Roster.whole(sessions), [], [], ignore)
+    vendor = RoleVendor(Roster.whole(sessions), [], [], ignore)
     keeping = asyncio.ensure_future(keeper.keep_fresh())
     output, stats = EcsOutput(vendor, sessions), RequestStats()
     where = ("127.0.0.1", 0)

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers import PATH, TOKEN, Peer, pinned
+from bench.peers import TOKEN, Peer, pinned
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {TOKEN}\r\n\r\n".encode()
+_REQUEST = "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: " + TOKEN + "\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def wrk(peer: Peer, seconds: int, connections: int, *, close: bool) -> Run:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-H", f"Authorization: {TOKEN}"]
     if close:
         command += ["-H", "Connection: close"]
-    command.append(f"http://127.0.0.1:{peer.port}{PATH}")
+    command.append(f"http://127.0.0.1:{peer.port}{peer.path}")
     before = cpu_seconds(peer.pid)
     said = subprocess.run(pinned(1, command), capture_output=True, text=True, check=True).stdout
     used = cpu_seconds(peer.pid) - before
@@ -99,7 +99,7 @@ def herd(peer: Peer, clients: int) -> Herd:
                 client = key.fileobj
                 assert isinstance(client, socket.socket)
                 if ready & selectors.EVENT_WRITE:
-                    client.send(REQUEST)
+                    client.send(_REQUEST.format(path=peer.path).encode())
                     selector.modify(client, selectors.EVENT_READ)
                     continue
                 waiting[client] += client.recv(65536)

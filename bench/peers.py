@@ -7,13 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import ROOT
 
 TOKEN = "bench-token-0123456789abcdef"  # noqa: S105 - good for nothing else
 PATH = "/v1/credentials/web"
+TOKEN_PATH = "/v1/token?aud=https://api.example.com"  # noqa: S105 - a path
 
 _NGINX = """
 worker_processes 1;
@@ -51,6 +52,7 @@ class Peer:
     name: str
     port: int
     pid: int
+    path: str = PATH
 
 
 def pinned(core: int, command: list[str]) -> list[str]:
@@ -69,6 +71,7 @@ def running(folder: Path) -> Iterator[list[Peer]]:
         for name, words in _OURS.items():
             command = [sys.executable, "-m", "bench.agent_server", str(token_file), str(body_file), *words]
             peers.append(stack.enter_context(_server(name, command)))
+        peers.append(replace(peers[0], name="rolecall, tokens", path=TOKEN_PATH))
         if shutil.which("go") is None:
             print("no Go compiler here: not compared with Go's net/http")
         else:

@@ -23,7 +23,8 @@ from bench import idle, imports, recognising, whole
 from bench.load import Run, herd, medians
 from bench.peers import Peer, running
 
-OURS, BLIND, GO, NGINX = "rolecall", "rolecall, not asking who", "Go net/http", "nginx, static"
+OURS, BLIND, TOKENS = "rolecall", "rolecall, not asking who", "rolecall, tokens"
+GO, NGINX = "Go net/http", "nginx, static"
 
 
 def verdict(name: str, figure: float, promised: float, *, at_least: bool) -> str:
@@ -54,6 +55,9 @@ def rates(peers: list[Peer], rounds: int, seconds: int) -> None:
         promises = [(GO, 0.95)] if close else [(GO, 1.4), (NGINX, 0.8)]
         for against, promised in promises:
             print("\n".join(ratios(runs, against, title, promised)))
+        alike = [runs[TOKENS].rate / runs[OURS].rate, runs[TOKENS].by_cpu / runs[OURS].by_cpu]
+        print(verdict(f"{title}, tokens, x credentials", alike[0], 0.9, at_least=True))
+        print(verdict(f"{title}, tokens, by CPU, x credentials", alike[1], 0.95, at_least=True))
         if close:
             print("\n".join(ratios(runs, BLIND, title, 0.75)))
         if GO in runs:
