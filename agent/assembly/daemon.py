@@ -186,7 +186,7 @@ async def _opened(
     ring, ListenerUnavailable, ConfigurationError.
     """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(seeing.open())
+        stack.enter_context(seeing.open())
         if settings.unit_tokens is not None and seeing.unit_tokens is not None:
             await stack.enter_async_context(doors.unit_tokens(seeing.unit_tokens, settings.unit_tokens.socket))
         if walk is not None:

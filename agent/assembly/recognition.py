@@ -1,8 +1,8 @@
 """Who can tell who is asking? Whatever the grants ask for, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
@@ -55,13 +55,9 @@ class Recognition:
         if self.unit_tokens is not None:
             await asyncio.to_thread(self.unit_tokens.load)
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
+    def open(self) -> AbstractContextManager[object]:
         """Let the kernel be asked, until the end."""
-        async with AsyncExitStack() as stack:
-            if self.kernel is not None:
-                stack.enter_context(self.kernel)
-            yield
+        return self.kernel or nullcontext()
 
 
 def recognition(

@@ -12,13 +12,10 @@ from typing import Final, NoReturn
 from agent.clock import Clock
 from agent.errors import ListenerUnavailable
 from agent.tasks import children
+from agent.web.sockets import Address
 
 #: How often it is tried again, in seconds.
 _AGAIN: Final = 3.0
-
-#: Where one listens: a literal address, and a port.
-Address = tuple[str, int]
-
 
 @asynccontextmanager
 async def open_when_possible(

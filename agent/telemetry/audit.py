@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NoReturn
 
+from agent.callers import Facts
 from agent.clock import Clock
 from agent.events import (
     CredentialsVended,
@@ -44,8 +45,6 @@ _WHO: Final[Mapping[str, tuple[str, ...]]] = {
     "container": ("container.name", "container.id"),
 }
 _NUMBER: Final = "process.pid"
-
-Facts = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class Audit:
                 self._denied(event, event.audience, "audience")
             case RequestRefused():
                 self._denied(event)
-            case FileWritten(what="web_identity_token"):
+            case FileWritten(what="web_identity_token" | "token"):
                 self._token_served(event)
             case _:
                 return
@@ -130,7 +129,7 @@ class Audit:
                 "token_served",
                 outcome="served",
                 caller=f"file:{event.path}"[:_LONGEST],
-                role=event.role,
+                **{"audience" if event.what == "token" else "role": event.role},
                 expires=event.expires_at,
             )
 

@@ -209,7 +209,9 @@ async def test_no_header_makes_a_caller_another(tmp_path: Path) -> None:
 async def test_guessing_tokens_in_bulk_is_told_503_counted_and_audited_and_nobody_else_notices(tmp_path: Path) -> None:
     guessing = """
 answer = {}
-for number in range(400):
+for number in range(4000):  # a slow machine needs more of them than a fast one
+    if answer.get("503", 0) > 500:
+        break
     with connected("127.0.0.1", PORT) as client:
         guesses = [request("/v1/credentials/web", f"Authorization: guess-{number}-{n}") for n in range(10)]
         client.sendall(b"".join(guesses))

@@ -127,7 +127,7 @@ async def test_accounts_that_are_not_there_are_told_of(tmp_path: Path) -> None:
 async def test_the_line_to_the_kernel_is_closed_at_the_end(tmp_path: Path) -> None:
     found = found_for(tmp_path, 'user = "1000"')
     before = open_sockets()
-    async with found.open():
+    with found.open():
         found.recogniser.recognise(("127.0.0.1", 1), ("127.0.0.1", 2))
     assert open_sockets() <= before
 
