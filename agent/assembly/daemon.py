@@ -16,10 +16,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
-from agent.assembly.callers import grants
+from agent.assembly.callers import grants, token_grants
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.files import kept_files
-from agent.assembly.issuing import issuing
+from agent.assembly.issuing import issuing, subject_of
 from agent.assembly.outputs import Common, Doors
 from agent.assembly.publishing import Place, place
 from agent.assembly.recognition import Recognition, recognition
@@ -40,7 +40,6 @@ from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
 from agent.vending import Vendor
-from agent.wording import TokenGrant
 from agent.web.stats import RequestStats
 
 #: How many characters the names of the roles that are not ready may take in the one line on how we are.
@@ -68,7 +67,7 @@ async def assemble(
     if walk is not None:
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
     granted = grants(settings.grants)
-    local: list[TokenGrant] = []
+    local = token_grants(settings.grants, subject_of(settings))
     signer = None if walk is None else walk.signer
     shared = shared_tokens(settings, signer, credentials_directory, clock=aws_time, report=report, chance=chance)
     make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance, shared=shared)

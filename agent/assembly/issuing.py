@@ -14,6 +14,7 @@ from agent.leases import TOKENS
 from agent.roster import Making, Roster, TokenRoster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, Session
+from agent.settings import SelfSigned as SelfSignedSettings
 from agent.settings import Settings
 from agent.tokens import IssuedToken
 from agent.tokens.self_signed import Identity, SelfSigned, Signer
@@ -78,6 +79,11 @@ def issuing(
     keeper = Keeper(first.values(), clock=clock, concurrency=_AT_ONCE, spread=chance.random)
     names = {grant.name: "" for grant in grants}
     return Issuing(Roster(first, names, Making(make, keeper, clock, report), TOKENS), keeper, report)
+
+
+def subject_of(settings: Settings) -> str:
+    """Whom tokens speak of, if a grant says nothing else: whom those for STS speak of, where they are ours."""
+    return settings.identity.subject if isinstance(settings.identity, SelfSignedSettings) else ""
 
 
 def identity_of(issuer: str, audience: str, wording: Wording) -> Identity:
