@@ -41,7 +41,7 @@ from agent.publishing.inspection import Inspection
 from agent.publishing.world import PublicSite
 from agent.rotation import Rotation
 from agent.secret import Secret
-from agent.settings import IdentityCenterRole, Role, SelfSigned, Settings, StsRole
+from agent.settings import IdentityCenterRole, IdentityPoolRole, Role, SelfSigned, Settings, StsRole
 from agent.settings.credentials import arn_partition
 from agent.settings.keys import paths_of
 from agent.settings.oauth2 import OAuth2
@@ -340,6 +340,8 @@ def _arn(role: Role) -> str:
     """The ARN of a role, with * for what AWS alone chooses in it."""
     match role:
         case StsRole():
+            return role.arn
+        case IdentityPoolRole():
             return role.arn
         case IdentityCenterRole():
             return (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
+from agent.assembly.cognito import Cognito
 from agent.assembly.credentials import OpenedSts, credential_source, role_of
 from agent.assembly.tokens import check_identity, token_ids, token_source
 from agent.callers import Grant
@@ -16,7 +17,7 @@ from agent.narrowing import WHOLE, Narrowing
 from agent.roster import Making, RoleRoster, Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
-from agent.settings import S3, IdentityCenterRole, Role, Settings, StsRole
+from agent.settings import S3, IdentityCenterRole, IdentityPoolRole, Role, Settings, StsRole
 from agent.templates import VARIABLES
 from agent.tokens import TokenSource
 from agent.tokens.self_signed import Signer
@@ -66,6 +67,9 @@ def session_maker(
             case IdentityCenterRole():
                 assert center is not None  # the settings saw to it
                 return center.source(name, role)
+            case IdentityPoolRole():
+                assert isinstance(shared, Cognito)  # the settings saw to it
+                return shared.pooled(name, role, settings.sts)
             case _:
                 assert_never(role)
 

@@ -13,6 +13,7 @@ from agent.events import Report
 from agent.keys import SigningKey
 from agent.narrowing import WHOLE, Narrowing
 from agent.settings import Settings
+from agent.settings.cognito import Cognito
 from agent.settings.credentials import StsRole
 from agent.settings.oauth2 import OAuth2
 from agent.settings.tokens import FromFile, SelfSigned
@@ -51,7 +52,7 @@ def token_source(
         case FromFile():
             _refuse_claims(narrowing)
             return TokenFile(settings.identity.file, clock)
-        case OAuth2():
+        case OAuth2() | Cognito():
             assert shared is not None  # nobody makes tokens of another's for one role
             _refuse_claims(narrowing)
             return shared
@@ -78,6 +79,10 @@ def shared_tokens(
 
     Raises ConfigurationError.
     """
+    if isinstance(settings.identity, Cognito):
+        from agent.assembly.cognito import Cognito as SignedIn
+
+        return SignedIn(settings.identity, credentials_directory, clock=clock, report=report)
     if not isinstance(settings.identity, OAuth2):
         return None
     from agent.assembly.oauth2 import oauth2_tokens
@@ -95,7 +100,7 @@ def shared_tokens(
 
 def check_identity(settings: Settings, role: StsRole, narrowing: Narrowing = WHOLE) -> None:
     """Say whether AWS would take the tokens of this role, or of so much of it. Raises ConfigurationError."""
-    if isinstance(settings.identity, FromFile | OAuth2):
+    if isinstance(settings.identity, FromFile | OAuth2 | Cognito):
         _refuse_claims(narrowing)
     elif settings.issuer is not None:
         _identity(settings, settings.identity, settings.issuer.url, role, narrowing)

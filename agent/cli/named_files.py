@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from agent.settings import Directory, Https, Settings
+from agent.settings.cognito import Cognito
 from agent.settings.keys import Key, paths_of
+from agent.settings.oauth2 import OAuth2
 from agent.settings.tokens import FromFile
 
 _TO_NOBODY: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -44,6 +46,10 @@ def named(settings: Settings) -> Iterator[Named]:
     yield Named(str(settings.path), settings.path)
     if isinstance(settings.identity, FromFile):
         yield Named("identity.file", settings.identity.file, stat.S_IRWXO, secret=True)
+    if isinstance(settings.identity, OAuth2):
+        yield from _of_provider(settings.identity)
+    if isinstance(settings.identity, Cognito):
+        yield from _of_sign_in(settings.identity)
     for number, grant in enumerate(settings.grants, start=1):
         yield from (Named(f"grants#{number}.token_file", path, stat.S_IRWXO, secret=True) for path in grant.token_file)
     if settings.issuer is not None and settings.issuer.ca_bundle is not None:
@@ -57,6 +63,28 @@ def named(settings: Settings) -> Iterator[Named]:
     ring = settings.rotation.state if settings.rotation else None
     if ring is not None and ring not in {path for _, path in paths_of(settings.key)}:
         yield Named("rotation.state", ring, directory=True, written=True)
+
+
+def _of_provider(words: OAuth2) -> Iterator[Named]:
+    """What shows an OAuth 2.0 provider who we are, and whom we trust to be it."""
+    if words.client_secret_file is not None:
+        yield Named("identity.client_secret_file", words.client_secret_file, _TO_NOBODY, secret=True)
+    if words.client_key is not None:
+        yield Named("identity.client_key", words.client_key, _TO_NOBODY, secret=True)
+    if words.client_certificate is not None:
+        yield Named("identity.client_certificate", words.client_certificate)
+    if words.ca_bundle is not None:
+        yield Named("identity.ca_bundle", words.ca_bundle)
+
+
+def _of_sign_in(words: Cognito) -> Iterator[Named]:
+    """What a user signs in with, and where that is kept."""
+    for word, path in words.secret_paths.items():
+        yield Named(f"identity.{word}", path, _TO_NOBODY, secret=True)
+    if words.ca_bundle is not None:
+        yield Named("identity.ca_bundle", words.ca_bundle)
+    yield Named("identity.state", words.state, _TO_NOBODY, secret=True, made=True)
+    yield Named("identity.state", words.state.parent, directory=True, written=True)
 
 
 def _of_callers(settings: Settings) -> Iterator[Named]:

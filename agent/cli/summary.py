@@ -11,14 +11,17 @@ from agent.settings import (
     Grant,
     Https,
     IdentityCenterRole,
+    IdentityPoolRole,
     KeptFile,
     Publishing,
     Role,
     Rotation,
     Settings,
     StsRole,
+    TokenFile,
     WebIdentityTokenFile,
 )
+from agent.settings.cognito import Cognito
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import shown
 from agent.settings.oauth2 import OAuth2
@@ -68,6 +71,8 @@ def _identity(settings: Settings) -> Iterator[str]:
         case OAuth2() as words:
             where = words.issuer or words.token_endpoint
             yield f"identity     {words.client_id}, with {_WAYS[words.client_authentication]}, of {where}"
+        case Cognito() as words:
+            yield f"identity     {words.user} of the user pool {words.user_pool}, by the app client {words.client_id}"
 
 
 def who(grant: Grant) -> str:
@@ -106,6 +111,8 @@ def _kept(file: KeptFile) -> str:
             return f"credentials of {file.role}, in the profile {file.profile}"
         case WebIdentityTokenFile():
             return f"an identity token for {file.role}"
+        case TokenFile():
+            return f"a token for {file.audience}, good for {spell_duration(file.lifetime)}"
         case _:
             assert_never(file)
 
@@ -175,5 +182,7 @@ def _described(role: Role) -> str:
             return f"{role.arn} for {spell_duration(role.duration)}, as {role.session_name}"
         case IdentityCenterRole():
             return f"{role.identity}, by whoever signs in"
+        case IdentityPoolRole():
+            return f"{role.arn}, by the identity pool {role.identity_pool}"
         case _:
             assert_never(role)

@@ -10,10 +10,12 @@ from types import MappingProxyType
 
 from agent.errors import ConfigurationError
 from agent.settings.agreement import disagreements
+from agent.settings.aws_callers import AwsCallers
 from agent.settings.callers import Callers, Grant
+from agent.settings.cognito import Cognito, IdentityPoolRole
 from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts, StsRole
-from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
+from agent.settings.files import CredentialsFile, KeptFile, TokenFile, WebIdentityTokenFile
 from agent.settings.identity_center import IdentityCenter, IdentityCenterRole
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
@@ -29,12 +31,13 @@ from agent.settings.section import Surroundings
 from agent.settings.succession import rotation_of
 from agent.settings.tokens import FromFile, Identity, Issuer, SelfSigned
 from agent.settings.unit_tokens import UnitTokens
+from agent.settings.verifying import Verify
 
 __all__ = [
-    "S3", "Address", "AwsKms", "Callers", "Containers", "CredentialsFile", "Directory", "FromFile", "Grant",
-    "Https", "Identity", "IdentityCenter", "IdentityCenterRole", "Infrastructure", "Issuer", "KeptFile", "Key",
+    "S3", "Address", "AwsCallers", "AwsKms", "Callers", "Cognito", "Containers", "CredentialsFile", "Directory", "FromFile", "Grant",
+    "Https", "Identity", "IdentityCenter", "IdentityCenterRole", "IdentityPoolRole", "Infrastructure", "Issuer", "KeptFile", "Key",
     "Listen", "Log", "OAuth2", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "StsRole",
-    "Tpm2", "UnitTokens", "VaultTransit", "WebIdentityTokenFile", "find", "load",
+    "TokenFile", "Tpm2", "UnitTokens", "VaultTransit", "Verify", "WebIdentityTokenFile", "find", "load",
 ]  # fmt: skip
 
 
@@ -59,11 +62,13 @@ class Settings:
     roles: Mapping[str, Role]
     grants: tuple[Grant, ...]
     callers: Callers
+    aws_callers: AwsCallers | None
     unit_tokens: UnitTokens | None
     containers: Containers | None
     files: tuple[KeptFile, ...]
     publishing: Publishing | None
     infrastructure: Infrastructure | None
+    verify: Mapping[str, Verify]
     listen: Listen
     log: Log
 
@@ -112,11 +117,13 @@ def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Setting
             roles=MappingProxyType(draft.roles),
             grants=tuple(draft.grants.values()),
             callers=draft.callers,
+            aws_callers=draft.aws_callers,
             unit_tokens=draft.unit_tokens,
             containers=draft.containers,
             files=tuple(draft.files.values()),
             publishing=draft.publishing,
             infrastructure=draft.infrastructure,
+            verify=MappingProxyType(draft.verify),
             listen=draft.listen,
             log=draft.log,
         )

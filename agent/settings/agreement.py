@@ -8,6 +8,7 @@ import os.path
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.settings.cognito import Cognito, IdentityPoolRole
 from agent.settings.credentials import StsRole, arn_partition, partition_of
 from agent.settings.draft import Draft
 from agent.settings.granting import unfit_grants, unknown_role
@@ -18,7 +19,9 @@ from agent.settings.oauth2 import OAuth2
 from agent.settings.outputs import Address, numbered
 from agent.settings.publishing import S3, Directory, Https
 from agent.settings.succession import unfit
+from agent.settings.token_granting import gives_tokens, unfit_tokens
 from agent.settings.tokens import FromFile, SelfSigned, signs
+from agent.settings.verifying import unfit_rules
 from agent.tokens import MOST_TAGS, one_tag
 
 
@@ -30,9 +33,19 @@ def disagreements(draft: Draft) -> Iterator[Mistake]:
     yield from _publishing(draft)
     yield from _roles(draft)
     yield from unfit_grants(draft)
+    yield from unfit_tokens(draft)
     yield from unfit_files(draft)
     yield from _pinned(draft)
     yield from _exposed(draft)
+    yield from _verifying(draft)
+
+
+def _verifying(draft: Draft) -> Iterator[Mistake]:
+    """Rules have a listener, and a listener rules; our own tokens can be meant where we make some."""
+    signing = "issuer" in draft.words and "key" in draft.words
+    yield from unfit_rules(draft.verify, signing=signing)
+    if draft.listen is not None and draft.listen.verify is not None and "verify" not in draft.words:
+        yield Mistake("listen.verify", "needs rules to verify by: add [verify.NAME] with its issuer and audiences")
 
 
 def _pinned(draft: Draft) -> Iterator[Mistake]:
@@ -46,7 +59,7 @@ def _pinned(draft: Draft) -> Iterator[Mistake]:
 def _issuing(draft: Draft) -> Iterator[Mistake]:
     """Tokens that we sign need an issuer and a key; so do documents that we publish."""
     needed = ""
-    asked = "identity" in draft.words or not of_people_alone(draft.words)
+    asked = "identity" in draft.words or not of_people_alone(draft.words) or gives_tokens(draft.words)
     if isinstance(draft.identity, SelfSigned) and asked:
         needed = 'identity.source = "self_signed"'
     elif signs(draft.identity) and asked:
@@ -66,9 +79,27 @@ def _roles(draft: Draft) -> Iterator[Mistake]:
     for name, role in draft.roles.items():
         if isinstance(role, StsRole):
             yield from _role(draft, name, role)
+        elif isinstance(role, IdentityPoolRole):
+            yield from _pooled(draft, name, role)
         elif "identity_center" not in draft.words:
             said = 'needs [identity_center] with start_url = "https://example.awsapps.com/start" and region'
             yield Mistake(f"roles.{name}.source", said)
+
+
+def _pooled(draft: Draft, name: str, role: IdentityPoolRole) -> Iterator[Mistake]:
+    """An identity pool takes the user pool's sign-in, and is beside it."""
+    if draft.identity is not None and not isinstance(draft.identity, Cognito):
+        said = "needs a user that signs in to Amazon Cognito"
+        yield Mistake(f"roles.{name}.source", f'{said}: [identity] with source = "cognito"')
+    if isinstance(draft.identity, Cognito) and role.region != draft.identity.region:
+        said = f"is in {shown(role.region)}, but identity.region is {shown(draft.identity.region)}"
+        yield Mistake(f"roles.{name}.identity_pool", f"{said}; the two pools must be in one region")
+    if draft.sts and arn_partition(role.arn) != partition_of(draft.sts.region):
+        yield Mistake(
+            f"roles.{name}.arn",
+            f"is in partition {arn_partition(role.arn)}, but sts.region {shown(draft.sts.region)} is in "
+            f"{partition_of(draft.sts.region)}",
+        )
 
 
 def _role(draft: Draft, name: str, role: StsRole) -> Iterator[Mistake]:
@@ -80,7 +111,7 @@ def _role(draft: Draft, name: str, role: StsRole) -> Iterator[Mistake]:
             f"is in partition {partition}, but sts.region {shown(draft.sts.region)} is in "
             f"{partition_of(draft.sts.region)}; the STS of one partition knows no roles of another",
         )
-    if role.tags and isinstance(draft.identity, FromFile | OAuth2):
+    if role.tags and isinstance(draft.identity, FromFile | OAuth2 | Cognito):
         yield Mistake(
             f"roles.{name}.tags",
             f'means nothing with identity.source = "{draft.identity.source}": tags are part of a token, and we do not '
@@ -103,6 +134,10 @@ def _listening(draft: Draft) -> Iterator[Mistake]:
     further: list[tuple[str, Address]] = []
     if draft.containers is not None:
         further += numbered("containers.listen", draft.containers.listen)
+    if draft.aws_callers is not None:
+        further.append(("aws_callers.listen", draft.aws_callers.listen))
+    if draft.verify and draft.listen is not None and draft.listen.verify is None:
+        further.append(("listen.verify", draft.listen.verify_address))
     if isinstance(draft.publishing, Https):
         further.append(("publishing.listen", draft.publishing.listen))
     for word, address in further:
@@ -137,12 +172,16 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
         secret += [(f"{table}.{word}", getattr(key, word)) for word in type(key).model_fields] if key else []
     secret += [(f"grants#{n}.token_file", path) for n, grant in draft.grants.items() for path in grant.token_file]
     secret += [(f"files#{n}.path", file.path) for n, file in draft.files.items()]
+    if draft.aws_callers is not None:
+        secret.append(("aws_callers.private_key", draft.aws_callers.private_key))
     if draft.unit_tokens is not None:
         secret.append(("unit_tokens.secret", draft.unit_tokens.secret))
     if draft.rotation is not None:
         secret.append(("rotation.state", draft.rotation.state))
-    if isinstance(draft.identity, OAuth2):
+    if isinstance(draft.identity, OAuth2 | Cognito):
         secret += [(f"identity.{word}", path) for word, path in draft.identity.secret_paths.items()]
+    if isinstance(draft.identity, Cognito):
+        secret.append(("identity.state", draft.identity.state))
     for word, path in secret:
         harmless = not isinstance(path, Path) or word.endswith((".module", ".ca_bundle"))
         if not harmless and Path(os.path.normpath(str(path))).is_relative_to(shown_to_all):

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Final, Literal, NoReturn
 from pydantic import Field
 
 from agent.credentials import ROLE_ARN
+from agent.settings.cognito import IdentityPoolRole
 from agent.settings.identity_center import IdentityCenterRole
 from agent.settings.mistakes import Wrong, comes_to, shown
 from agent.settings.section import Section, Surroundings
@@ -180,6 +181,7 @@ class StsRole(Section):
     answers: ClassVar[Mapping[str, str]] = {
         "account": _BY_PERMISSION_SET,
         "permission_set": _BY_PERMISSION_SET,
+        "identity_pool": 'means something only with source = "identity_pool"; leave it out, or write that',
     }
 
     source: Annotated[Literal["sts"], one_of(Literal["sts"])] = "sts"
@@ -219,6 +221,10 @@ class StsRole(Section):
 
 
 #: One role that is kept at hand, by where its credentials come from.
-Role = StsRole | IdentityCenterRole
+Role = StsRole | IdentityCenterRole | IdentityPoolRole
 
-SOURCES: Final[Mapping[str, type[Role]]] = {"sts": StsRole, "identity_center": IdentityCenterRole}
+SOURCES: Final[Mapping[str, type[Role]]] = {
+    "sts": StsRole,
+    "identity_center": IdentityCenterRole,
+    "identity_pool": IdentityPoolRole,
+}

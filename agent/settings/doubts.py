@@ -5,6 +5,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from agent.settings import S3, Https, Settings, StsRole
+from agent.settings.cognito import Cognito
+from agent.settings.files import TokenFile
 from agent.settings.keys import makes_keys
 from agent.settings.oauth2 import OAuth2
 from agent.settings.openings import openings
@@ -12,6 +14,7 @@ from agent.settings.outputs import numbered
 from agent.settings.overlaps import overlaps
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.settings.vain import in_vain
+from agent.settings.verifying import doubtful_rules
 from agent.spans import spell_duration
 
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
@@ -33,6 +36,7 @@ def warnings(settings: Settings) -> list[str]:
         *in_vain(settings),
         *overlaps(settings.grants),
         *_unit_tokens(settings),
+        *doubtful_rules(settings.verify),
         *_listeners(settings),
     ]
 
@@ -41,7 +45,7 @@ def _tokens(settings: Settings) -> Iterator[str]:
     match settings.identity:
         case OAuth2() if settings.identity.signs:
             return
-        case FromFile() | OAuth2():
+        case FromFile() | OAuth2() | Cognito():
             unused = []
             if settings.publishing is None:
                 unused = [name for name in ("issuer", "key") if getattr(settings, name) is not None]
@@ -112,7 +116,7 @@ def _roles(settings: Settings) -> Iterator[str]:
     granted = {name for grant in settings.grants for name in grant.roles}
     if isinstance(settings.publishing, S3):
         granted.add(settings.publishing.credentials.removeprefix("role:"))  # we have it for ourselves
-    granted |= {file.role for file in settings.files}
+    granted |= {file.role for file in settings.files if not isinstance(file, TokenFile)}
     for name, role in settings.roles.items():
         if name not in granted:
             yield f"roles.{name}: is granted to nobody; add [[grants]] with it, or take it out"
@@ -134,6 +138,9 @@ def _listeners(settings: Settings) -> Iterator[str]:
     if not settings.listen.admin.is_loopback:
         who = "other machines can read metrics and status there; it serves no secret, but names roles and callers"
         yield f"listen.admin: {settings.listen.admin} is not a loopback address: {who}"
+    if settings.listen.verify is not None and not settings.listen.verify.is_loopback:
+        who = "tokens come to it in the clear; let only a proxy on this machine, or in its containers, reach it"
+        yield f"listen.verify: {settings.listen.verify} is not a loopback address: {who}"
     ours = [(f"listen.{word}", address) for word, address in settings.listen.addresses()]
     if settings.containers is not None:
         ours += numbered("containers.listen", settings.containers.listen)

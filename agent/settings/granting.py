@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from agent.settings import aws_callers
 from agent.settings.callers import BY_KERNEL, Grant
+from agent.settings.cognito import Cognito, IdentityPoolRole
 from agent.settings.credentials import StsRole, foreign
 from agent.settings.draft import Draft
 from agent.settings.identity_center import IdentityCenterRole
@@ -60,6 +62,12 @@ def _unrecognised(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
         yield ".container", 'needs [containers] with engine = "docker" or "podman", to know containers by name'
     if grant.unit_token and "unit_tokens" not in draft.words:
         yield ".unit_token", "needs [unit_tokens], where units get their tokens; the table may be empty"
+    aws = next((word for word in aws_callers.WHO if grant.values(word)), "")
+    if aws and "aws_callers" not in draft.words:
+        yield f".{aws}", "needs [aws_callers], where callers inside AWS show who they are"
+    if grant.aws_organization and draft.aws_callers is not None and not draft.aws_callers.issuers:
+        said = "is known only of who shows a token from GetWebIdentityToken"
+        yield ".aws_organization", f"{said}; name the issuers of the accounts in aws_callers.issuers"
     if grant.user_unit and grant.unit and not any(meet(unit, _USER_MANAGERS) for unit in grant.unit):
         said = 'cannot stand beside "unit": what a user starts is, for the system, all in the unit user@UID.service'
         yield ".user_unit", f'{said}; write user = "…" instead of unit to say whose it is'
@@ -70,11 +78,13 @@ def _narrowed(grant: Grant, draft: Draft) -> Iterator[tuple[str, str]]:
         role = draft.roles.get(name)
         if isinstance(role, IdentityCenterRole):
             yield from _by_permission_set(grant, name)
+        elif isinstance(role, IdentityPoolRole):
+            yield from _by_identity_pool(grant, name)
         elif role is not None:
             yield from _less(grant, name, role)
             yield from _texts(grant, name)
             yield from _tags(grant, name, role, draft)
-    if isinstance(draft.identity, FromFile | OAuth2):
+    if isinstance(draft.identity, FromFile | OAuth2 | Cognito):
         said = "is part of a token, and we do not make that one"
         for word in ("tags", "source_identity"):
             if getattr(grant, word):
@@ -87,6 +97,14 @@ def _by_permission_set(grant: Grant, name: str) -> Iterator[tuple[str, str]]:
         if getattr(grant, word):
             said = f"cannot narrow the role {name}: IAM Identity Center gives a permission set as it is"
             yield f".{word}", f"{said}; leave this out, or make a smaller permission set"
+
+
+def _by_identity_pool(grant: Grant, name: str) -> Iterator[tuple[str, str]]:
+    """An identity pool gives a role whole, for an hour."""
+    for word in ("duration", "policy", "policy_file", "policy_arns", "session_name", "source_identity", "tags"):
+        if getattr(grant, word):
+            said = f"cannot narrow the role {name}: an identity pool gives it as it is"
+            yield f".{word}", f'{said}; leave this out, or let the role be had from STS: source = "sts"'
 
 
 def _less(grant: Grant, name: str, role: StsRole) -> Iterator[tuple[str, str]]:

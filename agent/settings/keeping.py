@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from os.path import normpath
 
+from agent.settings.cognito import IdentityPoolRole
 from agent.settings.draft import Draft
-from agent.settings.files import CredentialsFile, KeptFile, WebIdentityTokenFile
+from agent.settings.files import CredentialsFile, KeptFile, TokenFile, WebIdentityTokenFile
 from agent.settings.granting import unknown_role
 from agent.settings.identity_center import IdentityCenterRole
 from agent.settings.mistakes import Mistake
@@ -16,10 +17,14 @@ def unfit_files(draft: Draft) -> Iterator[Mistake]:
     first: dict[str, tuple[int, KeptFile]] = {}
     profiles: dict[tuple[str, str], int] = {}
     for number, file in draft.files.items():
-        yield from unknown_role(draft, file.role, f"files#{number}.role")
+        if not isinstance(file, TokenFile):
+            yield from unknown_role(draft, file.role, f"files#{number}.role")
         if isinstance(file, WebIdentityTokenFile) and isinstance(draft.identity, FromFile):
             said = 'means nothing with identity.source = "file": that token is in a file already'
             yield Mistake(f"files#{number}.kind", f"{said}; let programs read identity.file")
+        if isinstance(file, WebIdentityTokenFile) and isinstance(draft.roles.get(file.role), IdentityPoolRole):
+            said = f"means nothing for the role {file.role}: an identity pool takes the token for it, not STS"
+            yield Mistake(f"files#{number}.kind", f'{said}; write kind = "credentials"')
         if isinstance(file, WebIdentityTokenFile) and isinstance(draft.roles.get(file.role), IdentityCenterRole):
             said = f"means nothing for the role {file.role}: it is had by the sign-in of a person, for no token"
             yield Mistake(f"files#{number}.kind", f'{said}; write kind = "credentials"')

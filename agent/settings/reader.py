@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
 from agent.settings import credentials, files, keys, publishing, tokens
+from agent.settings.aws_callers import AwsCallers
 from agent.settings.callers import Callers, Grant
 from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
@@ -17,13 +18,15 @@ from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_wor
 from agent.settings.outputs import Listen, Log
 from agent.settings.rotation import Rotation
 from agent.settings.section import Section, Surroundings, choose, read
+from agent.settings.token_granting import gives_tokens
 from agent.settings.tokens import Identity, Issuer, SelfSigned
 from agent.settings.unit_tokens import UnitTokens
+from agent.settings.verifying import Verify, name_mistake
 
 S = TypeVar("S", bound=Section)
 _TABLES: Final = (
-    "issuer", "key", "rotation", "identity", "sts", "identity_center", "roles", "grants", "callers", "unit_tokens",
-    "containers", "files", "publishing", "infrastructure", "listen", "log",
+    "issuer", "key", "rotation", "identity", "sts", "identity_center", "roles", "grants", "callers", "aws_callers",
+    "unit_tokens", "containers", "files", "publishing", "infrastructure", "verify", "listen", "log",
 )  # fmt: skip
 
 
@@ -54,11 +57,13 @@ class Reader:
             roles=self._roles(),
             grants=self._grants(),
             callers=self._section(Callers, self._words.get("callers", {}), "callers"),
+            aws_callers=self._optional(AwsCallers, "aws_callers"),
             unit_tokens=self._optional(UnitTokens, "unit_tokens"),
             containers=self._optional(Containers, "containers"),
             files=self._files(),
             publishing=self._publishing(),
             infrastructure=self._optional(Infrastructure, "infrastructure"),
+            verify=self._rules(),
             listen=self._section(Listen, self._words.get("listen", {}), "listen"),
             log=self._section(Log, self._words.get("log", {}), "log"),
         )
@@ -107,7 +112,7 @@ class Reader:
         table = self._words.get("identity", {})
         if isinstance(table, Mapping) and not table.keys() & {"source", "file"}:
             return self._section(SelfSigned, table, "identity")
-        kind, mistakes = choose(tokens.SOURCES, tokens.LATER, "source", table, "identity")
+        kind, mistakes = choose(tokens.SOURCES, (), "source", table, "identity")
         self.mistakes += mistakes
         if kind is None:
             return None
@@ -122,7 +127,7 @@ class Reader:
                 Mistake("roles", f"must be tables, each begun by a line [roles.NAME], not {kind_of(table)}")
             )
             return {}
-        if not table:
+        if not table and not gives_tokens(self._words):
             self.mistakes.append(Mistake("roles", "there is none; add at least one [roles.NAME] with its arn"))
         roles = {}
         for name, words in table.items():
@@ -147,10 +152,30 @@ class Reader:
         return None if kind is None else self._section(kind, words, path, here)
 
     def _nearest_sts(self) -> Mapping[str, object]:
-        """What [sts] says where nobody wrote it: where all roles are of IAM Identity Center, that its region's do."""
+        """What [sts] says where nobody wrote it: where all roles are of IAM Identity Center, that its region's do.
+
+        Where there are no roles, nobody asks STS for any: any region does.
+        """
+        if not self._words.get("roles") and "aws_callers" not in self._words and gives_tokens(self._words):
+            return {"region": "us-east-1"}
         center = self._words.get("identity_center")
         known = isinstance(center, Mapping) and "region" in center and of_people_alone(self._words)
         return {"region": center["region"]} if known and isinstance(center, Mapping) else {}
+
+    def _rules(self) -> dict[str, Verify]:
+        table = self._words.get("verify", {})
+        if not isinstance(table, Mapping):
+            said = f"must be tables, each begun by a line [verify.NAME], not {kind_of(table)}"
+            self.mistakes.append(Mistake("verify", said))
+            return {}
+        rules = {}
+        for name, words in table.items():
+            path = f"verify.{shown_word(name)}"
+            mistake = name_mistake(name, path)
+            self.mistakes += [mistake] if mistake else []
+            if (rule := self._section(Verify, words, path)) and not mistake:
+                rules[name] = rule
+        return rules
 
     def _grants(self) -> dict[int, Grant]:
         grants = {}

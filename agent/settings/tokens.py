@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo
 
+from agent.settings.cognito import Cognito
 from agent.settings.issuer_url import issuer_url
 from agent.settings.mistakes import Wrong, comes_to, kind_of, shown, shown_word
 from agent.settings.oauth2 import OAuth2
@@ -14,9 +15,6 @@ from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, Flag, Reader, SecretPath, array, expand, one_of, read_text, span, text
 from agent.settings.web import Proxy
 from agent.tokens import MOST_TAGS, one_tag, tag_name_fault, tag_value_fault
-
-#: Sources that a later version will know.
-LATER: Final = ("cognito",)
 
 #: What AWS takes in names of sessions and source identities.
 _IDENTITY = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
@@ -134,7 +132,7 @@ class FromFile(Section):
     file: SecretPath = Field(examples=['"/var/run/secrets/tokens/aws"'])
 
 
-Identity = SelfSigned | FromFile | OAuth2
+Identity = SelfSigned | FromFile | OAuth2 | Cognito
 
 
 def signs(identity: Identity | None) -> bool:
@@ -147,4 +145,5 @@ SOURCES: Final[Mapping[str, type[Identity]]] = {
     "self_signed": SelfSigned,
     "file": FromFile,
     "oauth2": OAuth2,
+    "cognito": Cognito,
 }

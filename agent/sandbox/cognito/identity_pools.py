@@ -210,7 +210,7 @@ def _jwks(users: UserPools, pool: UserPool) -> tuple[Mapping[str, object], ...]:
 
 
 def _login_refused(refusal: Refusal) -> Refusal:
-    """What STS would say of a token, as an identity pool says it: the beginning is Cognito's own, the rest may not be."""
+    """What STS would say of a token, as an identity pool says it: Cognito's own beginning, and perhaps its words."""
     if refusal.code == "NotAuthorizedException":
         return refusal
     return not_authorized(f"Invalid login token. {refusal.message}")
