@@ -188,8 +188,9 @@ def world_of(settings: Settings) -> World:
     trust = trust_of(settings, require_pinning=isinstance(identity, SelfSigned) and identity.pin_roles)
     if trust is None:
         raise ConfigurationError(
-            "the sandbox cannot tell who signs the token of a file",
-            hint="describe the account in a file instead: rolecall sandbox --world FILE",
+            "the sandbox cannot tell who signs the token of a file, or what that of a provider says",
+            hint="describe the account in a file instead: rolecall sandbox --world FILE; or write identity.issuer, "
+            "identity.expected_subject and identity.expected_audience",
         )
     accounts = by_account([Created.of(name, role.arn, role.duration) for name, role in settings.token_roles.items()])
     if not accounts:
