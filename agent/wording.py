@@ -25,8 +25,15 @@ class Table:
     members: tuple[tuple[str, "Claim"], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A claim that is a number, true or false, as JSON has it: to Python 1, 1.0 and True are the same."""
+
+    json: str
+
+
 #: What may stand for a claim: templates in all texts.
-Claim = str | int | float | bool | tuple["Claim", ...] | Table
+Claim = str | Plain | tuple["Claim", ...] | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +105,10 @@ class TokenGrant:
 
 def claim_of(value: object) -> Claim:
     """What was written as JSON or TOML would have it, as a claim. Raises ValueError for what is neither."""
-    if isinstance(value, str | bool | int | float):
-        json.dumps(value, allow_nan=False)
+    if isinstance(value, str):
         return value
+    if isinstance(value, bool | int | float):
+        return Plain(json.dumps(value, allow_nan=False))
     if isinstance(value, Mapping):
         return Table(tuple((str(name), claim_of(member)) for name, member in value.items()))
     if isinstance(value, list | tuple):
@@ -147,4 +155,7 @@ def _plain(claim: Claim) -> object:
             return [_plain(member) for member in claim]
         case Table():
             return {name: _plain(member) for name, member in claim.members}
+        case Plain():
+            value: object = json.loads(claim.json)
+            return value
     return claim

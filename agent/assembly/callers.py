@@ -11,6 +11,7 @@ from agent.callers.bearer import BearerTokens
 from agent.clock import Clock
 from agent.errors import AgentError
 from agent.events import CallerTokensUnreadable, Event, Report
+from agent.settings import aws_callers
 from agent.settings.callers import Grant as GrantSettings
 from agent.wording import TokenGrant
 
@@ -102,5 +103,19 @@ def grants(settings: Sequence[GrantSettings]) -> list[Grant]:
         Grant(role, way, grant.narrowing(role), f"grants#{number}")
         for number, grant in enumerate(settings, start=1)
         for role in grant.roles
+        for way in grant.ways()
+    ]
+
+
+def token_grants(settings: Sequence[GrantSettings], subject: str, *, aws: bool = False) -> list[TokenGrant]:
+    """One grant for each audience and each way to be recognised; `subject` is whom tokens speak of, if nothing is said.
+
+    With `aws`, those of callers inside AWS, who come by a listener of their own; else those of all others.
+    """
+    return [
+        TokenGrant(audience, way, grant.wording(subject), f"grants#{number}")
+        for number, grant in enumerate(settings, start=1)
+        if aws == any(grant.values(word) for word in aws_callers.WHO)
+        for audience in grant.audiences
         for way in grant.ways()
     ]

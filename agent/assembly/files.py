@@ -1,22 +1,22 @@
 """Which files are kept fresh, and by what?"""
 
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-from uuid import UUID
+from typing import TYPE_CHECKING, assert_never
 
-from agent.assembly.tokens import token_source
+from agent.assembly.issuing import identity_of
+from agent.assembly.tokens import token_ids, token_source
 from agent.clock import RemoteClock
 from agent.events import Report
 from agent.narrowing import WHOLE
 from agent.roster import RoleRoster
-from agent.settings import CredentialsFile, Settings
+from agent.settings import CredentialsFile, SelfSigned, Settings, TokenFile, WebIdentityTokenFile
 from agent.tokens import TokenSource
+from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
 from agent.tokens.self_signed import Signer
 
 if TYPE_CHECKING:
     from agent.outputs.credentials_file import CredentialsFile as KeptCredentials
-    from agent.outputs.token_file import WebIdentityTokenFile as KeptToken
+    from agent.outputs.token_file import TokenFile as KeptToken
 
 
 def kept_files(
@@ -35,23 +35,26 @@ def kept_files(
     from agent.outputs.attempts import Means
     from agent.outputs.credentials_file import CredentialsFile as KeptCredentials
     from agent.outputs.replacing import Place
-    from agent.outputs.token_file import WebIdentityTokenFile as KeptToken
+    from agent.outputs.token_file import TokenFile as KeptToken
 
-    means = Means(clock, report, chance.random)
+    means, ids = Means(clock, report, chance.random), token_ids(chance)
     found: list[KeptCredentials | KeptToken] = []
     for file in settings.files:
         place = Place(file.path, file.permissions, file.group)
-        if isinstance(file, CredentialsFile):
-            session = roster.held(file.role, WHOLE)
-            assert session is not None  # what a file holds is at hand from the start
-            found.append(KeptCredentials(session, place, file.profile, means))
-        else:
-            role = settings.token_roles[file.role]
-            ids = _token_ids(chance)
-            tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report, shared=shared)
-            found.append(KeptToken(file.role, tokens, place, means))
+        match file:
+            case CredentialsFile():
+                session = roster.held(file.role, WHOLE)
+                assert session is not None  # what a file holds is at hand from the start
+                found.append(KeptCredentials(session, place, file.profile, means))
+            case WebIdentityTokenFile():
+                role = settings.token_roles[file.role]
+                tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report, shared=shared)
+                found.append(KeptToken(file.role, tokens, place, means))
+            case TokenFile():
+                assert isinstance(settings.identity, SelfSigned) and settings.issuer is not None and signer is not None
+                identity = identity_of(settings.issuer.url, file.audience, file.wording(settings.identity.subject))
+                issued = SelfSignedTokens(signer, identity, clock, token_id=ids, report=report)
+                found.append(KeptToken(file.audience, issued, place, means, "token"))
+            case _:
+                assert_never(file)
     return found
-
-
-def _token_ids(chance: random.Random) -> Callable[[], str]:
-    return lambda: str(UUID(int=chance.getrandbits(128), version=4))

@@ -10,7 +10,7 @@ from agent.errors import AgentError
 class FileWritten:
     """A file holds something new, good until `expires_at`, or again what it should; `failures` came before, in a row.
 
-    `what` is "credentials" or "web_identity_token".
+    `what` is "credentials", "web_identity_token" or "token"; of the last, `role` is the audience that it is for.
     """
 
     path: str
@@ -33,7 +33,7 @@ class FileEmptied:
 class FileStuck:
     """A file could not be written, or not filled, for a reason not told of yet; it is tried again in `retry_in`.
 
-    What it holds, it still holds as a whole: good until `good_until`, if that is known.
+    `what` and `role` are as in `FileWritten`. What it holds, it still holds as a whole: good until `good_until`, if that is known.
     """
 
     path: str

@@ -1,13 +1,15 @@
-"""How do programs get an identity token that insist on the exchange themselves (AWS_WEB_IDENTITY_TOKEN_FILE)?
+"""How do programs get a token that read theirs from a file?
 
-A file is kept fresh for them; every SDK reads it again for each exchange. A token that could not be replaced is left
+A file is kept fresh for them: for those that insist on the exchange for a role themselves
+(AWS_WEB_IDENTITY_TOKEN_FILE), and for those that show a token to somebody else than AWS. They read it again for each
+exchange. A token that could not be replaced is left
 where it is. It opens nothing any more, and STS says plainly that it has expired; of a file that is missing each program
 says something else, and some hang. As a Kubernetes node does it.
 """
 
 import math
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 from agent import jose
 from agent.clock import within
@@ -18,22 +20,26 @@ from agent.outputs.replacing import Place, Stamp, replace, stamp
 from agent.sessions import STUCK
 from agent.tokens import Token, TokenSource
 
-_WHAT: Final = "web_identity_token"
+#: What is in the file: an identity token for a role, or a token for another relying party.
+What = Literal["web_identity_token", "token"]
 
 #: The least time between two tokens, in seconds, however soon those end that we are given.
 _SHORTEST: Final = 10.0
 
 
-class WebIdentityTokenFile:
-    """The identity token for one role, replaced at half its life."""
+class TokenFile:
+    """The token for one role, or for one audience, replaced at half its life."""
 
-    def __init__(self, role: str, tokens: TokenSource, place: Place, means: Means) -> None:
-        """Touch nothing yet. `tokens` are those for `role` alone."""
-        self._role = role
+    def __init__(
+        self, name: str, tokens: TokenSource, place: Place, means: Means, what: What = "web_identity_token"
+    ) -> None:
+        """Touch nothing yet. `tokens` are those for the role, or the audience, of that `name` alone."""
+        self._name = name
+        self._what = what
         self._tokens = tokens
         self._place = place
         self._means = means
-        self._attempts = Attempts(str(place.path), _WHAT, role, means)
+        self._attempts = Attempts(str(place.path), what, name, means)
         self._written: Token | None = None
         self._stamp: Stamp | None = None
         self._renewal = 0.0  # the steady time at which the next token is due
@@ -78,7 +84,7 @@ class WebIdentityTokenFile:
         if self._renewal == math.inf:
             self._renewal = self._means.clock.steady() + self._wait(token)
         failures = self._attempts.succeeded()
-        self._means.report(FileWritten(str(self._place.path), _WHAT, self._role, token.expires_at, failures))
+        self._means.report(FileWritten(str(self._place.path), self._what, self._name, token.expires_at, failures))
 
     def _wait(self, token: Token) -> float:
         """For how many seconds a token stays before the next."""
@@ -91,7 +97,7 @@ class WebIdentityTokenFile:
             return await within(self._means.clock, STUCK, self._tokens.token())
         except TimeoutError as error:
             raise TokenUnavailable(
-                f"asking for a token for role {self._role} came to nothing in {STUCK:.0f} s",
+                f"asking for a token for {self._name} came to nothing in {STUCK:.0f} s",
                 hint="look for what hangs: the device that holds the key, a file system",
             ) from error
 

@@ -1,4 +1,4 @@
-"""What may the operator say about who gets which role, and how much of it?"""
+"""What may the operator say about who gets which roles and tokens, and how much of them?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -11,6 +11,7 @@ from pydantic import Field
 from agent.callers import Facts
 from agent.narrowing import Narrowing
 from agent.patterns import is_pattern
+from agent.settings import aws_callers, token_words
 from agent.settings.credentials import Policy, PolicyArns, PolicyPath, SessionSpan
 from agent.settings.mistakes import Wrong, listed
 from agent.settings.names import Containers, Executables, Groups, Slices, Units, Users, UserUnits
@@ -18,7 +19,9 @@ from agent.settings.names import UnitTokens as TokenUnits
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import Flag, SecretPaths, array, one_of, span
 from agent.settings.templates import CallerName, caller_tag, for_role, variables
+from agent.settings.token_words import USUAL_LIFETIME, Audiences, Claims, Scopes, Subject, TokenSpan
 from agent.settings.tokens import session_tags
+from agent.wording import Wording
 
 Recognition = Literal["kernel", "off"]
 
@@ -33,6 +36,7 @@ WHO: Final[Mapping[str, str]] = {
     "token_file": "token.file",
     "unit_token": "token.unit",
     "executable": "process.executable",
+    **aws_callers.WHO,
 }
 #: Those that only the kernel can tell of a connection.
 BY_KERNEL: Final = ("user", "group", "unit", "user_unit", "slice", "executable")
@@ -44,7 +48,13 @@ _KNOWN_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "INSTANCE": ("unit",),
     "USER_UNIT": ("user_unit",),
     "CONTAINER": ("container",),
+    "AWS_PRINCIPAL": tuple(aws_callers.WHO),
+    "AWS_ACCOUNT": tuple(aws_callers.WHO),
+    "AWS_SESSION": ("aws_principal",),
+    "AWS_ORGANIZATION": ("aws_organization",),
 }
+#: The words that say how much of a role is given; they mean nothing where there is none.
+_OF_ROLES: Final = ("session_name", "duration", "policy", "policy_file", "policy_arns", "tags", "source_identity")
 #: More than so many ways to get a role by one grant are nobody's intention.
 _MOST_WAYS: Final = 1000
 
@@ -74,11 +84,12 @@ def _role_name(value: str, _: Surroundings) -> str:
 
 
 class Grant(Section):
-    """Roles, who may have them, and how much of them.
+    """Roles and tokens for others, who may have them, and how much of them.
 
     Of one word that says who is meant, one value has to fit; of several words, all have to. `token_overlap` is how
     long a token stays good after it was replaced in its file. `session_name`, `source_identity` and the values of
-    `tags` are templates in which ${ROLE}, and what is known of the caller, is not yet filled in.
+    `tags` are templates in which ${ROLE}, and what is known of the caller, is not yet filled in; so are `subject` and
+    the texts of `claims`, without ${ROLE}.
     """
 
     answers: ClassVar[Mapping[str, str]] = {
@@ -93,7 +104,8 @@ class Grant(Section):
         "address": 'is not taken, since addresses say nothing of who is there; write unit = "…", or user = "…"',
     }
 
-    roles: Annotated[tuple[str, ...], array(_role_name, of="names of roles")] = Field(examples=['["backup"]'])
+    roles: Annotated[tuple[str, ...], array(_role_name, of="names of roles")] = Field((), examples=['["backup"]'])
+    audiences: Audiences = Field((), examples=['["https://vault.example.com"]'])
     user: Users = Field((), examples=['"alice"', '"1000"'])
     group: Groups = Field((), examples=['"developers"'])
     unit: Units = Field((), examples=['"backup.service"', '"backup@*.service"'])
@@ -104,6 +116,9 @@ class Grant(Section):
     token_overlap: Annotated[timedelta, span("0s", "7d")] = timedelta(hours=1)
     unit_token: TokenUnits = Field((), examples=['"backup.service"'])
     executable: Executables = Field((), examples=['"/usr/bin/restic"'])
+    aws_principal: aws_callers.Principals = Field((), examples=['"arn:aws:iam::123456789012:role/deploy"'])
+    aws_account: aws_callers.Accounts = Field((), examples=['"123456789012"'])
+    aws_organization: aws_callers.Organizations = Field((), examples=['"o-a1b2c3d4e5"'])
     anyone: Flag = False
     session_name: CallerName | None = Field(None, examples=['"${HOST}-${UNIT}"'])
     duration: SessionSpan | None = Field(None, examples=['"15m"'])
@@ -112,6 +127,10 @@ class Grant(Section):
     policy_arns: PolicyArns = Field((), examples=['["arn:aws:iam::aws:policy/ReadOnlyAccess"]'])
     tags: Annotated[Mapping[str, str], session_tags(caller_tag)] = Field({}, examples=['{ unit = "${UNIT}" }'])
     source_identity: CallerName | None = Field(None, examples=['"${USER}"'])
+    scopes: Scopes = Field((), examples=['["orders/read"]'])
+    claims: Claims = Field({}, examples=['{ unit = "${UNIT}" }'])
+    subject: Subject | None = Field(None, examples=['"${HOST}/${UNIT}"'])
+    lifetime: TokenSpan = USUAL_LIFETIME
 
     @property
     def session_policy(self) -> str | None:
@@ -145,17 +164,22 @@ class Grant(Section):
             source_identity=None if self.source_identity is None else for_role(self.source_identity, role),
         )
 
+    def wording(self, subject: str) -> Wording:
+        """What the tokens of its callers say; they speak of `subject`, unless it says of whom."""
+        return token_words.wording(self.subject or subject, self.lifetime, self.scopes, self.claims)
+
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         """Who is meant is always said, and said so that it can be; what is to be known of them is."""
         named = [word for word in WHO if word in words and words[word] != []]
-        if words.get("roles") == []:
-            yield "roles", "is empty; name the roles that are granted"
+        yield from _what(words)
         yield from _who(words, named, cls.answers)
         yield from _contradictions(named)
-        sizes = [len(value) for word in ("roles", *named) if isinstance(value := words.get(word), list)]
-        if prod(sizes) > _MOST_WAYS:
-            said = f"comes to {prod(sizes)} combinations of roles and callers; at most {_MOST_WAYS} are taken"
+        yield from aws_callers.aws_grant(words, [word for word in named if word not in aws_callers.WHO])
+        sizes = [len(value) for word in named if isinstance(value := words.get(word), list)]
+        given = [len(value) for word in ("roles", "audiences") if isinstance(value := words.get(word), list)]
+        if (ways := prod(sizes) * max(sum(given), 1)) > _MOST_WAYS:
+            said = f"comes to {ways} combinations of what is granted and callers; at most {_MOST_WAYS} are taken"
             yield "", f"{said}: leave out what another word says already, or write several [[grants]]"
         if "token_overlap" in words and "token_file" not in named:
             yield "token_overlap", "means nothing without token_file; leave it out"
@@ -171,6 +195,26 @@ def _fact(word: str, value: str) -> tuple[str, str]:
     if word not in {"token_file", "executable"} and is_pattern(value):
         return f"{WHO[word]}.like", value
     return WHO[word], value
+
+
+def _what(words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What is given is said, and nothing of what is not."""
+    for word, thing in (("roles", "roles"), ("audiences", "audiences")):
+        if words.get(word) == []:
+            yield word, f"is empty; name the {thing} that are granted"
+    if "roles" not in words and "audiences" not in words:
+        yield "roles", 'is missing; for example roles = ["backup"], or audiences = ["https://vault.example.com"]'
+        return
+    if "roles" not in words:
+        for word in _OF_ROLES:
+            if word in words:
+                instead = "; for a token, write lifetime" if word == "duration" else ""
+                yield word, f"means nothing without roles: it says how much of a role is given{instead}"
+    if "audiences" not in words:
+        for word in token_words.WORDS:
+            if word in words:
+                instead = "; for a role, write duration" if word == "lifetime" else ""
+                yield word, f"means nothing without audiences: it says what is in a token{instead}"
 
 
 def _who(words: Mapping[str, object], named: Sequence[str], answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -194,7 +238,8 @@ def _contradictions(named: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _unknowable(words: Mapping[str, object], named: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Templates that name what is not known of everyone who is meant."""
-    texts = [(word, words[word]) for word in ("session_name", "source_identity") if word in words]
+    texts = [(word, words[word]) for word in ("session_name", "source_identity", "subject") if word in words]
+    texts += [("claims", value) for value in token_words.texts(words.get("claims"))]
     if isinstance(tags := words.get("tags"), Mapping):
         texts += [("tags", value) for value in tags.values()]
     told = set()

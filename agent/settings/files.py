@@ -1,15 +1,19 @@
 """What may the operator say about files that are kept fresh for programs that read nothing else?"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from agent.settings import token_words
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.names import OneGroup
 from agent.settings.section import Section, Surroundings
 from agent.settings.spelling import FilePath, one_of, text
+from agent.settings.templates import variables
+from agent.settings.token_words import USUAL_LIFETIME, Audience, Claims, Scopes, Subject, TokenSpan
+from agent.wording import Wording
 
 _PROFILE: Final = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
 _MODE: Final = re.compile(r"0?[0-7]{3}")
@@ -80,10 +84,45 @@ class WebIdentityTokenFile(Section):
         return self.mode if self.mode is not None else (0o640 if self.group else 0o600)
 
 
-KeptFile = CredentialsFile | WebIdentityTokenFile
+class TokenFile(Section):
+    """A token for another relying party, for programs that read theirs from a file.
+
+    Whoever may read the file has it, so nothing in it depends on who asks.
+    """
+
+    kind: Annotated[Literal["token"], one_of(Literal["token"])]
+    path: FilePath = Field(examples=['"/run/rolecall/vault.jwt"'])
+    audience: Audience = Field(examples=['"https://vault.example.com"'])
+    subject: Subject | None = Field(None, examples=['"host:${HOST}"'])
+    scopes: Scopes = Field((), examples=['["orders/read"]'])
+    claims: Claims = Field({}, examples=['{ team = "web" }'])
+    lifetime: TokenSpan = USUAL_LIFETIME
+    group: OneGroup | None = Field(None, examples=['"backup"'])
+    mode: Mode | None = Field(None, examples=['"0640"'])
+
+    @property
+    def permissions(self) -> int:
+        """The mode; without one, it is for the owner, and for the group that is named."""
+        return self.mode if self.mode is not None else (0o640 if self.group else 0o600)
+
+    def wording(self, subject: str) -> Wording:
+        """What its tokens say; they speak of `subject`, unless it says of whom."""
+        return token_words.wording(self.subject or subject, self.lifetime, self.scopes, self.claims)
+
+    @classmethod
+    def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+        """Nobody asks for a file, so nothing is filled in."""
+        for word in ("subject", "claims"):
+            if named := variables(token_words.texts(words.get(word))):
+                said = f"names ${{{named[0]}}}, which is known of callers, and nobody asks for what is in a file"
+                yield word, f"{said}; write it out, or give the token by [[grants]]"
+
+
+KeptFile = CredentialsFile | WebIdentityTokenFile | TokenFile
 
 #: The kinds of [[files]], by their `kind`.
 KINDS: Final[Mapping[str, type[Section]]] = {
     "credentials": CredentialsFile,
     "web_identity_token": WebIdentityTokenFile,
+    "token": TokenFile,
 }

@@ -109,16 +109,21 @@ def lines_of_files(event: FileEvent) -> Iterator[Line]:
     """The line of a fact about a file that is kept fresh."""
     match event:
         case FileWritten():
-            what = {"path": event.path, "what": event.what, "role": event.role}
+            what = {"path": event.path, "what": event.what, **_for(event)}
             how = {"expires": event.expires_at, "after_failures": event.failures or None}
             yield Line(logging.INFO, "file_written", {**what, **how})
         case FileEmptied():
             hint = "see why there are no others with: rolecall status"
             yield Line(logging.WARNING, "file_emptied", {"path": event.path, "role": event.role, "hint": hint})
         case FileStuck(error=error):
-            what = {"path": event.path, "what": event.what, "role": event.role}
+            what = {"path": event.path, "what": event.what, **_for(event)}
             why = {"error": error.what, "hint": error.hint}
             when = {"retry_in": event.retry_in, "good_until": event.good_until}
             yield Line(logging.ERROR, "file_stuck", {**what, **why, **when})
         case _:
             assert_never(event)
+
+
+def _for(event: FileWritten | FileStuck) -> dict[str, str]:
+    """Whom what is in a file is for."""
+    return {"audience" if event.what == "token" else "role": event.role}

@@ -24,7 +24,7 @@ from agent.credentials import Credentials
 from agent.outputs.attempts import Means
 from agent.outputs.credentials_file import CredentialsFile
 from agent.outputs.replacing import Place
-from agent.outputs.token_file import WebIdentityTokenFile
+from agent.outputs.token_file import TokenFile
 from agent.secret import Secret
 from agent.tokens import Token
 from tests.fakes.clock import FakeClock
@@ -68,7 +68,7 @@ def write(home: Path, numbers: Iterator[int], step: int) -> None:
     """Write until killed; with a step, at that change to the file system."""
     means = Means(FakeClock(), Reported(), lambda: 0.0)
     profile = CredentialsFile(Held(), Place(home / "credentials"), "rolecall", means)
-    tokens = WebIdentityTokenFile("backup", MintedTokens(FakeClock()), Place(home / "token"), means)
+    tokens = TokenFile("backup", MintedTokens(FakeClock()), Place(home / "token"), means)
     left = step
 
     def hook(event: str, details: tuple[object, ...]) -> None:

@@ -15,7 +15,7 @@ from agent.clock import RemoteClock, SystemClock
 from agent.events import FileWritten
 from agent.narrowing import WHOLE
 from agent.outputs.credentials_file import CredentialsFile
-from agent.outputs.token_file import WebIdentityTokenFile
+from agent.outputs.token_file import TokenFile
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
@@ -62,7 +62,7 @@ def settings_of(home: Path, files: str) -> Settings:
 
 def built(
     settings: Settings, told: Reported, session: RoleSession | None = None
-) -> Sequence[CredentialsFile | WebIdentityTokenFile]:
+) -> Sequence[CredentialsFile | TokenFile]:
     key = MemoryKey()
     roster = Roster({} if session is None else {("backup", WHOLE): session})
     clock = RemoteClock(SystemClock())
@@ -73,7 +73,6 @@ def session_of(told: Reported) -> RoleSession:
     source = FakeSource(FakeClock(START), lifetime=timedelta(days=36500))
     return RoleSession(
         "backup",
-        "arn:aws:iam::123456789012:role/backup",
         source,
         RefreshPolicy(),
         clock=RemoteClock(SystemClock()),
@@ -89,7 +88,7 @@ def test_where_none_is_configured_none_is_kept(tmp_path: Path) -> None:
 async def test_each_is_what_its_kind_says_and_nothing_is_touched_by_building_it(tmp_path: Path) -> None:
     told = Reported()
     found = built(settings_of(tmp_path, TWO), told, session_of(told))
-    assert [type(one) for one in found] == [CredentialsFile, WebIdentityTokenFile]
+    assert [type(one) for one in found] == [CredentialsFile, TokenFile]
     await asyncio.sleep(0)
     assert {path.name for path in tmp_path.iterdir()} == {"rolecall.toml"}
 

@@ -11,7 +11,7 @@ from agent.errors import AgentError, KeyUnavailable, TokenUnavailable
 from agent.events import FileStuck, FileWritten, KeyPromoted, KeyReady, TokenSigned
 from agent.outputs.attempts import Means
 from agent.outputs.replacing import Place
-from agent.outputs.token_file import WebIdentityTokenFile
+from agent.outputs.token_file import TokenFile
 from agent.sessions import STUCK
 from agent.tokens import Token
 from tests.fakes.clock import FakeClock
@@ -51,7 +51,7 @@ class Host:
     def __post_init__(self) -> None:
         self.tokens = Moody(MintedTokens(self.clock))
         means = Means(self.clock, self.reported, lambda: 0.0)
-        self.file = WebIdentityTokenFile("backup", self.tokens, Place(self.path), means)
+        self.file = TokenFile("backup", self.tokens, Place(self.path), means)
 
     @property
     def count(self) -> int:
