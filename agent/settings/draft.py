@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.settings.aws_callers import AwsCallers
 from agent.settings.callers import Callers, Grant
 from agent.settings.containers import Containers
 from agent.settings.credentials import Role, Sts
@@ -19,6 +20,7 @@ from agent.settings.publishing import Publishing
 from agent.settings.rotation import Rotation
 from agent.settings.tokens import Identity, Issuer
 from agent.settings.unit_tokens import UnitTokens
+from agent.settings.verifying import Verify
 
 
 @dataclass(slots=True)
@@ -36,11 +38,13 @@ class Draft:
     roles: dict[str, Role] = field(default_factory=dict)
     grants: dict[int, Grant] = field(default_factory=dict)
     callers: Callers | None = None
+    aws_callers: AwsCallers | None = None
     unit_tokens: UnitTokens | None = None
     containers: Containers | None = None
     files: dict[int, KeptFile] = field(default_factory=dict)
     publishing: Publishing | None = None
     infrastructure: Infrastructure | None = None
+    verify: dict[str, Verify] = field(default_factory=dict)
     listen: Listen | None = None
     log: Log | None = None
     #: The directory that is the agent's own, if it is told of none.

@@ -121,6 +121,12 @@ class Listen(Section):
     )
     admin: Annotated[Address, text(_admin_address)] = Field("127.0.0.1:9171", validate_default=True)
     imds: Annotated[Address, text(_imds_address)] | None = Field(None, examples=['"127.0.0.1:9172"'])
+    verify: Annotated[Address, text(_admin_address)] | None = Field(None, examples=['"127.0.0.1:9173"'])
+
+    @property
+    def verify_address(self) -> Address:
+        """Where tokens of others are verified, if there are rules for them."""
+        return self.verify or Address("127.0.0.1", 9173)
 
     @property
     def credentials(self) -> Address:
@@ -133,6 +139,8 @@ class Listen(Section):
         yield "admin", self.admin
         if self.imds is not None:
             yield "imds", self.imds
+        if self.verify is not None:
+            yield "verify", self.verify
 
     @classmethod
     def together(cls, words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -148,7 +156,7 @@ class Listen(Section):
 
 def _as_written(words: Mapping[str, object]) -> Iterator[tuple[str, Address]]:
     """Each address that can be read, with its word."""
-    for word in ("credentials", "admin", "imds"):
+    for word in ("credentials", "admin", "imds", "verify"):
         value = words.get(word)
         several = list(enumerate(value, start=1)) if isinstance(value, list) else [(0, value)]
         for number, one in several:

@@ -23,6 +23,7 @@ from agent.events import (
     SessionRenewed,
     StsAnswered,
     TokenDenied,
+    TokenRefused,
     TokenSigned,
     VendingDenied,
 )
@@ -78,6 +79,7 @@ class Metrics(Collector):
         self._codes = Counter({"Success": 0, "Unreachable": 0})
         self._signed: Counter[str] = Counter()
         self._denied = Counter(dict.fromkeys(REASONS, 0))
+        self._rejected: Counter[tuple[str, str]] = Counter()
         registry.register(self)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -98,6 +100,8 @@ class Metrics(Collector):
                 self._signed[event.kid] += 1
             case VendingDenied() | TokenDenied() | RequestRefused():
                 self._denied[event.reason] += 1
+            case TokenRefused():
+                self._rejected[event.rule, event.reason] += 1
             case _:
                 return
 
@@ -125,6 +129,8 @@ class Metrics(Collector):
         yield from _keys(now)
         yield from self._answered()
         yield _counter("denied", "Requests denied, by reason.", ("reason",), _single(self._denied))
+        shown = "Tokens of others that were not taken, by rule and reason."
+        yield _counter("verifications_refused", shown, ("rule", "reason"), self._rejected.items())
 
     def _refreshed(self, role: str, outcome: str, took: timedelta) -> None:
         if role in self._roles:

@@ -39,7 +39,7 @@ class OwnKeys:
 
     def _look(self) -> None:
         ring = self._ring()
-        members = [] if ring is None else [member.public for member in ring.members]
+        members = [] if ring is None else [*ring.shown]
         if {key.kid for key in members} == self._keys.keys():
             return
         listed = [{**key.jwk, "kid": key.kid, "alg": key.algorithm} for key in members]

@@ -46,7 +46,7 @@ def check(claims: Mapping[str, object], rule: Rule, now: float) -> None:
     if rule.scopes and (missing := [one for one in rule.scopes if one not in scopes_of(claims)]):
         raise _no("scope", f"the token has not the scope {' '.join(missing)}", "ask the issuer for one that has")
     for name, values in rule.claims.items():
-        if not any(one in values for one in _values(_at(claims, name))):
+        if not any(one in values for one in _values(claim_at(claims, name))):
             raise _no("claims", f"the token has not what is wanted of its {name}", "see whom the rule is to let in")
 
 
@@ -101,7 +101,7 @@ def _check_audience(claims: Mapping[str, object], rule: Rule) -> None:
         raise _no("audience", "the token names no audience, and no client that is known", hint)
 
 
-def _at(claims: Mapping[str, object], name: str) -> object:
+def claim_at(claims: Mapping[str, object], name: str) -> object:
     """A claim by its name; or else, with dots, by the way to it from object to object."""
     if name in claims:
         return claims[name]

@@ -33,6 +33,7 @@ from agent.settings import (
     Tpm2,
     UnitTokens,
     VaultTransit,
+    Verify,
     WebIdentityTokenFile,
     load,
 )
@@ -58,6 +59,7 @@ SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "https.toml": [("publishing", Https)],
     "machine.toml": [("unit_tokens", UnitTokens), ("files", CredentialsFile), ("files", WebIdentityTokenFile)],
     "containers.toml": [("containers", Containers)],
+    "verify.toml": [("verify.NAME", Verify)],
 }  # fmt: skip
 SAMPLES = {name: (ROOT / "config" / name).read_text("utf-8") for name in SHOWN}
 SECTIONS = [(name, path, kind) for name, sections in SHOWN.items() for path, kind in sections]
