@@ -332,6 +332,11 @@ class Keeper:
         self._hasten({session for session in self._sessions if session.failing})
         self._changed.set()
 
+    def renew_all(self) -> None:
+        """Renew every session now: what they hold is good for nothing any more, as when its key was stolen."""
+        self._hasten(set(self._sessions))
+        self._changed.set()
+
     def _lag(self) -> float:
         """How far the issuer's clock is ahead of the steady one, in seconds: it changes when that has stood still."""
         return self._clock.latest().timestamp() - self._clock.steady()

@@ -28,7 +28,7 @@ from agent.assembly.sessions import kept, session_maker
 from agent.assembly.tokens import shared_tokens
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
-from agent.events import Event, KeyReady, Report
+from agent.events import Event, KeyForgotten, KeyReady, Report
 from agent.narrowing import WHOLE
 from agent.ring import prospect
 from agent.rotation import Rotation
@@ -92,6 +92,7 @@ async def assemble(
         audit,
         metrics,
         *(_hurrying(one) for one in keepers),
+        _replacing(tokens.keeper),
         *(file.heard for file in files),
     ]
     await seeing.begin()  # or the first callers would be strangers
@@ -204,6 +205,16 @@ def _hurrying(keeper: Keeper) -> Report:
     def read(event: Event) -> None:
         if isinstance(event, KeyReady):
             keeper.retry_now()
+
+    return read
+
+
+def _replacing(tokens: Keeper) -> Report:
+    """Has tokens signed anew when the key that signed them was stolen: it is shown no longer."""
+
+    def read(event: Event) -> None:
+        if isinstance(event, KeyForgotten) and event.why == "stolen":
+            tokens.renew_all()
 
     return read
 
