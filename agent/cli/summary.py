@@ -47,13 +47,14 @@ def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
     if settings.key is not None and signs(settings.identity):
         yield f"rotation     {rotation(settings.rotation)}"
     where = settings.sts.endpoint_url or f"of {settings.sts.region}"
-    yield f"STS          {where}"
+    if settings.roles or settings.aws_callers is not None:
+        yield f"STS          {where}"
     if (center := settings.identity_center) is not None:
         yield f"sign-in      {center.start_url}, region {center.region}"
     for name, role in settings.roles.items():
         yield f"role         {name}: {_described(role)}"
     for grant in settings.grants:
-        yield f"grant        {', '.join(grant.roles)}: {who(grant)}{_narrowed(grant)}"
+        yield f"grant        {', '.join(grant.given)}: {who(grant)}{_narrowed(grant)}{_worded(grant)}"
     if settings.publishing:
         yield f"publishing   {place(settings.publishing)}"
     for file in settings.files:
@@ -83,6 +84,8 @@ def who(grant: Grant) -> str:
         "user": "user", "group": "whoever is in the group", "unit": "unit", "user_unit": "the user's own unit",
         "slice": "whatever is in the slice", "container": "container", "executable": "program",
         "token_file": "who shows a token of", "unit_token": "who shows the token of unit",
+        "aws_principal": "the AWS principal", "aws_account": "who is of the AWS account",
+        "aws_organization": "who is of the AWS organization",
     }  # fmt: skip
     conditions = [
         f"{called[word]} {' or '.join(shown(value) for value in grant.values(word))}"
@@ -103,6 +106,20 @@ def _narrowed(grant: Grant) -> str:
     if grant.tags:
         less.append(f"tagged with {', '.join(grant.tags)}")
     return f"; {', '.join(less)}" if less else ""
+
+
+def _worded(grant: Grant) -> str:
+    """What its tokens say."""
+    if not grant.audiences:
+        return ""
+    said = [f"tokens good for {spell_duration(grant.lifetime)}"]
+    if grant.subject is not None:
+        said.append(f"of {grant.subject}")
+    if grant.scopes:
+        said.append(f"with the scopes {' '.join(grant.scopes)}")
+    if grant.claims:
+        said.append(f"with {', '.join(grant.claims)}")
+    return f"; {', '.join(said)}"
 
 
 def _kept(file: KeptFile) -> str:

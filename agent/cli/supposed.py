@@ -11,11 +11,12 @@ from typing import Final
 
 from agent.callers import Facts
 from agent.patterns import fits
+from agent.settings import aws_callers
 from agent.settings.callers import WHO
 from agent.settings.likeness import around
 
-#: What can be said of somebody else, and the fact that it is; the words are those of grants.
-WORDS: Final = {word: fact for word, fact in WHO.items() if word != "token_file"}
+#: What can be said of somebody else on this machine, and the fact that it is; the words are those of grants.
+WORDS: Final = {word: fact for word, fact in WHO.items() if word not in {"token_file", *aws_callers.WHO}}
 
 _HELP: Final = {
     "user": "its user, by name or number; what the account's groups are is looked up",

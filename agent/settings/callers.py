@@ -164,6 +164,11 @@ class Grant(Section):
             source_identity=None if self.source_identity is None else for_role(self.source_identity, role),
         )
 
+    @property
+    def given(self) -> Sequence[str]:
+        """All that it gives, as one would say it: names of roles, and tokens."""
+        return [*self.roles, *(f"tokens for {audience}" for audience in self.audiences)]
+
     def wording(self, subject: str) -> Wording:
         """What the tokens of its callers say; they speak of `subject`, unless it says of whom."""
         return token_words.wording(self.subject or subject, self.lifetime, self.scopes, self.claims)

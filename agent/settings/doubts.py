@@ -20,6 +20,7 @@ from agent.spans import spell_duration
 #: Sessions shorter than this cannot be renewed with 25 minutes left and still be worth their calls.
 _SHORT_SESSION = timedelta(minutes=30)
 _LONG_TOKEN = timedelta(minutes=15)
+_LONG_TOKEN_FOR_OTHERS = timedelta(hours=1)
 _USUAL_WAIT = timedelta(hours=24)
 _SHORT_OVERLAP = timedelta(days=7)
 _HTTPS = 443
@@ -32,6 +33,7 @@ def warnings(settings: Settings) -> list[str]:
         *_rotation(settings),
         *_publishing(settings),
         *_roles(settings),
+        *_tokens_for_others(settings),
         *openings(settings),
         *in_vain(settings),
         *overlaps(settings.grants),
@@ -64,6 +66,16 @@ def _tokens(settings: Settings) -> Iterator[str]:
             yield f'issuer.url: has capitals in its host name; AWS compares byte for byte, "{host.lower()}" is safer'
         if host == "localhost" or "." not in host:
             yield f"issuer.url: AWS must be able to fetch documents from {host}, which is no public name"
+
+
+def _tokens_for_others(settings: Settings) -> Iterator[str]:
+    """Nobody can call back a token: it is good to its end, whoever has it."""
+    asked = [(f"grants#{number}", grant.lifetime) for number, grant in enumerate(settings.grants, start=1)]
+    asked += [(f"files#{n}", file.lifetime) for n, file in enumerate(settings.files, 1) if isinstance(file, TokenFile)]
+    for where, lifetime in asked:
+        if lifetime > _LONG_TOKEN_FOR_OTHERS:
+            said = "nobody can call such a token back, and whoever steals it can use it as long"
+            yield f"{where}.lifetime: {spell_duration(lifetime)} is long; {said}; callers get a new one in time"
 
 
 def _rotation(settings: Settings) -> Iterator[str]:
