@@ -19,7 +19,7 @@ from pathlib import Path
 if not __package__:  # started as a file: its neighbours are found from the folder above
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import idle, imports, recognising, whole
+from bench import idle, imports, recognising, verifying, whole
 from bench.load import Run, herd, medians
 from bench.peers import Peer, running
 
@@ -100,6 +100,14 @@ def recognition(rounds: int) -> None:
         print(verdict(f"a new control group among {recognising.FEW}, ms", look, 5, at_least=False))
 
 
+def verification(rounds: int) -> None:
+    """What a token of somebody else costs."""
+    cost = verifying.costs(rounds)
+    print(f"\nverifying an RS256 token, key at hand: {cost.ours * 1e6:.1f} us, PyJWT {cost.theirs * 1e6:.1f} us")
+    print(verdict("verification, x PyJWT", cost.ours / cost.theirs, 1.3, at_least=False))
+    print(verdict("a token of an unknown key, us", cost.unknown * 1e6, 100, at_least=False))
+
+
 def idleness() -> None:
     """What a thousand roles cost while nobody asks."""
     print(f"\n{idle.ROLES} roles, nobody asking: 10 s watched")
@@ -115,7 +123,8 @@ def libraries(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, herd, daemon, idle, recognising, imports")
+    kinds = "rates, herd, daemon, idle, recognising, verifying, imports"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=kinds)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="how long each run of wrk takes (default 4)")
     arguments = parser.parse_args()
@@ -127,6 +136,7 @@ def main() -> None:
         "daemon": lambda: daemon(arguments.rounds),
         "idle": idleness,
         "recognising": lambda: recognition(arguments.rounds),
+        "verifying": lambda: verification(arguments.rounds),
         "imports": lambda: libraries(arguments.rounds),
     }
     wanted = arguments.parts or [*against_peers, *alone]

@@ -41,7 +41,7 @@ async def test_what_is_measured_hands_out_credentials_and_checks_who_asks(
         await process.wait()
 
 
-@pytest.mark.parametrize("part", ["daemon", "imports"])
+@pytest.mark.parametrize("part", ["daemon", "imports", "verifying"])
 async def test_parts_that_need_no_peer_run_from_anywhere(part: str, tmp_path: Path) -> None:
     words = (sys.executable, str(ROOT / "bench" / "run.py"), "--rounds", "1", part)
     process = await asyncio.create_subprocess_exec(
