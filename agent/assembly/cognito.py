@@ -25,12 +25,14 @@ from agent.tokens import Token
 
 if TYPE_CHECKING:
     from agent.clients.cognito import Service
+    from agent.tokens.cognito.pool import App, Tokens
     from agent.tokens.cognito.sign_in import SignIn
     from agent.tokens.cognito.source import CognitoTokens, ReadSecret
     from agent.tokens.cognito.state import Kept, StateFile
 
 #: How long one request may take in all: connecting, an answer, and looking up the name.
 _PATIENCE: Final = timedelta(seconds=20)
+_TRIES: Final = 3
 
 
 class Cognito:
@@ -81,7 +83,7 @@ class Cognito:
 
 
 class Asking(Protocol):
-    """Somebody at a terminal. What it raises comes out of `sign_in_by_hand`."""
+    """Somebody at a terminal. What it raises comes out of `sign_in_by_hand`, which waits for it as it is."""
 
     def password(self, user: str) -> Secret:
         """Ask for the password."""
@@ -89,6 +91,10 @@ class Asking(Protocol):
 
     def answer(self, challenge: str, destination: str) -> Secret:
         """Ask for what this challenge wants; `destination` is where a code was sent, or ""."""
+        ...
+
+    def told(self, trouble: AgentError) -> None:
+        """Hear what was wrong with the last answer; the next question comes at once."""
         ...
 
 
@@ -100,19 +106,15 @@ async def sign_in_by_hand(
     Raises SignInNeeded where it did not come to that, TokenUnavailable, CredentialsRefused, ConfigurationError.
     """
     from agent.tokens.cognito.pool import App
-    from agent.tokens.cognito.refusals import Refused
-    from agent.tokens.cognito.sign_in import ENABLED, Who
     from agent.tokens.cognito.state import Kept
 
-    users, remote = _late(words, "cognito-idp"), RemoteClock(clock)
-    sign_in, state = _sign_in(users, remote, lambda _: None), _state(words, clock)
+    users, state = _late(words, "cognito-idp"), _state(words, clock)
+    sign_in = _sign_in(users, RemoteClock(clock), lambda _: None)
     try:
         secret = await _reader(words.client_secret_file, credentials_directory, "client secret")()
-        password = await _reader(words.password_file, credentials_directory, "password")()
         app = App(words.user_pool, words.client_id, secret)
-        if password is None:
-            password = await asyncio.to_thread(asking.password, words.user)
-        given = await sign_in.with_password(Who(app, words.user, words.flow), password, _AtATerminal(asking))
+        known = await _reader(words.password_file, credentials_directory, "password")()
+        given = await _patiently(words, app, sign_in, known, asking)
         if given.refresh_token is None:
             raise TokenUnavailable(
                 "Cognito gave no refresh token, so that the sign-in would not last",
@@ -120,13 +122,31 @@ async def sign_in_by_hand(
             )
         async with state.held():  # not before: who types may take his time, and the agent would wait
             kept = Kept(words.user_pool, words.client_id, words.user, given.refresh_token)
-            await asyncio.to_thread(_kept, state, kept)
-    except Refused as refused:
-        error = refused.apology(words.user, flow=ENABLED[words.flow])
-    else:
-        return words.state
+            await asyncio.to_thread(_keep, state, kept)
     finally:
         await users.close()
+    return words.state
+
+
+async def _patiently(
+    words: CognitoSettings, app: "App", sign_in: "SignIn", known: Secret | None, asking: Asking
+) -> "Tokens":
+    """Sign in, and ask again for what was typed wrong: three times, of the five after which Cognito locks a user."""
+    from agent.tokens.cognito.refusals import Refused, Turn
+    from agent.tokens.cognito.sign_in import ENABLED, Who
+
+    password = known or asking.password(words.user)
+    for left in reversed(range(_TRIES)):
+        try:
+            return await sign_in.with_password(Who(app, words.user, words.flow), password, _AtATerminal(asking))
+        except Refused as refused:
+            turn, error = refused.turn, refused.apology(words.user, flow=ENABLED[words.flow])
+        typed = turn is Turn.CODE or (turn is Turn.PASSWORD and known is None)
+        if not typed or not left:
+            break
+        asking.told(error)
+        if turn is Turn.PASSWORD:
+            password = asking.password(words.user)
     raise error  # out here, where nothing that was sent is its context
 
 
@@ -139,7 +159,7 @@ async def fetched(words: CognitoSettings, credentials_directory: Path | None, cl
         await cognito.close()
 
 
-def _kept(state: "StateFile", kept: "Kept") -> None:
+def _keep(state: "StateFile", kept: "Kept") -> None:
     try:
         state.write(kept)
     except (OSError, ValueError) as error:
@@ -157,8 +177,8 @@ class _AtATerminal:
         self._asking = asking
 
     async def answer(self, challenge: str, about: Mapping[str, str]) -> Secret:
-        """Ask, and wait for the answer."""
-        return await asyncio.to_thread(self._asking.answer, challenge, about.get("CODE_DELIVERY_DESTINATION", ""))
+        """Ask, and wait for the answer, as the loop does: there is nothing else to be done."""
+        return self._asking.answer(challenge, about.get("CODE_DELIVERY_DESTINATION", ""))
 
 
 def _tokens(

@@ -6,7 +6,7 @@ from agent.errors import ConfigurationError
 from agent.infrastructure import Role, Trust
 from agent.infrastructure.all_files import Place, all_files, why_not
 from agent.infrastructure.hosting import Bucket, Folder
-from agent.settings import S3, Directory, OAuth2, SelfSigned, Settings
+from agent.settings import S3, Cognito, Directory, OAuth2, SelfSigned, Settings
 
 
 def infrastructure_files(settings: Settings) -> tuple[Mapping[str, str], ConfigurationError | None]:
@@ -59,7 +59,7 @@ def _trust_in_another(words: OAuth2) -> Trust | None:
 
 
 def _place(settings: Settings) -> Place:
-    if isinstance(settings.identity, OAuth2):
+    if isinstance(settings.identity, OAuth2 | Cognito):
         return None  # the issuer that AWS reads is not ours to host
     match settings.publishing:
         case S3() as words:

@@ -9,13 +9,14 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.assembly.infrastructure import trust_of
 from agent.cli.configuration import settings_of
+from agent.cli.sandbox_cognito import sign_in_world
 from agent.cli.terminal import paint, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
@@ -33,7 +34,7 @@ from agent.sandbox import (
     use_of_bucket,
     world_from_json,
 )
-from agent.settings import Directory, SelfSigned, Settings, find
+from agent.settings import Cognito, Directory, SelfSigned, Settings, find
 from agent.settings.mistakes import Wrong
 from agent.settings.outputs import Address, parse_address
 
@@ -85,13 +86,16 @@ def _site(text: str) -> tuple[str, str]:
 class _Plan:
     """What is to be started, and how somebody becomes a role in it.
 
-    That is by variables, if we have a token to offer; or by the agent, whose `configuration` is to lead here.
+    That is by variables, if we have a token to offer; or by the agent, whose `configuration` is to lead here, with
+    those of its `sections` that say where AWS is. `password` is what somebody is to sign in with, if it is in no file.
     """
 
     world: World
     sites: Mapping[str, Site]
     variables: Mapping[str, str]
     configuration: Path | None = None
+    sections: tuple[str, ...] = ("sts",)
+    password: str = field(default="", repr=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -144,6 +148,9 @@ def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _
     settings = settings_of(arguments.config)
     published = settings.publishing.directory if isinstance(settings.publishing, Directory) else None
     sites = {settings.issuer.url: published} if settings.issuer and published else {}
+    if isinstance(settings.identity, Cognito):
+        made = sign_in_world(settings, settings.identity)
+        return _Plan(made.world, sites, {}, settings.path, ("sts", "identity"), made.password)
     return _Plan(world_of(settings), sites, {}, settings.path)
 
 
@@ -267,7 +274,8 @@ def _facts(sandbox: Sandbox, plan: _Plan) -> dict[str, object]:
         "site_urls": sandbox.site_urls,
         **public,
         "environment": _variables(sandbox, plan),
-        "sts": _sts(sandbox),
+        **{section: _sts(sandbox) for section in plan.sections},
+        **({"password": plan.password} if plan.password else {}),
     }
 
 
@@ -289,7 +297,10 @@ def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     agent: list[str] = []
     if plan.configuration is not None:
         settings = [f"  {name} = {json.dumps(value)}" for name, value in _sts(sandbox).items()]
-        agent = [f"Lead the agent here, in {plan.configuration} under [sts], and start it:", "", *settings, ""]
+        sections = " and under ".join(f"[{section}]" for section in plan.sections)
+        agent = [f"Lead the agent here, in {plan.configuration} under {sections}, and start it:", "", *settings, ""]
+    if plan.password:
+        agent += [f"Sign in, with the password {plan.password}", "", "  rolecall login", ""]
     return [
         paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),

@@ -6,6 +6,7 @@ import json
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
 from agent.cli.terminal import paint, say, show_json
-from agent.clock import SystemClock, instant
+from agent.cli.token_exchange import configure_exchange, exchange
+from agent.clock import RemoteClock, SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
+from agent.settings import Cognito, Settings
+from agent.settings.oauth2 import OAuth2
 from agent.spans import spell_duration
 
 HELP = "mint a token, show what one says, verify one; or make a new one for a caller"
@@ -30,9 +34,11 @@ _YEAR_10000 = 253_402_300_800
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add mint, show, verify and new."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="mint|show|verify|new")
-    mint = verbs.add_parser("mint", help="make and sign a token with the configured key, and print it")
+    """Add mint, show, verify, new and exchange."""
+    verbs = parser.add_subparsers(dest="what", required=True, metavar="mint|show|verify|new|exchange")
+    mint = verbs.add_parser(
+        "mint", help="make and sign a token with the configured key, or have one of the configured provider"
+    )
     mint.add_argument("--role", metavar="ROLE", help="pin it to this role (default: to all that are configured)")
     mint.add_argument("--audience", metavar="AUD", help="who may take it (default: as configured)")
     mint.add_argument("--subject", metavar="SUB", help="whom it speaks of (default: as configured)")
@@ -54,16 +60,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "new", help="write a random token for a caller into a file, as token_file of grants names it"
     )
     configure_new(new)
-    for verb in (mint, show, verify, new):
+    exchanging = verbs.add_parser("exchange", help="inside AWS: get a token from a rolecall for one's IAM identity")
+    configure_exchange(exchanging)
+    for verb in (mint, show, verify, new, exchanging):
         also_here(verb)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one of the four."""
+    """Do one of the five."""
     if arguments.what == "mint":
         return _mint(arguments)
     if arguments.what == "new":
         return make_caller_token(arguments)
+    if arguments.what == "exchange":
+        return exchange(arguments)
     token = _token(arguments.token)
     return _show(token, as_json=arguments.json) if arguments.what == "show" else _verify(token, arguments)
 
@@ -82,6 +92,8 @@ def _mint(arguments: argparse.Namespace) -> int:
             f"the role {arguments.role!r} is had by the sign-in of a person, for no token of ours",
             hint="see who signed in, and until when: rolecall status",
         )
+    if isinstance(settings.identity, OAuth2 | Cognito):
+        return _fetch(settings, settings.identity, arguments)
     if settings.key is None:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"
@@ -102,11 +114,46 @@ def _mint(arguments: argparse.Namespace) -> int:
         return token.value.reveal(), token.expires_at
 
     value, expires_at = asyncio.run(minted())
-    if arguments.json:
+    _give(value, expires_at, as_json=arguments.json)
+    return 0
+
+
+def _fetch(settings: Settings, words: OAuth2 | Cognito, arguments: argparse.Namespace) -> int:
+    """Have a token of the provider that makes ours, which decides on its own what is in it."""
+    from agent.assembly import cognito
+    from agent.assembly.oauth2 import fetched
+    from agent.assembly.rotation import signing_key
+
+    for word in ("audience", "subject", "lifetime", "claim"):
+        if getattr(arguments, word):
+            raise ConfigurationError(
+                f"--{word} cannot be chosen: the provider makes the token, and decides what it says",
+                hint="leave it out; what is asked for is in [identity]",
+            )
+
+    async def had() -> tuple[str, datetime]:
+        if isinstance(words, Cognito):
+            token = await cognito.fetched(words, credentials_directory(), RemoteClock(SystemClock()))
+            return token.value.reveal(), token.expires_at
+        async with AsyncExitStack() as stack:
+            signer = None
+            if words.signs:
+                ours = signing_key(settings, credentials_directory(), SystemClock())
+                key = await stack.enter_async_context(ours)
+                signer = lambda: key  # noqa: E731 - one value, as a function
+            token = await fetched(words, signer, credentials_directory(), RemoteClock(SystemClock()))
+        return token.value.reveal(), token.expires_at
+
+    value, expires_at = asyncio.run(had())
+    _give(value, expires_at, as_json=arguments.json)
+    return 0
+
+
+def _give(value: str, expires_at: datetime, *, as_json: bool) -> None:
+    if as_json:
         show_json({"token": value, "expires_at": instant(expires_at)})
     else:
         print(value)
-    return 0
 
 
 def _show(token: Secret, *, as_json: bool) -> int:
