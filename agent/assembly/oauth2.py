@@ -39,7 +39,12 @@ def oauth2_tokens(
     authentication = _authentication(words, signer, token_id, report, credentials_directory)
     place = Place(words.issuer or "", words.token_endpoint or "", words.ca_bundle, words.proxy)
     wanted = Wanted(
-        words.token, words.scope, words.audience, words.resource, words.expected_subject, words.expected_audience
+        words.token,
+        words.scope or "",
+        words.audience or "",
+        words.resource,
+        words.expected_subject or "",
+        words.expected_audience or "",
     )
     return OAuth2Tokens(Provider(place, Client(words.client_id, authentication), wanted, clock), clock, spread=spread)
 

@@ -19,7 +19,7 @@ _PRINTABLE: Final = re.compile(r"[!-~]{1,255}")
 _FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "client_secret": ("client_secret_file",),
     "tls": ("client_certificate", "client_key"),
-    "private_key_jwt": ("assertion_audience",),
+    "private_key_jwt": (),
 }
 _Way = Literal["client_secret", "tls", "private_key_jwt"]
 _Audience = Literal["issuer", "token_endpoint"]
@@ -67,7 +67,7 @@ def _ways(words: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if not isinstance(way, str) or way not in _FILES:
         return
     chosen = f'client_authentication = "{way}"'
-    needed = () if way == "private_key_jwt" or "client_secret" in words else _FILES[way]
+    needed = () if "client_secret" in words else _FILES[way]
     yield from ((word, f"is missing; {chosen} needs {listed(needed)}") for word in needed if word not in words)
     for other, theirs in _FILES.items():
         said = f'means nothing with {chosen}; leave it out, or write client_authentication = "{other}"'
@@ -80,7 +80,7 @@ class OAuth2(Section):
     Where it is: `issuer`, whose documents say the rest, or `token_endpoint`. Just one way to show who we are:
     `client_secret_file`; `client_certificate` and `client_key`; or private_key_jwt, which our own key signs.
     `expected_subject` and `expected_audience` are what AWS will read in the token: no other is shown to it, and trust
-    policies are written with them. "" stands for what is not said.
+    policies are written with them.
     """
 
     answers: ClassVar[Mapping[str, str]] = {
@@ -102,14 +102,14 @@ class OAuth2(Section):
     client_certificate: FilePath | None = Field(None, examples=['"/etc/rolecall/client.pem"'])
     client_key: SecretPath | None = Field(None, examples=['"credential:client-key"'])
     assertion_audience: Annotated[_Audience, one_of(_Audience)] = "issuer"
-    scope: Annotated[str, text(_scope)] = Field("", examples=['"openid"'])
-    audience: _Text = Field("", examples=['"sts.amazonaws.com"'])
+    scope: Annotated[str, text(_scope)] | None = Field(None, examples=['"openid"'])
+    audience: _Text | None = Field(None, examples=['"sts.amazonaws.com"'])
     resource: Annotated[tuple[str, ...], array(_resource, of="URIs", single=True)] = Field(
         (), examples=['"https://sts.amazonaws.com"']
     )
     token: Annotated[_Kind, one_of(_Kind)] = "access_token"  # noqa: S105 - a kind of token
-    expected_subject: _Text = Field("", examples=['"rolecall"'])
-    expected_audience: _Text = Field("", examples=['"sts.amazonaws.com"'])
+    expected_subject: _Text | None = Field(None, examples=['"rolecall"'])
+    expected_audience: _Text | None = Field(None, examples=['"sts.amazonaws.com"'])
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/corporate.pem"'])
     proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
 

@@ -23,6 +23,7 @@ from agent.settings import (
     Issuer,
     Listen,
     Log,
+    OAuth2,
     Pem,
     Pkcs11,
     Rotation,
@@ -30,6 +31,7 @@ from agent.settings import (
     Settings,
     Sts,
     StsRole,
+    TokenFile,
     Tpm2,
     UnitTokens,
     VaultTransit,
@@ -59,6 +61,8 @@ SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "https.toml": [("publishing", Https)],
     "machine.toml": [("unit_tokens", UnitTokens), ("files", CredentialsFile), ("files", WebIdentityTokenFile)],
     "containers.toml": [("containers", Containers)],
+    "tokens.toml": [("files", TokenFile)],
+    "oauth2.toml": [("identity", OAuth2)],
     "verify.toml": [("verify.NAME", Verify)],
 }  # fmt: skip
 SAMPLES = {name: (ROOT / "config" / name).read_text("utf-8") for name in SHOWN}
@@ -107,7 +111,7 @@ def _taken(line: str, text: str) -> str:
     if instead := re.search(r"instead of ([a-z_]+)(?: and ([a-z_]+))?", comment):
         for word in filter(None, instead.groups()):
             text = re.sub(rf"^{word} = .*\n", "", text, count=1, flags=re.MULTILINE)
-    if beside := re.search(r"with ([a-z_]+_file|role)\b", comment):
+    if beside := re.search(r"with ([a-z_]+_file|role|scope|client_[a-z]+)\b", comment):
         other = re.search(rf"^#e\.g\. {beside[1]} = .*$", text, flags=re.MULTILINE)
         text = text if other is None else _taken(other[0], text)
     return text
