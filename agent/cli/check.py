@@ -21,6 +21,7 @@ from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigurationError, KeyUnavailable
 from agent.keys import PublicKey
 from agent.settings import Settings
+from agent.settings.audiences import untakable
 from agent.settings.doubts import warnings
 from agent.settings.keys import paths_of
 from agent.settings.mistakes import shown
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             doubts.append(
                 f"key: systemd hands {what} to the unit alone, so it was not tried: see journalctl -u rolecall"
             )
+        doubts += untakable(settings, None if key is None else key.algorithm)
         doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
         doubts += [doubt for word, doubt in files(settings, _credentials()) if word.rpartition(".")[0] not in told]
         doubts += absent(settings)

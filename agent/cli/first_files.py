@@ -8,7 +8,7 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401 - asyncio takes it late, when we may be a user who cannot read it
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from agent.cli.terminal import say
 from agent.cli.whole_file import Belonging, write_whole
 from agent.errors import AgentError, ConfigurationError
 from agent.infrastructure import Account, Role
+from agent.infrastructure.relying_parties import Side
 from agent.keys import Kind, PublicKey
 from agent.publishing.discovery import DISCOVERY_PATH, JWKS_PATH, published
 from agent.settings import Directory, Settings
@@ -43,7 +44,7 @@ class Plan:
     """What is to be written where. Values of `files` are the text and the mode.
 
     `user` is the agent's, who is to own what the agent writes, and whose group is to read the tokens; None if all is
-    for who runs this.
+    for who runs this. `told` are the relying parties for which files are among them.
     """
 
     answers: Answers
@@ -54,6 +55,7 @@ class Plan:
     accounts: dict[Account, tuple[Role, ...]]
     oversized: tuple[Account, ...]
     user: User | None
+    told: Sequence[Side] = ()
     done: list[Path] = field(default_factory=list)
 
     @property

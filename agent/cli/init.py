@@ -19,6 +19,14 @@ from agent.assembly.infrastructure import infrastructure_files
 from agent.cli.first_configuration import AUDIENCE, SUBJECT, Answers, checked, doubt_about
 from agent.cli.first_files import SHARED, Plan, User
 from agent.cli.first_publishing import add_publishing, publishing_of
+from agent.cli.first_relying_parties import (
+    add_relying_parties,
+    first_sides,
+    planned,
+    steps,
+    there_already,
+    write_beside,
+)
 from agent.cli.next_steps import SERVICE_DIRECTORY, SERVICE_STATE, SERVICE_USER, Written, next_steps
 from agent.cli.terminal import say, warn
 from agent.errors import ConfigurationError
@@ -62,12 +70,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where = f"where the agent itself writes: its keys, its site (default: as above, or {SERVICE_STATE} with --service)"
     add("--state", type=Path, metavar="DIR", help=where)
     add_publishing(parser)
+    add_relying_parties(parser)
     add("--require-pinning", action="store_true", help="let AWS refuse tokens that do not name the role they are for")
     add("--yes", action="store_true", help="ask nothing")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, check, write, and say what comes next."""
+    usual = (arguments.directory or (SERVICE_DIRECTORY if arguments.service else Path())) / "rolecall.toml"
+    if (there := there_already(arguments, usual)) is not None:
+        return write_beside(there, arguments.relying_party, as_json=arguments.json)
     try:
         answers = _answers(arguments)
         if (doubt := doubt_about(answers.region)) is not None:
@@ -229,9 +241,11 @@ def _plan(answers: Answers, settings: Settings, arguments: argparse.Namespace) -
     if why_not is not None:
         warn(why_not)
     files |= {answers.directory / name: (marked(body), 0o644) for name, body in generated.items()}
+    told = first_sides(settings, arguments.relying_party, arguments.key_kind)
+    files |= planned(told, answers.directory)
     oversized = tuple(account for account in accounts if size(policy_of(trust, account)) > QUOTA)
     configuration = (arguments.config or answers.directory / "rolecall.toml").absolute()
-    return Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized, user)
+    return Plan(answers, settings, configuration, arguments.key_kind, files, accounts, oversized, user, told)
 
 
 def _service_user() -> User | None:
@@ -263,3 +277,5 @@ def _report(plan: Plan, settings: Settings, kid: str, *, as_json: bool) -> None:
         print(f"  {plan.shown(path)}")
     by_root, adopted = os.geteuid() == 0, plan.user is not None
     print(next_steps(Written(plan.answers, plan.configuration, read_at, tuple(plan.accounts), by_root, adopted)))
+    for line in steps(plan.told, plan.answers.directory, plan.configuration, first=5):
+        print(line)

@@ -1,7 +1,7 @@
 """What may the operator say about how one signing key follows another?"""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -31,3 +31,9 @@ def fits(kind: Kind, algorithm: Algorithm) -> bool:
     """Whether a key of that kind can sign with that algorithm (RFC 7518 §3.3, §3.4)."""
     curves = {"ec-p256": "ES256", "ec-p384": "ES384", "ec-p521": "ES512"}
     return curves.get(kind) == algorithm if kind in curves else algorithm.startswith("RS")
+
+
+def usual_algorithm(kind: Kind) -> Algorithm:
+    """What a key of that kind signs with where nobody says otherwise."""
+    algorithms: tuple[Algorithm, ...] = get_args(Algorithm)
+    return next(algorithm for algorithm in algorithms if fits(kind, algorithm))
