@@ -56,13 +56,22 @@ async def verify_once(
     return await _verifier(settings, words, sources, clock).verify(token)
 
 
-async def verify_published(rule: Rule, jwks_url: str | None, token: bytes, *, clock: Clock) -> Verified:
+async def verify_published(
+    rule: Rule,
+    jwks_url: str | None,
+    token: bytes,
+    *,
+    ca_bundle: Path | None = None,
+    proxy: str | None = None,
+    clock: Clock,
+) -> Verified:
     """Verify one token by a rule that no configuration has. Raises as `verify_once` does."""
     from agent.verification.published import PublishedKeys
     from agent.verification.verifier import RuleVerifier
     from agent.verification.web import IssuerWeb
 
-    keys = PublishedKeys(rule.issuer, IssuerWeb(clock), clock=clock, report=lambda _: None, jwks_url=jwks_url)
+    web = IssuerWeb(clock, ca_bundle=ca_bundle, proxy=proxy)
+    keys = PublishedKeys(rule.issuer, web, clock=clock, report=lambda _: None, jwks_url=jwks_url)
     return await RuleVerifier(rule, keys, clock).verify(token)
 
 

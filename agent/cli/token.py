@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from agent import jose
@@ -18,6 +17,7 @@ from agent.cli.durations import seconds
 from agent.cli.keys import also_here, credentials_directory
 from agent.cli.terminal import paint, say, show_json
 from agent.cli.token_exchange import configure_exchange, exchange
+from agent.cli.verifying import configure_verify, judged
 from agent.clock import RemoteClock, SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
@@ -48,10 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     show = verbs.add_parser("show", help="print what a token says, without verifying it")
     verify = verbs.add_parser("verify", help="verify a token as a relying party does")
-    trust = verify.add_mutually_exclusive_group(required=True)
-    trust.add_argument("--issuer", metavar="URL", help="take the keys from where this issuer publishes them")
-    trust.add_argument("--jwks", type=Path, metavar="FILE", help="take the keys from a file; the issuer is not checked")
-    verify.add_argument("--audience", default="sts.amazonaws.com", metavar="AUD", help="default: sts.amazonaws.com")
+    configure_verify(verify)
     for verb in (show, verify):
         verb.add_argument(
             "token", nargs="?", default="-", metavar="TOKEN", help="better from standard input, which is the default"
@@ -167,16 +164,11 @@ def _show(token: Secret, *, as_json: bool) -> int:
 
 
 def _verify(token: Secret, arguments: argparse.Namespace) -> int:
-    from agent.cli.verifying import published_keys, read_keys
-    from agent.doctor.token import verified
-
     header, _ = _unverified(token)
-    keys = read_keys(arguments.jwks) if arguments.jwks else published_keys(arguments.issuer)
-    claims = verified(token, keys, audience=arguments.audience, issuer=arguments.issuer)
+    claims, checked = judged(token, arguments)
     if arguments.json:
         show_json({"verified": True, "header": header, "claims": claims})
         return 0
-    checked = "signature, times, audience" + (", issuer" if arguments.issuer else "; not the issuer")
     say(paint(f"Verified: {checked}.", "green", sys.stderr))
     _print(header, claims)
     return 0

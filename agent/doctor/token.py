@@ -1,5 +1,6 @@
 """Would a relying party take our token, by the keys that the world reads? PyJWT judges, not our own code."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import jwt
@@ -12,21 +13,24 @@ from agent.secret import Secret
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 
 
-def verified(token: Secret, keys: object, *, audience: str, issuer: str | None) -> dict[str, Any]:
+def verified(
+    token: Secret, keys: object, *, audience: str, issuer: str | None, algorithms: Sequence[str] = ALGORITHMS
+) -> dict[str, Any]:
     """The claims, once signature, times, audience and (if given) issuer are found good. Raises AgentError.
 
-    `keys` is a JWKS as it was parsed, whatever it holds.
+    `keys` is a JWKS as it was parsed, whatever it holds; `algorithms` are those that are taken.
     """
     try:
         header = jwt.get_unverified_header(token.reveal())
-        if header.get("alg") not in ALGORITHMS:
+        if header.get("alg") not in algorithms:
+            who = "AWS takes" if algorithms is ALGORITHMS else "taken are"
             raise AgentError(
-                f"the token is signed with {header.get('alg')!r}", hint=f"AWS takes {', '.join(ALGORITHMS)} alone"
+                f"the token is signed with {header.get('alg')!r}", hint=f"{who} {', '.join(algorithms)} alone"
             )
         claims: dict[str, Any] = jwt.decode(
             token.reveal(),
             _key(keys, header),
-            ALGORITHMS,
+            algorithms,
             audience=audience,
             issuer=issuer,
             options={"require": ["iss", "sub", "aud", "exp", "iat"]},
