@@ -7,40 +7,41 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
-from agent.assembly.callers import grants, token_grants
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.files import kept_files
-from agent.assembly.issuing import issuing, subject_of
-from agent.assembly.outputs import Common, Doors
+from agent.assembly.holding import Holding, Issuers, holding
+from agent.assembly.outputs import Common, Doors, Named
 from agent.assembly.publishing import Place, place
-from agent.assembly.recognition import Recognition, recognition
+from agent.assembly.recognition import Recognition
 from agent.assembly.rotation import chores, ring_held, rotation, started
-from agent.assembly.sessions import kept, session_maker
 from agent.assembly.tokens import shared_tokens
+from agent.assembly.verifying import verification
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
-from agent.events import Event, KeyForgotten, KeyReady, Report
-from agent.narrowing import WHOLE
+from agent.events import Event, Report
 from agent.ring import prospect
 from agent.rotation import Rotation
 from agent.service import Service
-from agent.sessions import Keeper, RoleSession
+from agent.sessions import RoleSession
 from agent.settings import Settings
 from agent.status.snapshot import KeyRing, KeyStatus, Overview
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
-from agent.vending import Vendor
 from agent.web.stats import RequestStats
+
+if TYPE_CHECKING:
+    from agent.assembly.aws_callers import AwsDoor
 
 #: How many characters the names of the roles that are not ready may take in the one line on how we are.
 _ROOM = 150
@@ -66,64 +67,71 @@ async def assemble(
     walk = _walk(settings, credentials_directory, published, clock=aws_time, report=report)
     if walk is not None:
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
-    granted = grants(settings.grants)
-    local = token_grants(settings.grants, subject_of(settings))
     signer = None if walk is None else walk.signer
     shared = shared_tokens(settings, signer, credentials_directory, clock=aws_time, report=report, chance=chance)
-    make = session_maker(settings, signer, sts, clock=aws_time, report=report, chance=chance, shared=shared)
-    roster, keeper = kept(settings, granted, make, clock=aws_time, report=report, chance=chance)
-    sessions |= {one.name: one.session for one in roster.kept() if one.extent == WHOLE}
-    tokens = issuing(settings, local, signer, clock=aws_time, report=report, chance=chance)
-    keepers = (keeper, tokens.keeper)
-    seeing = recognition(settings, [*granted, *local], clock=aws_time, report=report)
-    vendor = Vendor(roster, seeing.attestors, granted, report)
-    token_vendor = tokens.vendor(local, seeing.attestors)
-    files = kept_files(settings, roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
+    held = holding(settings, Issuers(signer, shared), sts, clock=aws_time, report=report, chance=chance)
+    sessions |= held.whole
+    files = kept_files(settings, held.roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
 
     stats = RequestStats()
-    doors = Doors(settings.listen, Common(aws_time, stats, logger, report))
+    common = Common(aws_time, stats, logger, report)
+    doors = Doors(settings.listen, common)
     keys = partial(_shown, walk)
     overview = Overview(
-        roster, clock=aws_time, version=__version__, keys=keys, listeners=doors.open_now, callers=vendor.callers
+        held.roster,
+        clock=aws_time,
+        version=__version__,
+        keys=keys,
+        listeners=doors.open_now,
+        callers=held.vendor.callers,
     )
     metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
-    readers += [
-        Log(logger, aws_time),
-        audit,
-        metrics,
-        *(_hurrying(one) for one in keepers),
-        _replacing(tokens.keeper),
-        *(file.heard for file in files),
-    ]
-    await seeing.begin()  # or the first callers would be strangers
+    readers += [Log(logger, aws_time), audit, metrics, held.heard, *(file.heard for file in files)]
+    await held.seeing.begin()  # or the first callers would be strangers
 
-    listeners = [
-        *doors.credentials(vendor, token_vendor, roster.names, seeing.recogniser),
-        doors.admin(overview, metrics, keeper),
-    ]
-    if settings.containers is not None:
-        listeners += doors.containers(settings.containers, vendor, token_vendor, roster.names, seeing.of_containers)
+    checking = verification(settings, lambda: None if walk is None else walk.ring, clock=aws_time, report=report)
+    listeners = [*_for_callers(settings, doors, held), doors.admin(overview, metrics, held.keeper)]
+    if checking is not None:
+        listeners.append(doors.verifying(checking, held.seeing.recogniser))
     if published is not None and published.site is not None:
         listeners.append(doors.issuer(published.site, credentials_directory))
+    outside = _outside(settings, held, common, credentials_directory)
+    if outside is not None:
+        listeners.append(doors.aws_callers(outside))
+    hurried = [one for one in (shared, *files, *_there(walk), *held.keepers) if one is not None]
     return Service(
-        clients=_opened(settings, sts, walk, published, seeing, doors),
+        clients=_opened(settings, sts, walk, published, held.seeing, doors, outside),
         jobs=[
-            *(one.keep_fresh for one in keepers),
-            roster.keep_tidy,
-            tokens.roster.keep_tidy,
-            *seeing.jobs,
+            *held.jobs,
+            *(job for one in (checking, outside) if one is not None for job in one.jobs),
             *(file.keep_fresh for file in files),
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
             *(chore for one in _there(walk) for chore in chores(one)),
         ],
         listeners=listeners,
-        tried=_all_tried(keepers),
-        nudge=_all_of(
-            [seeing.tokens.look, *(one.retry_now for one in (shared, *files, *_there(walk), *keepers) if one)]
-        ),
+        tried=held.tried,
+        nudge=_all_of([held.seeing.tokens.look, *(one.retry_now for one in hurried)]),
         state=lambda: _state(overview),
     )
+
+
+def _for_callers(settings: Settings, doors: Doors, held: Holding) -> Iterator[Named]:
+    """The listeners that callers fetch from."""
+    names, seeing = held.roster.names, held.seeing
+    yield from doors.credentials(held.vendor, held.tokens, names, seeing.recogniser)
+    if settings.containers is not None:
+        yield from doors.containers(settings.containers, held.vendor, held.tokens, names, seeing.of_containers)
+
+
+def _outside(settings: Settings, held: Holding, common: Common, credentials_directory: Path | None) -> "AwsDoor | None":
+    """The listener for callers inside AWS, where there is one. Raises ConfigurationError."""
+    if settings.aws_callers is None:
+        return None
+    from agent.assembly.aws_callers import aws_door
+
+    vendor = held.issuing.vendor(held.remote, [])
+    return aws_door(settings, held.remote, vendor, common, credentials_directory=credentials_directory)
 
 
 def _walk(
@@ -144,14 +152,6 @@ def _walk(
 def _there(walk: Rotation | None) -> Sequence[Rotation]:
     """The walk from key to key, where there is one."""
     return () if walk is None else (walk,)
-
-
-def _all_tried(keepers: Sequence[Keeper]) -> Callable[[], Awaitable[None]]:
-    async def tried() -> None:
-        for keeper in keepers:
-            await keeper.tried()
-
-    return tried
 
 
 def _all_of(calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
@@ -178,12 +178,13 @@ async def _opened(
     published: Place | None,
     seeing: Recognition,
     doors: Doors,
+    outside: "AwsDoor | None",
 ) -> AsyncIterator[None]:
     """What is open while the daemon lives.
 
-    STS, the custodian, the place where we publish, the ring as ours alone, the kernel, and the socket at which systemd
-    fetches tokens, which units that are started with us wait for. Raises KeyUnavailable where another agent has the
-    ring, ListenerUnavailable, ConfigurationError.
+    STS, for us and for proofs of callers inside AWS, the custodian, the place where we publish, the ring as ours alone,
+    the kernel, and the socket at which systemd fetches tokens, which units that are started with us wait for. Raises
+    KeyUnavailable where another agent has the ring, ListenerUnavailable, ConfigurationError.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(seeing.open())
@@ -196,27 +197,9 @@ async def _opened(
         if walk is not None:
             stack.push_async_callback(walk.close)
         await stack.enter_async_context(sts)
+        if outside is not None:
+            await stack.enter_async_context(outside.open())
         yield
-
-
-def _hurrying(keeper: Keeper) -> Report:
-    """Tries again at once what may have failed for want of the key."""
-
-    def read(event: Event) -> None:
-        if isinstance(event, KeyReady):
-            keeper.retry_now()
-
-    return read
-
-
-def _replacing(tokens: Keeper) -> Report:
-    """Has tokens signed anew when the key that signed them was stolen: it is shown no longer."""
-
-    def read(event: Event) -> None:
-        if isinstance(event, KeyForgotten) and event.why == "stolen":
-            tokens.renew_all()
-
-    return read
 
 
 def _import_aws() -> None:

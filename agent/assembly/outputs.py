@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.assembly.publishing import OwnSite
+from agent.assembly.verifying import Verification
 from agent.callers import Recogniser
 from agent.clock import Clock
 from agent.errors import ListenerUnavailable
@@ -34,12 +35,16 @@ from agent.web.listener import answering, serving
 from agent.web.stats import RequestStats
 
 if TYPE_CHECKING:
+    from agent.assembly.aws_callers import AwsDoor
     from agent.callers.unit_tokens.attestor import UnitTokens
 
 #: A listener, by its name.
 Named = tuple[str, Listener]
 
 _USUAL = Limits()
+
+#: The listeners that others reach from elsewhere.
+_OVER_TLS = ("issuer", "aws_callers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,14 @@ class Doors:
                 self._common.report(told)
 
             yield name, partial(open_when_possible, address, opening, clock=self._common.clock, tell=tell)
+
+    def verifying(self, checking: Verification, recogniser: Recogniser) -> Named:
+        """The listener that proxies ask whether a request may pass: what they pass on may be a browser's."""
+        return self._answering("verify", checking.output, checking.address, recogniser, Limits(proxied=True))
+
+    def aws_callers(self, door: "AwsDoor") -> Named:
+        """The HTTPS listener at which callers inside AWS show who they are."""
+        return "aws_callers", lambda: self._noted("aws_callers", door.listening())
 
     @asynccontextmanager
     async def unit_tokens(self, issuer: "UnitTokens", path: Path) -> AsyncIterator[None]:
@@ -175,7 +188,7 @@ class Doors:
     @asynccontextmanager
     async def _noted(self, name: str, opening: AbstractAsyncContextManager[Address]) -> AsyncIterator[Address]:
         async with opening as address:
-            self._open[name] = f"{'https' if name == 'issuer' else 'http'}://{Written(*address)}"
+            self._open[name] = f"{'https' if name in _OVER_TLS else 'http'}://{Written(*address)}"
             try:
                 yield address
             finally:
