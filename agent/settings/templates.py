@@ -16,6 +16,8 @@ from agent.tokens import tag_value_fault
 
 #: What is filled in when the configuration is read; ROLE for each of the roles that are granted.
 _EARLY: Final = ("HOST", "ROLE")
+#: What is known of callers on this machine: those inside AWS are given no roles.
+_OF_MACHINE: Final = [name for name in VARIABLES if not name.startswith("AWS_")]
 _PART: Final = re.compile(r"\$(?:\{([^{}]*)\})?")
 #: The same where a dollar sign can be written, as $$; not before a brace, where it would be read again later.
 _PART_OR_DOLLAR: Final = re.compile(r"\$\$(?!\{)|\$(?:\{([^{}]*)\})?")
@@ -67,8 +69,8 @@ def _waiting(value: str, surroundings: Surroundings) -> str:
         name = match[1]
         if name is None:
             raise Wrong("has a lone dollar sign, which AWS does not take here; leave it out, or write it as in ${USER}")
-        if name not in _EARLY and name not in VARIABLES:
-            known = ", ".join(f"${{{one}}}" for one in (*_EARLY, *VARIABLES))
+        if name not in _EARLY and name not in _OF_MACHINE:
+            known = ", ".join(f"${{{one}}}" for one in (*_EARLY, *_OF_MACHINE))
             raise Wrong(f"${{{shown_word(name)}}} is unknown here; a grant knows {known}")
         return surroundings.names["HOST"] if name == "HOST" else match[0]
 
