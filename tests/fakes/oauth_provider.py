@@ -53,6 +53,8 @@ class OAuthProvider:
         self.headers: dict[str, str] = {"Date": "Fri, 20 Nov 2026 12:00:00 GMT"}
         self.document: dict[str, object] = {}
         self.discovery_status = 200
+        self.discovery_page = ""  # what is shown in place of a document
+        self.has_oauth_document = False
         self.handler: Handler | None = None
         self.requests: list[web.Request] = []
         self.forms: list[dict[str, list[str]]] = []
@@ -77,8 +79,16 @@ class OAuthProvider:
 
     async def discovery(self, _: web.Request) -> web.StreamResponse:
         self.discoveries += 1
-        document = {"issuer": self.url, "token_endpoint": f"{self.url}/token", **self.document}
-        return web.json_response(document, status=self.discovery_status)
+        if self.discovery_page:
+            return web.Response(text=self.discovery_page, content_type="text/html")
+        return web.json_response(self._documented(), status=self.discovery_status)
+
+    async def oauth(self, _: web.Request) -> web.StreamResponse:
+        """The document of RFC 8414, beside that of OpenID or without it."""
+        return web.json_response(self._documented(), status=200 if self.has_oauth_document else 404)
+
+    def _documented(self) -> dict[str, object]:
+        return {"issuer": self.url, "token_endpoint": f"{self.url}/token", **self.document}
 
 
 @asynccontextmanager
@@ -90,6 +100,7 @@ async def oauth_provider(folder: Path, tls: ssl.SSLContext | None = None) -> Asy
     application.router.add_post("/token", provider.token)
     application.router.add_post("/mutual", provider.token)
     application.router.add_get("/.well-known/openid-configuration", provider.discovery)
+    application.router.add_get("/.well-known/oauth-authorization-server", provider.oauth)
     server = TestServer(application)
     await server.start_server(ssl=tls or context)
     provider.url = f"https://127.0.0.1:{server.port}"

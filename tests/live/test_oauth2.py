@@ -58,7 +58,7 @@ async def host_of(
 ) -> AsyncIterator[tuple[Host, Sandbox]]:
     """A host that is configured for the provider, and an AWS that trusts it."""
     world = World(account_id="123456789012", objects={"hello.txt": b"hello"})
-    sites = {ISSUER: home / "site", oidc.ISSUER: judge.url}
+    sites: dict[str, str | Path] = {ISSUER: home / "site", oidc.ISSUER: judge.url}
     async with Sandbox(world, sites=sites) as sandbox:
         host = Host(home, sandbox.endpoint_url, roles, more=identity(judge, *words))
         trusting = world_of(await host.furnish())

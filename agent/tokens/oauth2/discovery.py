@@ -78,12 +78,20 @@ def endpoint(document: Mapping[str, object], issuer: str) -> Endpoint:
 
 
 def _https(value: object, member: str, issuer: str) -> str:
-    if not isinstance(value, str) or not value.startswith("https://") or not urlsplit(value).hostname:
+    if not isinstance(value, str) or not _is_https(value):
         raise TokenRefused(
             f"the discovery document of {issuer} has no {member} with https",
             hint="let the provider name it, or write it as identity.token_endpoint",
         )
     return value
+
+
+def _is_https(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an address, or a port beyond all ports
+        return False
 
 
 def _names(value: object) -> tuple[str, ...] | None:

@@ -234,7 +234,7 @@ _SILENCES: Final = (
     (
         aiohttp.ClientConnectorError,
         "{host} cannot be reached ({reason})",
-        "see whether it is up, and whether a firewall lets us through",
+        "see whether it is up, whether a firewall lets us through, and whether it speaks TLS 1.2 or newer",
     ),
     (
         aiohttp.ClientPayloadError,
@@ -263,7 +263,7 @@ def _silence(error: Exception, url: str, place: Place, *, shown: bool) -> TokenU
             trusted=place.ca_bundle or "the authorities of this machine",
             distrust=distrust,
             status=getattr(error, "status", 0),
-            reason=getattr(error, "strerror", None) or type(error).__name__,
+            reason=getattr(error, "strerror", None) or "it hung up while we were getting acquainted",
             shown=", having been shown our certificate" if shown else "",
         ),
         hint=hint,
@@ -272,4 +272,7 @@ def _silence(error: Exception, url: str, place: Place, *, shown: bool) -> TokenU
 
 def host_of(url: str) -> str:
     """The server that a URL names, for people."""
-    return urlsplit(url).netloc or url
+    try:
+        return urlsplit(url).netloc or url
+    except ValueError:  # half a bracket of an IPv6 address
+        return url
