@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from agent.settings.mistakes import Wrong, shown
 from agent.settings.section import Surroundings
-from agent.settings.spelling import text
+from agent.settings.spelling import array, text
 
 _REGION = re.compile(r"[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}")
 
@@ -63,6 +63,8 @@ def _proxy(value: str, _: Surroundings) -> str:
 
 #: An AWS region.
 Region = Annotated[str, text(_region)]
+#: Several of them.
+Regions = Annotated[tuple[str, ...], array(_region, of="regions")]
 #: The URL of a service: https, unless it is on this machine.
 Url = Annotated[str, text(endpoint_url)]
 #: The URL of an HTTP proxy, without a password.

@@ -15,7 +15,7 @@ import uvloop
 
 from agent.publishing import Document
 from agent.web.guests import Limits
-from tests.fakes.issuer_site import KEYS, Site, connected, request, say
+from tests.fakes.issuer_site import KEYS, Site, connected, request, say, trusting
 from tests.unit.web.world import answers
 
 CLOSE = "Connection: close"
@@ -279,3 +279,22 @@ def test_the_same_holds_on_the_loop_that_the_daemon_runs_on(tmp_path: Path, test
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+async def test_a_crowd_from_one_address_pushes_out_its_own_and_nobody_else(site: Site) -> None:
+    async with site.listening(Limits(connections=3)) as address, AsyncExitStack() as stack:
+
+        async def come(whence: str) -> asyncio.StreamReader:
+            reader, writer = await asyncio.open_connection(
+                *address, ssl=trusting(), server_hostname="oidc.example.com", local_addr=(whence, 0)
+            )
+            stack.callback(writer.close)
+            writer.write(request())
+            await reader.readuntil(b"]\n}\n")
+            return reader
+
+        quiet = await come("127.0.0.2")  # the oldest of all
+        crowd = [await come("127.0.0.1") for _ in range(5)]
+        assert [await ended(reader) for reader in crowd[:3]] == [b""] * 3
+        assert not quiet.at_eof()
+        assert not crowd[3].at_eof()
