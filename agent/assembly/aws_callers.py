@@ -4,16 +4,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from agent.assembly.outputs import Common
 from agent.callers.aws import SENTENCES
 from agent.callers.aws.ask import Sts, Way
 from agent.callers.aws.canonical import TOLD
 from agent.callers.aws.hosts import origins
 from agent.callers.aws.proofs import Proofs
 from agent.callers.aws.web_identity import ALGORITHMS, LEEWAY, LONGEST_LIFE, WebIdentity
+from agent.clock import Clock
 from agent.errors import ConfigurationError
+from agent.events import Report
 from agent.outputs.token import TokenOutput
 from agent.outputs.token_exchange import Exchange, serving_tokens
 from agent.settings import AwsCallers, Settings
@@ -25,6 +26,7 @@ from agent.verification.published import PublishedKeys
 from agent.verification.verifier import RuleVerifier
 from agent.verification.web import IssuerWeb
 from agent.web.sockets import Address
+from agent.web.stats import RequestStats
 from agent.web.tls import Files, ShownCertificate
 from agent.wording import Claim, TokenGrant
 
@@ -37,6 +39,29 @@ _ORGANIZATION: Final[tuple[str, Claim]] = ("aws_organization", "${AWS_ORGANIZATI
 
 #: How the facts begin that are known of AWS callers alone.
 _AWS: Final = "aws."
+
+
+class Common(Protocol):
+    """What all listeners need."""
+
+    @property
+    def clock(self) -> Clock:
+        """By which proofs end, and answers are dated."""
+        ...
+
+    @property
+    def stats(self) -> RequestStats:
+        """Where requests are counted."""
+        ...
+
+    @property
+    def report(self) -> Report:
+        """Whom to tell of what."""
+        ...
+
+    def on_bug(self, name: str) -> Callable[[BaseException], None]:
+        """Tells of an exception that nobody expected, in the listener of that name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

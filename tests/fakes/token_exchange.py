@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.callers import Facts, Peer
 from agent.callers.aws import SENTENCES, rejected
+from agent.errors import AgentError
 from agent.outputs.token import Wanted
 from agent.outputs.token_exchange import Exchange, serving_tokens
 from agent.web import Answered

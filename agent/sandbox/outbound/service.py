@@ -14,9 +14,9 @@ from typing import Final
 
 from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.documents import Value
+from agent.sandbox.federation import Outbound
 from agent.sandbox.issued import Issued
 from agent.sandbox.outbound.issuer import KIDS, AccountIssuer
-from agent.sandbox.outbound.world import Outbound
 from agent.sandbox.refusals import Refusal, validation
 from agent.sandbox.s3.permissions import check_permission
 from agent.sandbox.sts.service import VERSION, failure, success

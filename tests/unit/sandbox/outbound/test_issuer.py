@@ -4,8 +4,8 @@ from pathlib import Path
 import jwt
 import pytest
 
+from agent.sandbox.federation import DEFAULT_ISSUER
 from agent.sandbox.outbound.issuer import KIDS, AccountIssuer
-from agent.sandbox.outbound.world import DEFAULT_ISSUER
 
 
 @pytest.mark.parametrize("algorithm", [*KIDS])

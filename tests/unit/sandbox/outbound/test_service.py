@@ -13,8 +13,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from agent.sandbox import World
+from agent.sandbox.federation import Outbound
 from agent.sandbox.outbound.service import NAMESPACE
-from agent.sandbox.outbound.world import Outbound
 from tests.unit.sandbox.desk import Desk, desk, may, permitted
 from tests.unit.sandbox.scene import ROLE
 

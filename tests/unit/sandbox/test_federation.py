@@ -1,7 +1,7 @@
 import pytest
 
 from agent.errors import ConfigurationError
-from agent.sandbox.outbound.world import Outbound, outbound_as_json, outbound_from_json
+from agent.sandbox.federation import Outbound, outbound_as_json, outbound_from_json
 from agent.sandbox.world import World
 from agent.sandbox.world_json import world_as_json, world_from_json
 
