@@ -34,9 +34,10 @@ def test_every_fault_of_a_site_is_in_the_lists_and_nothing_else() -> None:
 
 
 def test_the_faults_it_shows_can_be_had() -> None:
-    several, one = re.findall(r"/faults -d '(.*?)'", TEXT)
+    several, one, *others = re.findall(r"/faults -d '(.*?)'", TEXT)
     assert [fault_from_json(one).kind for one in json.loads(several)] == ["clock", "slow"]
     assert fault_from_json(json.loads(one)) == Fault("site", site="status", status=403, document="jwks")
+    assert [fault_from_json(json.loads(other)).kind for other in others] == ["throttled", "status"]
 
 
 async def test_the_python_it_shows_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,15 @@
 """Can what goes wrong be asked for from outside, and what is going on be seen?"""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
 
 from agent.errors import ConfigurationError
-from tests.unit.sandbox.identity_center.visit import Visit, refused, visit
+from tests.unit.sandbox.identity_center.visit import START_URL, Visit, refused, visit
 
 
 def error(v: Visit, path: str, document: object) -> str:
@@ -73,3 +75,21 @@ def test_what_makes_no_sense_is_refused() -> None:
         v.sandbox.world = replace(v.sandbox.world, identity_center=None)
         with pytest.raises(ConfigurationError, match="has no Identity Center"):
             v.sandbox.identity_center.state()
+
+
+def test_the_documentation_shows_what_there_is() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "sandbox.md").read_text()
+    rows = re.findall(r"^\| `(\w+) (/identity-center\S*)` \| (.*) \|$", text, re.MULTILINE)
+    assert f"sso_start_url = {START_URL}\n" in text
+    with visit() as v:
+        answers = v.sandbox.identity_center.answers
+        assert {(method, path) for path, methods in answers.items() for method in methods} == {row[:2] for row in rows}
+        told = {path: said for method, path, said in rows if method == "POST"}
+        for what in (revocable := re.findall(r'"(\w+s)"', told["/identity-center/revoke"])):
+            assert v.tell("/identity-center/revoke", {"what": what}) == {"revoked": 0}
+        for what in (expirable := re.findall(r'"(\w+s)"', told["/identity-center/expire"])):
+            assert v.tell("/identity-center/expire", {"what": what}) == {"expired": 0}
+        assert (len(revocable), len(expirable)) == (3, 3)
+        decision = json.loads(told["/identity-center/decide"].split("`")[1])
+        decision["user_code"] = v.device(v.register_device())["userCode"]
+        assert v.tell("/identity-center/decide", decision)["sessions"][0]["user"] == "ada"
