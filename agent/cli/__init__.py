@@ -36,10 +36,12 @@ VERBS = (
     "keys",
     "publish",
     "sandbox",
+    "login",
+    "completion",
 )
 
 #: Verbs that print no result, so that there is nothing to be had as JSON.
-_SILENT = frozenset({"run", "wait", "exec"})
+_SILENT = frozenset({"run", "wait", "exec", "completion"})
 
 #: What people say who know it from other programs.
 _ALIASES = {"version": "--version"}
@@ -120,6 +122,21 @@ def _dispatch(words: list[str]) -> int:
             f"there is no command {name!r}",
             hint=f"did you mean: rolecall {near[0]}" if near else "see them all with: rolecall --help",
         )
+    verb, parser = _verb(name), parser_of(name)
+    # What follows a "--" is a command for somebody else: argparse would take options out of it.
+    mine, command = _split(words[1:])
+    arguments, left = parser.parse_known_args(mine)
+    if left:
+        _guess(words, arguments, left[0])
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if command and name != "exec":
+        raise ConfigurationError(f"rolecall {name} takes nothing after --", hint=f"for example: {verb.EXAMPLE}")
+    arguments.command = command
+    return verb.run(arguments)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What reads the words behind a verb."""
     verb = _verb(name)
     parser = argparse.ArgumentParser(
         prog=f"rolecall {name}",
@@ -132,16 +149,7 @@ def _dispatch(words: list[str]) -> int:
     if name not in _SILENT:
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
     verb.configure(parser)
-    # What follows a "--" is a command for somebody else: argparse would take options out of it.
-    mine, command = _split(words[1:])
-    arguments, left = parser.parse_known_args(mine)
-    if left:
-        _guess(words, arguments, left[0])
-        parser.error(f"unrecognized arguments: {' '.join(left)}")
-    if command and name != "exec":
-        raise ConfigurationError(f"rolecall {name} takes nothing after --", hint=f"for example: {verb.EXAMPLE}")
-    arguments.command = command
-    return verb.run(arguments)
+    return parser
 
 
 def _guess(words: list[str], arguments: argparse.Namespace, surplus: str) -> None:

@@ -111,6 +111,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         if role["callers"]:
             yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
         yield from _sessions(role, width)
+    yield from _sign_ins(status)
     for key in status["keys"]:
         soon = f" in {_span(key['next_in_seconds'])}" if key.get("next_in_seconds") is not None else ""
         unseen = ", not seen at the issuer" if key.get("published") is False else ""
@@ -118,6 +119,16 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"key {key['kid']} {key['algorithm']} {key['state']}{unseen}{ahead}"
     for listener in status["listeners"]:
         yield f"{listener['name']} at {listener['address']}"
+
+
+def _sign_ins(status: Mapping[str, Any]) -> Iterator[str]:
+    """Who has to sign in."""
+    for one in status.get("sign_ins", []):
+        until = f" until {one['ends_at']}" if one["ends_at"] else ""
+        needed = f": run {one['command']}" if one["state"] in {"due", "over"} else ""
+        style = {"due": "yellow", "over": "red"}.get(one["state"], "green")
+        said = {"unknown": "not looked at yet", "due": "ending"}.get(one["state"], one["state"])
+        yield f"sign-in at {one['source']} {paint(said, style)}{until}{needed}"
 
 
 def _sessions(role: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from agent.errors import ConfigurationError
 from agent.settings.mistakes import Wrong, shown
-from agent.settings.section import Section, Surroundings
+from agent.settings.section import Section, Surroundings, read
 from agent.settings.spelling import FilePath, array, one_of, text
 from agent.settings.web import Proxy, Region, Url
 
@@ -70,6 +72,16 @@ class IdentityCenter(Section):
     endpoint_url: Url | None = Field(None, examples=['"http://127.0.0.1:9180"'])
     ca_bundle: FilePath | None = Field(None, examples=['"/etc/ssl/certs/ca-certificates.crt"'])
     proxy: Proxy | None = Field(None, examples=['"http://proxy.example.com:3128"'])
+
+
+def identity_center_of(words: Mapping[str, object]) -> IdentityCenter:
+    """The table that somebody has written on a command line. Raises ConfigurationError."""
+    surroundings = Surroundings(Path.cwd(), None, {})
+    section, mistakes = read(IdentityCenter, words, "identity_center", surroundings)
+    if section is None:
+        options = "; ".join(f"--{one.path.rpartition('.')[2].replace('_', '-')} {one.said}" for one in mistakes)
+        raise ConfigurationError(options, hint="without a configuration it takes --start-url and --region")
+    return section
 
 
 def of_people_alone(words: Mapping[str, object]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agent.clock import instant
+from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleStatus, SessionStatus, StatusSnapshot
 
 #: What JSON can hold.
@@ -26,7 +27,18 @@ def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
         "roles": [_role(role) for role in now.roles],
         "keys": [_key(key) for key in now.keys],
         "issuer_looked_at": _when(now.ring.looked_at),
+        "sign_ins": [_sign_in(one) for one in now.sign_ins],
         "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
+    }
+
+
+def _sign_in(one: SignInStatus) -> Mapping[str, Json]:
+    return {
+        "source": one.source,
+        "state": one.state,
+        "ends_at": _when(one.ends_at),
+        "problem": one.problem or None,
+        "command": one.command,
     }
 
 

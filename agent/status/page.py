@@ -11,6 +11,7 @@ from html import escape
 from typing import Final
 
 from agent.clock import instant
+from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, SessionStatus, StatusSnapshot
 from agent.status.style import STYLE
 
@@ -234,8 +235,18 @@ def _machine(now: StatusSnapshot) -> str:
     )
     return (
         f'<section class="card"><h3>This machine</h3><dl><div><dt>Clock</dt><dd>{_clock(now.offset)}</dd></div>'
-        f"{listeners}</dl></section>"
+        f"{listeners}{''.join(map(_sign_in, now.sign_ins))}</dl></section>"
     )
+
+
+def _sign_in(one: SignInStatus) -> str:
+    """How the sign-in of a person stands, and what to run."""
+    said = {"unknown": "not looked at yet", "good": "good", "due": "ending", "over": "over"}[one.state]
+    tone = {"due": "warn", "over": "bad"}.get(one.state, "good")
+    ends = f" until {_moment(one.ends_at)}" if one.ends_at else ""
+    run = f"; run <code>{escape(one.command)}</code>" if one.state in {"due", "over"} else ""
+    badge = f'<span class="badge {tone}">{said}</span>'
+    return f"<div><dt>Sign-in, {escape(one.source)}</dt><dd>{badge}{ends}{run}</dd></div>"
 
 
 def _clock(offset: timedelta | None) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 
 from agent.narrowing import Narrowing
 from agent.sessions import SessionSnapshot
+from agent.status.sign_ins import SignInStatus
 
 #: What a role must still be good for to count as ready: the longest that SDKs trust what they hold unasked.
 READY_FOR = timedelta(minutes=15)
@@ -265,6 +266,7 @@ class StatusSnapshot:
     roles: tuple[RoleStatus, ...]
     ring: KeyRing
     listeners: tuple[ListenerStatus, ...]
+    sign_ins: tuple[SignInStatus, ...] = ()
 
     @property
     def keys(self) -> tuple[KeyStatus, ...]:
@@ -289,6 +291,7 @@ class Overview:
         keys: Callable[[], KeyRing],
         listeners: Callable[[], Sequence[ListenerStatus]],
         callers: Callable[[str, Narrowing], Sequence[str]],
+        sign_ins: Callable[[], Sequence[SignInStatus]] = tuple,
     ) -> None:
         """Look at `sessions`. All is asked each time, and must not wait; `callers` is asked for each session."""
         self._sessions = sessions
@@ -297,6 +300,7 @@ class Overview:
         self._keys = keys
         self._listeners = listeners
         self._callers = callers
+        self._sign_ins = sign_ins
         self._started_at = clock.now()
         self._started = clock.steady()
 
@@ -323,6 +327,7 @@ class Overview:
             roles=tuple(RoleStatus(name, self._sessions.arn(name), tuple(ones)) for name, ones in told.items()),
             ring=self._keys(),
             listeners=tuple(self._listeners()),
+            sign_ins=tuple(self._sign_ins()),
         )
 
     def _told(self, role: str = "") -> Iterator[SessionStatus]:

@@ -127,6 +127,7 @@ class Metrics(Collector):
         signed.update(self._signed)
         yield _counter("tokens_signed", "Identity tokens signed, by key.", ("kid",), _single(signed))
         yield from _keys(now)
+        yield from _sign_ins(now)
         yield from self._answered()
         yield _counter("denied", "Requests denied, by reason.", ("reason",), _single(self._denied))
         shown = "Tokens of others that were not taken, by rule and reason."
@@ -232,6 +233,13 @@ def _keys(now: StatusSnapshot) -> Iterator[Metric]:
     looked = [] if now.ring.looked_at is None else [((), _epoch(now.ring.looked_at))]
     when = "When the issuer was last read through its public URL, as AWS would; absent until it was."
     yield _gauge("issuer_last_check_timestamp_seconds", when, (), looked)
+
+
+def _sign_ins(now: StatusSnapshot) -> Iterator[Metric]:
+    """0 stands for one that is over, so that one comparison finds those that are about to be as well."""
+    ends = [((one.source,), _epoch(one.ends_at)) for one in now.sign_ins if one.state != "unknown"]
+    meaning = "Until when the sign-in of a person lasts without that person; 0 if somebody has to sign in."
+    yield _gauge("sign_in_ends_timestamp_seconds", meaning, ("source",), ends)
 
 
 _Sample = tuple[tuple[str, ...], float]
