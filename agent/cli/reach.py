@@ -130,10 +130,22 @@ def access(settings: Settings, role: str, token_file: Path | None, *, elsewhere:
     if role and role not in settings.roles:
         known = ", ".join(sorted(settings.roles))
         raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
+    grants = [grant for grant in settings.grants if (role in grant.roles if role else grant.roles)]
+    return _way(settings, role, grants, token_file, elsewhere=elsewhere)
+
+
+def presence(settings: Settings, name: str, token_file: Path | None) -> Access:
+    """How whoever asks shows who it is, for this role or audience; with "", for anything. Raises ConfigurationError."""
+    grants = [grant for grant in settings.grants if not name or name in {*grant.roles, *grant.audiences}]
+    return _way(settings, name, grants, token_file)
+
+
+def _way(
+    settings: Settings, role: str, grants: Sequence[Grant], token_file: Path | None, *, elsewhere: bool = False
+) -> Access:
     address = settings.listen.credentials
     if token_file is not None:
         return with_token(role, address, token_file)
-    grants = [grant for grant in settings.grants if not role or role in grant.roles]
     if not grants:
         what = f"role {role}" if role else "any role"
         raise ConfigurationError(f"nobody is granted {what}", hint="add a [[grants]] for it")

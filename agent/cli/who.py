@@ -12,22 +12,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from agent.assembly.callers import grants, wanted
+from agent.assembly.callers import grants, token_grants, wanted
+from agent.assembly.issuing import subject_of
 from agent.assembly.sight import Sight, sight
 from agent.callers import Facts, Grant
-from agent.cli.reach import Access, access, seen
+from agent.cli.reach import Access, presence, seen
 from agent.cli.supposed import account_of, configure_supposed, supposed, with_patterns
 from agent.cli.terminal import paint, say, show_json
 from agent.cli.unread import settings_if_open, without
 from agent.errors import ConfigurationError
-from agent.templates import Unfillable
 from agent.settings import Settings
 from agent.settings.callers import WHO
+from agent.templates import Unfillable
+from agent.wording import TokenGrant
 
 HELP = "say what the agent sees of a caller, and which grants fit"
 EXAMPLE = "rolecall who; rolecall who backup --unit backup@daily.service --user backup"
 
 FAILED = 1
+
+#: A grant of a role, or of tokens for one audience.
+Written = Grant | TokenGrant
 
 #: How facts are called to a person: as the words of grants where there is one.
 _CALLED: Final = {fact: word for word, fact in WHO.items()} | {
@@ -47,17 +52,28 @@ class Judged:
     Attributes:
         missing: pairs of a fact's name and the value that it should have.
         unfillable: a variable of the grant's templates that is not known of this caller; "" if there is none.
-        before: the grant of the same role that comes first and fits, so that this one does not count; "" if none.
+        before: the grant of the same role, or audience, that comes first and fits, so that this one does not count; ""
+            if none.
     """
 
-    grant: Grant
+    grant: Written
     missing: tuple[tuple[str, str], ...]
     unfillable: str = ""
     before: str = ""
 
     @property
+    def role(self) -> str:
+        """The role that it gives; "" if it gives tokens."""
+        return "" if isinstance(self.grant, TokenGrant) else self.grant.name
+
+    @property
+    def audience(self) -> str:
+        """For whom it gives tokens; "" if it gives a role."""
+        return self.grant.name if isinstance(self.grant, TokenGrant) else ""
+
+    @property
     def counts(self) -> bool:
-        """Whether it gives its role."""
+        """Whether it gives what it names."""
         return not self.missing and not self.unfillable and not self.before
 
 
@@ -68,6 +84,7 @@ class Found:
     Attributes:
         facts: what is known of the caller.
         granted: the roles that it may have: by the agent's own word, if it was asked.
+        audiences: for whom it may have tokens, in the same way.
         judged: each grant of the configuration; None where that could not be read.
         asked: the agent that was asked; None for a caller that was described.
         sight: what the kernel can tell here, where it told less than the grants ask for.
@@ -80,11 +97,19 @@ class Found:
     asked: Access | None = None
     sight: Sight | None = None
     doubts: Sequence[str] = field(default=())
+    audiences: Sequence[str] = field(default=())
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All that it may have."""
+        return [*self.granted, *self.audiences]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the role, the token file, and the words that describe another caller."""
-    parser.add_argument("role", metavar="ROLE", nargs="?", default="", help="say it of this role alone")
+    """Add the role or audience, the token file, and the words that describe another caller."""
+    parser.add_argument(
+        "role", metavar="ROLE|AUDIENCE", nargs="?", default="", help="say it of this role, or this audience, alone"
+    )
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="the token that is shown to the agent")
     configure_supposed(parser)
 
@@ -100,11 +125,11 @@ def run(arguments: argparse.Namespace) -> int:
                 hint="run this as the user of the agent, or as root; or leave out the words that describe a caller",
             )
         found = _seen_of(without(role, arguments.token_file, os.environ))
-    elif role and role not in settings.roles:
+    elif role and role not in {*settings.roles, *(one.name for one in _written(settings))}:
         known = ", ".join(sorted(settings.roles))
         raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
     elif described:
-        found = _described(described, grants(settings.grants))
+        found = _described(described, _written(settings))
     else:
         found = _asked(settings, role, arguments.token_file)
     if arguments.json:
@@ -112,17 +137,23 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(found, role)))
         _explain(found, role)
-    return 0 if found.granted and role in ("", *found.granted) else FAILED
+    return 0 if found.names and role in ("", *found.names) else FAILED
 
 
 # --- finding out
 
 
-def _described(facts: Facts, written: Sequence[Grant]) -> Found:
+def _written(settings: Settings) -> list[Written]:
+    """All that the configuration grants to callers on this machine."""
+    return [*grants(settings.grants), *token_grants(settings.grants, subject_of(settings))]
+
+
+def _described(facts: Facts, written: Sequence[Written]) -> Found:
     """What the grants come to for a caller of whom this is so."""
     judged = _judged(facts, written)
-    granted = sorted({one.grant.name for one in judged if one.counts})
-    return Found(facts, granted, judged, doubts=_strangers(facts))
+    granted = sorted({one.role for one in judged if one.counts and one.role})
+    audiences = sorted({one.audience for one in judged if one.counts and one.audience})
+    return Found(facts, granted, judged, doubts=_strangers(facts), audiences=audiences)
 
 
 def _strangers(facts: Facts) -> list[str]:
@@ -136,53 +167,61 @@ def _strangers(facts: Facts) -> list[str]:
 def _seen_of(reach: Access) -> Found:
     """What the running agent says of us. Raises AgentUnreachable."""
     document = seen(reach)
-    roles = {
-        one["role"] for one in document["granted"] if isinstance(one, Mapping) and isinstance(one.get("role"), str)
-    }
-    return Found(frozenset((name, value) for name, value in document["facts"]), sorted(roles), None, reach)
+    facts = frozenset((name, value) for name, value in document["facts"])
+    roles, audiences = _texts(document["granted"], "role"), _texts(document.get("tokens"), "audience")
+    return Found(facts, roles, None, reach, audiences=audiences)
+
+
+def _texts(listed: object, member: str) -> list[str]:
+    """The texts that stand under a name in each of a list, as far as there are such."""
+    several = listed if isinstance(listed, list) else []
+    texts = {one.get(member) for one in several if isinstance(one, Mapping)}
+    return sorted(text for text in texts if isinstance(text, str))
 
 
 def _asked(settings: Settings, role: str, token_file: Path | None) -> Found:
     """What the running agent says of us, and what the configuration says to that. Raises AgentUnreachable."""
     doubts = []
     try:
-        reach = access(settings, role, token_file)
+        reach = presence(settings, role, token_file)
     except ConfigurationError as error:
         if token_file is not None:
             raise
         reach = Access(role, settings.listen.credentials)
         doubts.append(f"no token was shown: {error.what}")
-    found, written = _seen_of(reach), grants(settings.grants)
+    found, written = _seen_of(reach), _written(settings)
     judged = _judged(found.facts, written)
-    fitting = {one.grant.name for one in judged if not one.missing}
-    if fitting != set(found.granted):
-        said = f"the agent grants {_listed(found.granted)}, and {settings.path} {_listed(sorted(fitting))}"
+    fitting = {(one.role, one.audience) for one in judged if not one.missing}
+    if fitting != {*((role, "") for role in found.granted), *(("", one) for one in found.audiences)}:
+        ours = _listed(sorted(role or audience for role, audience in fitting))
+        said = f"the agent grants {_listed(sorted(found.names))}, and {settings.path} {ours}"
         doubts.append(f"{said}: it runs with another configuration; restart it, or name its own with -c")
-    unfillable = {one.grant.name for one in judged if one.unfillable and not one.before}
-    granted = [name for name in found.granted if name not in unfillable]
+    unfillable = {(one.role, one.audience) for one in judged if one.unfillable and not one.before}
+    granted = [name for name in found.granted if (name, "") not in unfillable]
+    audiences = [name for name in found.audiences if ("", name) not in unfillable]
     untold, kernel = _untold(found.facts, written), None
     if untold and settings.callers.recognise == "off":
         doubts.append('callers.recognise is "off", so nobody is known by what the kernel tells')
     elif untold:
         kernel = sight()
-    return replace(found, granted=granted, judged=judged, sight=kernel, doubts=doubts)
+    return replace(found, granted=granted, judged=judged, sight=kernel, doubts=doubts, audiences=audiences)
 
 
-def _untold(facts: Facts, written: Sequence[Grant]) -> bool:
+def _untold(facts: Facts, written: Sequence[Written]) -> bool:
     """Whether grants ask for what the kernel tells of everybody, and it has not told it of this caller."""
     told = {name for name, _ in facts}
     units = any(name.startswith("systemd.") for grant in written for name, _ in grant.when)
     return wanted(written).kernel and ("unix.uid" not in told or (units and "systemd.unit" not in told))
 
 
-def _judged(facts: Facts, written: Sequence[Grant]) -> list[Judged]:
+def _judged(facts: Facts, written: Sequence[Written]) -> list[Judged]:
     """Each grant, in the order of the configuration, with what is missing."""
     known = with_patterns(facts, {fact for grant in written for fact in grant.when})
     judged: list[Judged] = []
-    first: dict[str, str] = {}
+    first: dict[tuple[type[Written], str], str] = {}
     for grant in written:
         missing, unfillable = tuple(sorted(grant.when - known)), ""
-        before = "" if missing else first.setdefault(grant.name, grant.setting)
+        before = "" if missing else first.setdefault((type(grant), grant.name), grant.setting)
         try:
             grant.extent.filled(known)
         except Unfillable as error:
@@ -203,7 +242,7 @@ def _lines(found: Found, role: str) -> Iterator[str]:
     if not shown:
         yield "  nothing: it showed no token that is known, and the kernel tells nothing of it"
     if found.judged is None:
-        yield paint(f"granted: {_listed(found.granted)}", "bold")
+        yield paint(f"granted: {_listed([*found.granted, *map(_tokens_for, found.audiences)])}", "bold")
         return
     yield paint("which grants fit:", "bold")
     accounts = account_of(found.facts)
@@ -213,7 +252,7 @@ def _lines(found: Found, role: str) -> Iterator[str]:
 
 
 def _line(one: Judged, found: Found, accounts: Facts) -> str:
-    name = f"{one.grant.setting}: {one.grant.name}"
+    name = f"{one.grant.setting}: {one.role or _tokens(one)}"
     if one.missing:
         lacking = "; ".join(_lacking(*fact, found, accounts) for fact in one.missing)
         return f"  {paint('no ', 'red')}  {name}: {lacking}"
@@ -223,6 +262,15 @@ def _line(one: Judged, found: Found, accounts: Facts) -> str:
         lacking = f"it names ${{{one.unfillable}}}, which is not known of this caller"
         return f"  {paint('no ', 'red')}  {name}: {lacking}"
     return f"  {paint('yes', 'green')}  {name}"
+
+
+def _tokens(one: Judged) -> str:
+    scopes = one.grant.extent.scopes if isinstance(one.grant, TokenGrant) else ()
+    return _tokens_for(one.audience) + (f" with the scopes {' '.join(scopes)}" if scopes else "")
+
+
+def _tokens_for(audience: str) -> str:
+    return f"tokens for {audience}"
 
 
 def _lacking(name: str, value: str, found: Found, accounts: Facts) -> str:
@@ -252,7 +300,7 @@ def _explain(found: Found, role: str) -> None:
         _explain_sight(found.sight)
     if len(found.granted) > 1 and not role:
         say(f"granted are {_listed(found.granted)}: one of them must be asked for by name")
-    elif not found.granted or role not in ("", *found.granted):
+    elif not found.names or role not in ("", *found.names):
         say(f"not granted: {role or 'anything'}")
         if found.asked is not None:
             say("hint: a service is seen otherwise; describe it: rolecall who --unit NAME.service --user NAME")
@@ -277,6 +325,7 @@ def _document(found: Found, role: str) -> dict[str, object]:
         "agent": None if found.asked is None else str(found.asked.address),
         "facts": sorted(found.facts),
         "granted": found.granted,
+        "audiences": found.audiences,
         "grants": None if judged is None else [_described_grant(one) for one in judged],
         "kernel": None if found.sight is None else _described_sight(found.sight),
         "warnings": found.doubts,
@@ -291,7 +340,9 @@ def _described_sight(kernel: Sight) -> dict[str, object]:
 def _described_grant(one: Judged) -> dict[str, object]:
     return {
         "grant": one.grant.setting,
-        "role": one.grant.name,
+        "role": one.role or None,
+        "audience": one.audience or None,
+        "scopes": one.grant.extent.scopes if isinstance(one.grant, TokenGrant) else None,
         "fits": not one.missing,
         "counts": one.counts,
         "missing": one.missing,
