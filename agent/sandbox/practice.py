@@ -14,7 +14,7 @@ from typing import Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from agent.sandbox.identity_center.world import Account, IdentityCenter, PermissionSet, User
+from agent.sandbox.centers import Account, IdentityCenter, PermissionSet, User
 from agent.sandbox.world import Provider, Role, World
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

@@ -14,8 +14,8 @@ from os import PathLike
 from typing import Final
 
 from agent.errors import ConfigurationError
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.federation import Outbound
-from agent.sandbox.identity_center.world import IdentityCenter
 from agent.sandbox.policies.policy import Kind, Malformed, Policy, read_policy
 from agent.sandbox.pools import IdentityPool, UserPool, check_once
 from agent.sandbox.trusting.world import RelyingParties

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Final
 
 from agent.errors import ConfigurationError
+from agent.sandbox.centers_json import identity_center_as_json, identity_center_from_json
 from agent.sandbox.federation import outbound_as_json, outbound_from_json
-from agent.sandbox.identity_center.world_json import identity_center_as_json, identity_center_from_json
 from agent.sandbox.members import members as _fields
 from agent.sandbox.pools_json import (
     identity_pool_as_json,

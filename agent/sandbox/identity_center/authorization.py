@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.refusals import oidc_refusal
 from agent.sandbox.identity_center.registration import AUTHORIZATION_CODE, Client, Clients
 from agent.sandbox.identity_center.sessions import Session, Sessions
-from agent.sandbox.identity_center.world import IdentityCenter
 
 #: How long somebody may look at the page before deciding.
 _THINKING: Final = timedelta(minutes=10)

@@ -6,12 +6,12 @@ comes from nowhere. Both end with somebody saying who they are, and yes or no.
 
 from urllib.parse import parse_qsl, urlsplit
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.authorization import Authorizations, Misdirected, Pending, Returned
 from agent.sandbox.identity_center.device import Device, Devices
 from agent.sandbox.identity_center.forms import Forms
 from agent.sandbox.identity_center.pages import code_page, consent_page, done_page, page, refusal_page, sent_to
-from agent.sandbox.identity_center.world import IdentityCenter
 from agent.sandbox.wire import Reply, Wire
 
 

@@ -6,12 +6,12 @@ What the control endpoint does at /identity-center…; the same can be had in Py
 from collections.abc import Callable, Mapping
 
 from agent.errors import ConfigurationError
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.control import Answers
 from agent.sandbox.documents import iso
 from agent.sandbox.identity_center.service import IdentityCenterService
 from agent.sandbox.identity_center.sessions import Session
-from agent.sandbox.identity_center.world import IdentityCenter
 from agent.sandbox.members import members
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.asked import Asked
 from agent.sandbox.identity_center.refusals import oidc_refusal
 from agent.sandbox.identity_center.registration import DEVICE_CODE, Client, Clients
 from agent.sandbox.identity_center.sessions import Session, Sessions
-from agent.sandbox.identity_center.world import IdentityCenter
 
 #: Consonants alone, so that no code is a word (RFC 8628, 6.1).
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from agent.sandbox.centers import IdentityCenter, User, unique_id
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.refusals import portal_refusal
 from agent.sandbox.identity_center.sessions import Session, Sessions
-from agent.sandbox.identity_center.world import IdentityCenter, User, unique_id
 from agent.sandbox.issued import Issued, new_material
 from agent.sandbox.wire import Wire
 

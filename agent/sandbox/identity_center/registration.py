@@ -14,10 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import jwt
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.asked import Asked
 from agent.sandbox.identity_center.refusals import oidc_refusal
-from agent.sandbox.identity_center.world import IdentityCenter
 from agent.secret import Secret
 
 AUTHORIZATION_CODE: Final = "authorization_code"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.cloud import Call, Cloud
 from agent.sandbox.faults import Fault, Kind
 from agent.sandbox.garbage import spoil
@@ -28,7 +29,6 @@ from agent.sandbox.identity_center.refusals import (
 from agent.sandbox.identity_center.registration import Clients
 from agent.sandbox.identity_center.sessions import Sessions
 from agent.sandbox.identity_center.tokens import Tokens
-from agent.sandbox.identity_center.world import IdentityCenter
 from agent.sandbox.refusals import Refusal
 from agent.sandbox.wire import Reply, Wire
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from agent.sandbox.centers import ACCOUNT_ACCESS, IdentityCenter
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.identity_center.refusals import oidc_refusal, portal_refusal
 from agent.sandbox.identity_center.registration import REFRESH_TOKEN, Client
-from agent.sandbox.identity_center.world import ACCOUNT_ACCESS, IdentityCenter
 
 #: Prefixes that AWS's access and refresh tokens have been seen with.
 _ACCESS: Final = "aoa"

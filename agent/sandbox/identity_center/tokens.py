@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.identity_center.asked import Asked
 from agent.sandbox.identity_center.authorization import Authorizations
 from agent.sandbox.identity_center.device import Devices
 from agent.sandbox.identity_center.refusals import oidc_refusal
 from agent.sandbox.identity_center.registration import AUTHORIZATION_CODE, DEVICE_CODE, GRANTS, REFRESH_TOKEN, Clients
 from agent.sandbox.identity_center.sessions import Sessions
-from agent.sandbox.identity_center.world import IdentityCenter
 
 
 class Tokens:

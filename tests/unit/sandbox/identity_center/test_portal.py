@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from agent.sandbox import Fault
-from agent.sandbox.identity_center.world import Account, IdentityCenter, PermissionSet, User
+from agent.sandbox.centers import Account, IdentityCenter, PermissionSet, User
 from tests.unit.sandbox.identity_center.visit import ELSEWHERE, HERE, Visit, center, refused, visit
 
 

@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError
 
 from agent.clock import SystemClock
 from agent.sandbox import Sandbox, in_thread, practice_world
+from agent.sandbox.centers import IdentityCenter
 from agent.sandbox.identity_center.authorization import s256
 from agent.sandbox.identity_center.registration import DEVICE_CODE
-from agent.sandbox.identity_center.world import IdentityCenter
 from tests.fakes.clock import FakeClock
 from tests.fakes.surfer import Page, Surfer
 

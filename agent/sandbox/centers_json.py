@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agent.errors import ConfigurationError
-from agent.sandbox.identity_center.world import Account, IdentityCenter, PermissionSet, User
+from agent.sandbox.centers import Account, IdentityCenter, PermissionSet, User
 from agent.sandbox.members import members
 
 _DURATIONS: Final = ("session", "access_token", "registration", "code", "device_code", "interval")

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from agent.errors import ConfigurationError
-from agent.sandbox.identity_center.world import Account, IdentityCenter, PermissionSet, User
+from agent.sandbox.centers import Account, IdentityCenter, PermissionSet, User
 from tests.unit.sandbox.identity_center.visit import HERE, center
 
 HOUR = timedelta(hours=1)

@@ -7,8 +7,8 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.sandbox import practice_world, world_as_json, world_from_json
-from agent.sandbox.identity_center.world import IdentityCenter
-from agent.sandbox.identity_center.world_json import identity_center_as_json, identity_center_from_json
+from agent.sandbox.centers import IdentityCenter
+from agent.sandbox.centers_json import identity_center_as_json, identity_center_from_json
 from tests.unit.sandbox.identity_center.visit import center
 
 
