@@ -2,14 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from aiohttp import web
 
 from agent.clock import Clock, RemoteClock
 from agent.errors import KeyUnavailable, TokenUnavailable
@@ -18,9 +21,12 @@ from agent.keys.pem import PemKey
 from agent.secret import Secret
 from agent.tokens import TokenSource
 from agent.tokens.file import TokenFile
+from agent.tokens.oauth2.asking import Client, ClientSecret, Place, Wanted
+from agent.tokens.oauth2.source import OAuth2Tokens, Provider
 from agent.tokens.self_signed import Identity, SelfSigned
 from tests.fakes.clock import FakeClock
 from tests.fakes.memory_key import MemoryKey, pem
+from tests.fakes.oauth_provider import SECRET, oauth_provider
 
 AUDIENCE = "sts.amazonaws.com"
 IDENTITY = Identity("https://oidc.example.com", "host:web-1", AUDIENCE, timedelta(minutes=10))
@@ -40,7 +46,7 @@ def signed_by(key: SigningKey, clock: Clock) -> SelfSigned:
     return SelfSigned(lambda: key, IDENTITY, clock, token_id=lambda: str(next(ids)), report=lambda _: None)
 
 
-async def in_memory(_: Path, clock: Clock) -> Bench:
+async def in_memory(_: Path, clock: Clock, __: AsyncExitStack) -> Bench:
     key = MemoryKey()
 
     def break_it() -> None:
@@ -49,7 +55,7 @@ async def in_memory(_: Path, clock: Clock) -> Bench:
     return Bench(signed_by(key, clock), key, break_it)
 
 
-async def with_rsa(_: Path, clock: Clock) -> Bench:
+async def with_rsa(_: Path, clock: Clock, __: AsyncExitStack) -> Bench:
     key = PemKey.parse(Secret(pem("rsa-2048").decode()), origin="a test")
 
     class Gone:
@@ -64,7 +70,7 @@ async def with_rsa(_: Path, clock: Clock) -> Bench:
     return Bench(signed_by(Gone(), clock), key, lambda: broken.append(True))
 
 
-async def in_a_file(directory: Path, clock: Clock) -> Bench:
+async def in_a_file(directory: Path, clock: Clock, _: AsyncExitStack) -> Bench:
     key = MemoryKey()
     path = directory / "token"
     token = await signed_by(key, clock).token()
@@ -74,10 +80,35 @@ async def in_a_file(directory: Path, clock: Clock) -> Bench:
     return Bench(TokenFile(path, aws_time), key, path.unlink)
 
 
-SOURCES: dict[str, Callable[[Path, Clock], Coroutine[None, None, Bench]]] = {
+async def of_a_provider(directory: Path, clock: Clock, stack: AsyncExitStack) -> Bench:
+    key = MemoryKey()
+    ours = signed_by(key, clock)
+    provider = await stack.enter_async_context(oauth_provider(directory))
+
+    async def give(_: web.Request) -> web.StreamResponse:
+        token = (await ours.token()).value.reveal()
+        return web.json_response({"access_token": token}, headers={"Date": format_datetime(clock.now(), usegmt=True)})
+
+    provider.handler = give
+    aws_time = RemoteClock(clock)
+    aws_time.learn(clock.now())
+    client = Client("us", ClientSecret(lambda: Secret(SECRET)))
+    place = Place(provider.issuer, ca_bundle=provider.ca)
+    source = OAuth2Tokens(Provider(place, client, Wanted(), aws_time), aws_time, spread=lambda: 0.5)
+
+    def break_it() -> None:
+        provider.handler, provider.status = None, 503
+        assert isinstance(clock, FakeClock)
+        clock.suspend(timedelta(minutes=10))  # what is held is good until its end
+
+    return Bench(source, key, break_it)
+
+
+SOURCES: dict[str, Callable[[Path, Clock, AsyncExitStack], Coroutine[None, None, Bench]]] = {
     "self-signed": in_memory,
     "self-signed-rsa": with_rsa,
     "file": in_a_file,
+    "oauth2": of_a_provider,
 }
 
 
@@ -87,8 +118,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture(params=list(SOURCES))
-async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Bench:
-    return await SOURCES[request.param](tmp_path, clock)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Bench]:
+    async with AsyncExitStack() as stack:
+        yield await SOURCES[request.param](tmp_path, clock, stack)
 
 
 def claims(bench: Bench, token: str) -> dict[str, Any]:
