@@ -4,19 +4,21 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import uuid4
 
 from agent.assembly.tokens import token_ids
 from agent.callers import Attestor
-from agent.clock import RemoteClock
+from agent.clock import Clock, RemoteClock
 from agent.errors import ConfigurationError
 from agent.events import Report
+from agent.keys import SigningKey
 from agent.leases import TOKENS
 from agent.roster import Making, Roster, TokenRoster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, Session
 from agent.settings import SelfSigned as SelfSignedSettings
 from agent.settings import Settings
-from agent.tokens import IssuedToken
+from agent.tokens import IssuedToken, Token
 from agent.tokens.self_signed import Identity, SelfSigned, Signer
 from agent.vending import TokenVendor, Vendor
 from agent.wording import TokenGrant, Wording
@@ -84,6 +86,14 @@ def issuing(
 def subject_of(settings: Settings) -> str:
     """Whom tokens speak of, if a grant says nothing else: whom those for STS speak of, where they are ours."""
     return settings.identity.subject if isinstance(settings.identity, SelfSignedSettings) else ""
+
+
+async def issued(settings: Settings, key: SigningKey, audience: str, wording: Wording, clock: Clock) -> Token:
+    """One such token, made by hand. Raises ConfigurationError if it cannot be, and KeyUnavailable."""
+    if settings.issuer is None:
+        raise ConfigurationError("there is no issuer of such a token", hint="add [issuer] and [key]")
+    identity = identity_of(settings.issuer.url, audience, wording)
+    return await SelfSigned(lambda: key, identity, clock, token_id=lambda: str(uuid4()), report=lambda _: None).token()
 
 
 def identity_of(issuer: str, audience: str, wording: Wording) -> Identity:

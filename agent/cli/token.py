@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,9 @@ from agent import jose
 from agent.cli.caller_token import configure_new, make_caller_token
 from agent.cli.configuration import settings_of
 from agent.cli.durations import seconds
+from agent.cli.granted_token import configure_granted, granted
 from agent.cli.keys import also_here, credentials_directory
+from agent.cli.supposed import supposed
 from agent.cli.terminal import paint, say, show_json
 from agent.cli.token_exchange import configure_exchange, exchange
 from agent.cli.verifying import configure_verify, judged
@@ -22,8 +25,10 @@ from agent.clock import RemoteClock, SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.secret import Secret
 from agent.settings import Cognito, Settings
+from agent.settings.lifetimes import longest_token
 from agent.settings.oauth2 import OAuth2
 from agent.spans import spell_duration
+from agent.wording import Wording
 
 HELP = "mint a token, show what one says, verify one; or make a new one for a caller"
 EXAMPLE = "rolecall token mint --role backup | rolecall token show"
@@ -40,12 +45,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "mint", help="make and sign a token with the configured key, or have one of the configured provider"
     )
     mint.add_argument("--role", metavar="ROLE", help="pin it to this role (default: to all that are configured)")
-    mint.add_argument("--audience", metavar="AUD", help="who may take it (default: as configured)")
+    mint.add_argument(
+        "--audience", metavar="AUD", help="who may take it (default: as configured); what a grant for it says is in it"
+    )
     mint.add_argument("--subject", metavar="SUB", help="whom it speaks of (default: as configured)")
-    mint.add_argument("--lifetime", type=seconds, metavar="5m", help="1 to 60 minutes (default: as configured)")
+    mint.add_argument(
+        "--lifetime",
+        type=seconds,
+        metavar="5m",
+        help="1 minute to 1 hour, or as long as a grant's (default: as configured)",
+    )
     mint.add_argument(
         "--claim", type=_claim, action="append", default=[], metavar="NAME=TEXT", help="one more claim; may be repeated"
     )
+    configure_granted(mint)
     show = verbs.add_parser("show", help="print what a token says, without verifying it")
     verify = verbs.add_parser("verify", help="verify a token as a relying party does")
     configure_verify(verify)
@@ -76,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _mint(arguments: argparse.Namespace) -> int:
+    from agent.assembly.issuing import issued
     from agent.assembly.rotation import signing_key
     from agent.assembly.tokens import mint
 
@@ -95,16 +109,22 @@ def _mint(arguments: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"
         )
+    _check_lifetime(settings, arguments)
+    wording = _worded(settings, arguments)
     changes: dict[str, Any] = {
         name: value for name in ("audience", "subject") if (value := getattr(arguments, name)) is not None
     }
     if arguments.lifetime is not None:
         changes["lifetime"] = timedelta(seconds=arguments.lifetime)
-    changes["claims"] = dict(arguments.claim)
+    scope = {"scope": " ".join(arguments.scope)} if arguments.scope else {}
+    changes["claims"] = {**scope, **dict(arguments.claim)}
 
     async def minted() -> tuple[str, datetime]:
         role = settings.token_roles.get(arguments.role) if arguments.role else None
         async with signing_key(settings, credentials_directory(), SystemClock()) as key:
+            if wording is not None:
+                token = await issued(settings, key, arguments.audience, wording, SystemClock())
+                return token.value.reveal(), token.expires_at
             token = await mint(
                 settings, key, role, clock=SystemClock(), token_id=lambda: str(uuid.uuid4()), changes=changes
             )
@@ -113,6 +133,37 @@ def _mint(arguments: argparse.Namespace) -> int:
     value, expires_at = asyncio.run(minted())
     _give(value, expires_at, as_json=arguments.json)
     return 0
+
+
+def _check_lifetime(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Keys are shown until the longest of the tokens that they have signed is over, and no longer."""
+    longest = longest_token(settings)
+    if arguments.lifetime is not None and timedelta(seconds=arguments.lifetime) > longest:
+        given, most = (spell_duration(span) for span in (timedelta(seconds=arguments.lifetime), longest))
+        raise ConfigurationError(
+            f"a token of {given} could outlive what shows the key that signed it",
+            hint=f"ask for {most} or less; tokens that are granted may live for 24h",
+        )
+
+
+def _worded(settings: Settings, arguments: argparse.Namespace) -> Wording | None:
+    """What a grant has the token say that is asked for; None if it is to be made of what was written out."""
+    facts = supposed(arguments)
+    by_hand = [word for word in ("role", "subject", "claim") if getattr(arguments, word)]
+    if facts and (by_hand or not arguments.audience):
+        word = f"--{by_hand[0]}" if by_hand else "a token for no --audience"
+        raise ConfigurationError(
+            f"who asks means nothing for {word}",
+            hint="it says what a grant gives: add --audience, and leave out others",
+        )
+    if not arguments.audience or by_hand:
+        return None
+    wording = granted(settings, arguments.audience, arguments.scope, facts)
+    if wording is None and facts:
+        raise ConfigurationError(f"nobody is granted tokens for {arguments.audience}", hint="add a [[grants]] for it")
+    if wording is not None and arguments.lifetime is not None:
+        return replace(wording, lifetime=timedelta(seconds=arguments.lifetime))
+    return wording
 
 
 def _fetch(settings: Settings, words: OAuth2 | Cognito, arguments: argparse.Namespace) -> int:
