@@ -23,4 +23,4 @@ def step_of(secret: str, code: str, now: datetime) -> int | None:
     """The step that this is the code of, if that is now or next to it."""
     here = int(now.timestamp()) // STEP
     steps = range(here - _LEEWAY, here + _LEEWAY + 1)
-    return next((step for step in steps if hmac.compare_digest(code_at(secret, step), code)), None)
+    return next((step for step in steps if hmac.compare_digest(code_at(secret, step).encode(), code.encode())), None)

@@ -117,7 +117,7 @@ class UserPools:
         if flow == "USER_PASSWORD_AUTH":
             password = _needed(parameters, "PASSWORD")
             user = self._user(desk, name)
-            self._check_password(desk, user, user is not None and hmac.compare_digest(user.password, password))
+            self._check_password(desk, user, user is not None and _same(user.password, password))
             assert user is not None  # or the password would be wrong
             return self._past_password(desk, user)
         return self._begin_srp(desk, name, _needed(parameters, "SRP_A"))
@@ -180,7 +180,7 @@ class UserPools:
                 self._check_totp(desk, user, _needed(answers, "SOFTWARE_TOKEN_MFA_CODE"))
                 return self._signed_in(desk, user)
             case "SMS_MFA":
-                if not hmac.compare_digest(challenge.code.reveal(), _needed(answers, "SMS_MFA_CODE")):
+                if not _same(challenge.code.reveal(), _needed(answers, "SMS_MFA_CODE")):
                     raise mismatch()
                 return self._signed_in(desk, user)
         raise not_authorized(WRONG_SESSION)
@@ -369,8 +369,7 @@ def _check_hash(desk: Desk, parameters: Mapping[str, str], names: tuple[str, ...
     client = desk.client
     if "SECRET_HASH" not in parameters:
         raise not_authorized(f"Client {client.client_id} is configured for secret but secret was not received")
-    shown = parameters["SECRET_HASH"].encode()
-    if not any(hmac.compare_digest(secret_hash(client, name).encode(), shown) for name in names):
+    if not any(_same(secret_hash(client, name), parameters["SECRET_HASH"]) for name in names):
         raise not_authorized(f"Unable to verify secret hash for client {client.client_id}")
 
 
@@ -380,8 +379,12 @@ def _check_client_secret(desk: Desk, asked: Spoken) -> None:
     wanted = desk.client.secret
     if wanted is not None and shown is None:
         raise not_authorized(f"Client {desk.client.client_id} is configured for secret but secret was not received")
-    if shown is not None and (wanted is None or not hmac.compare_digest(shown.encode(), wanted.encode())):
+    if shown is not None and (wanted is None or not _same(shown, wanted)):
         raise not_authorized("Invalid Client Secret")  # the text is a guess
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def _needed(parameters: Mapping[str, str], name: str) -> str:
