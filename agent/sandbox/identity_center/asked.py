@@ -1,12 +1,15 @@
 """What did the client write into the body of its request?"""
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from agent.sandbox.identity_center.refusals import oidc_refusal
 
 _INVALID: Final = "InvalidRequestException"
+#: Halves of characters, which JSON can spell and nothing can write.
+_UNSPEAKABLE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Asked:
@@ -33,7 +36,7 @@ class Asked:
         value = self._members.get(name)
         if value is None:
             return ""
-        if not isinstance(value, str):
+        if not _is_text(value):
             raise oidc_refusal(_INVALID, f"{name} is no string")
         return value
 
@@ -42,6 +45,10 @@ class Asked:
         value = self._members.get(name)
         if value is None:
             return ()
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(map(_is_text, value)):
             raise oidc_refusal(_INVALID, f"{name} is no list of strings")
         return tuple(value)
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and not _UNSPEAKABLE.search(value)

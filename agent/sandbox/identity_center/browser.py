@@ -21,7 +21,7 @@ class Browser:
     def __init__(self, cloud: Cloud, authorizations: Authorizations, devices: Devices) -> None:
         self._authorizations = authorizations
         self._devices = devices
-        self._forms = Forms(cloud.rng)
+        self._forms = Forms(cloud)
 
     def answer(self, center: IdentityCenter, wire: Wire) -> Reply:
         """Show a page, or take in what somebody decided on it."""

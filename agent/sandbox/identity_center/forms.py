@@ -6,12 +6,11 @@ and a browser that says where its form came from has to say that it was here.
 
 import hashlib
 import hmac
-import random
 import re
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import urlsplit
 
+from agent.sandbox.cloud import Cloud
 from agent.sandbox.wire import Wire
 
 _COOKIE: Final = "rolecall-sandbox-browser"
@@ -20,17 +19,18 @@ _COOKIE: Final = "rolecall-sandbox-browser"
 class Forms:
     """The seals of one Identity Center."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._key = rng.randbytes(32)
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._key = cloud.rng.randbytes(32)
 
     def browser(self, wire: Wire) -> str:
         """The name of this browser: the one that its cookie has, or a new one."""
-        return _browser(wire) or self._rng.randbytes(16).hex()
+        return _browser(wire) or self._cloud.rng.randbytes(16).hex()
 
     def cookie(self, browser: str) -> str:
         """A Set-Cookie header. Not sent along when a form of somebody else's page leads here, nor shown to scripts."""
-        return f"{_COOKIE}={browser}; Path=/; HttpOnly; SameSite=Strict"
+        secure = "; Secure" if self._cloud.endpoint_url.startswith("https:") else ""
+        return f"{_COOKIE}={browser}; Path=/; HttpOnly; SameSite=Strict{secure}"
 
     def seal(self, browser: str, what: str) -> str:
         """What the form about `what` carries."""
@@ -40,7 +40,7 @@ class Forms:
         """Whether this form about `what` was shown here, to this browser."""
         browser = _browser(wire)
         origin = wire.headers.get("origin")
-        if not browser or (origin is not None and urlsplit(origin).netloc != wire.headers.get("host", "")):
+        if not browser or (origin is not None and origin.partition("://")[2] != wire.headers.get("host", "")):
             return False
         return hmac.compare_digest(self.seal(browser, what).encode(), seal.encode())
 

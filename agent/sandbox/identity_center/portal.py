@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
@@ -91,7 +92,7 @@ class Portal:
         """As much of a list as was asked for, and what to ask for the rest with. Raises Refusal."""
         query = dict(wire.query_pairs)
         wanted = query.get("max_result", str(center.page))
-        if not (wanted.isascii() and wanted.isdecimal() and 1 <= int(wanted[:4]) <= 100):
+        if not re.fullmatch(r"[1-9][0-9]?|100", wanted, re.ASCII):
             raise portal_refusal(_INVALID, "max_result is not between 1 and 100")
         start = self._opened(query["next_token"], f"{name} {whose}") if query.get("next_token") else 0
         end = start + int(wanted)

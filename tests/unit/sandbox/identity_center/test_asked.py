@@ -7,7 +7,9 @@ import pytest
 from agent.sandbox.identity_center.asked import Asked
 from agent.sandbox.refusals import Refusal
 
-ASKED = Asked(b'{"text": "a", "empty": "", "null": null, "number": 1, "list": ["a", "b"], "mixed": ["a", 1]}')
+ASKED = Asked(
+    b'{"text": "a", "empty": "", "null": null, "number": 1, "list": ["a", "b"], "mixed": ["a", 1], "half": "\\ud800"}'
+)
 
 
 def test_members_are_read_as_what_they_are() -> None:
@@ -25,6 +27,7 @@ def test_members_are_read_as_what_they_are() -> None:
         lambda: ASKED.text("null"),
         lambda: ASKED.text("number"),
         lambda: ASKED.perhaps("list"),
+        lambda: ASKED.perhaps("half"),  # half a character: nothing that could be written again
         lambda: ASKED.texts("text"),
         lambda: ASKED.texts("mixed"),
     ],

@@ -1,9 +1,13 @@
 """Does a form count that was not shown here, to this browser?"""
 
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
+from agent.sandbox import practice_world
+from agent.sandbox.cloud import Cloud
+from agent.sandbox.identity_center.forms import Forms
 from tests.fakes.surfer import Surfer
 from tests.unit.sandbox.identity_center.visit import Visit, refused, visit
 
@@ -51,6 +55,8 @@ def test_the_cookie_is_kept_from_scripts_and_from_other_sites(v: Visit) -> None:
     name, *rest = page.headers["Set-Cookie"].split("; ")
     assert len(name.partition("=")[2]) == 32
     assert rest == ["Path=/", "HttpOnly", "SameSite=Strict"]
+    secure = Forms(Cloud(practice_world(), v.clock, Random(1), endpoint_url="https://127.0.0.1:1"))
+    assert secure.cookie("x").endswith("; SameSite=Strict; Secure")
 
 
 @pytest.mark.parametrize("cookie", ["rolecall-sandbox-browser=short", "rolecall-sandbox-browser=\x22", ";;;===", ""])

@@ -144,7 +144,7 @@ def test_a_page_token_is_of_one_list_and_one_user() -> None:
             assert refused(partial(v.sso.list_accounts, accessToken=ada, nextToken=made_up)) == "InvalidRequest"
 
 
-@pytest.mark.parametrize("wanted", ["0", "101", "-1", "ten", "1000000000000000000000", "1.5"])
+@pytest.mark.parametrize("wanted", ["0", "101", "-1", "ten", "1000000000000000000000", "0050000", "1.5"])
 def test_a_page_is_of_one_to_a_hundred(wanted: str, v: Visit) -> None:
     url = f"{v.sandbox.endpoint_url}/assignment/accounts?max_result={wanted}"
     page = v.surfer.open(url, {"x-amz-sso_bearer_token": v.access_token()})

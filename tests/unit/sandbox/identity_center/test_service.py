@@ -1,13 +1,23 @@
 """Is a request for Identity Center told from all others, and do faults strike it?"""
 
+import asyncio
+import json
 import urllib.request
 from dataclasses import replace
+from random import Random
 from urllib.error import HTTPError
+from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agent.sandbox import Fault
+from agent.sandbox import Fault, practice_world
+from agent.sandbox.cloud import Cloud
+from agent.sandbox.identity_center.service import IdentityCenterService
+from agent.sandbox.wire import Wire
+from tests.fakes.clock import FakeClock
 from tests.unit.sandbox.identity_center.visit import Visit, refused, visit
 
 
@@ -74,3 +84,63 @@ def test_the_clock_of_the_whole_aws_is_its_clock() -> None:
         tokens = v.tokens()
         v.sandbox.faults.add(Fault("clock", seconds=3600))
         assert refused(lambda: v.sso.list_accounts(accessToken=tokens["accessToken"])) == "Unauthorized"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=()), max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=4,
+)
+MEMBERS = st.sampled_from(
+    [
+        "clientName", "clientType", "scopes", "grantTypes", "redirectUris", "issuerUrl", "clientId", "clientSecret",
+        "startUrl", "grantType", "code", "codeVerifier", "redirectUri", "refreshToken", "deviceCode",
+    ]
+)  # fmt: skip
+LIKELY = st.sampled_from(
+    ["public", "authorization_code", "http://127.0.0.1/cb", ["refresh_token"], ["http://[", "\ud800"]]
+)
+PATHS = ["/client/register", "/device_authorization", "/token", "/authorize", "/device", "/assignment/accounts"]
+PATHS += ["/assignment/roles", "/federation/credentials", "/logout"]
+ORDINARY = "application/x-www-form-urlencoded"
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "host": st.just("127.0.0.1:1"),
+        "origin": st.sampled_from(["http://[", "null", "http://127.0.0.1:1", "\udcff"]),
+        "cookie": st.sampled_from(["rolecall-sandbox-browser=" + "0" * 32, "=", '"', "\udcff;a=\x01"]),
+        "x-amz-sso_bearer_token": st.text(max_size=4),
+        "content-type": st.just(ORDINARY),
+    },
+)
+QUERIES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["client_id", "redirect_uri", "user_code", "state", "account_id", "role_name", "max_result", "next_token"]
+        ),
+        st.text(max_size=6).map(quote),
+    ),
+    max_size=4,
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
+BODIES = (
+    st.binary(max_size=30)
+    | st.dictionaries(MEMBERS, ANYTHING | LIKELY, max_size=8).map(lambda one: json.dumps(one).encode())
+    | st.dictionaries(
+        st.sampled_from(["request", "seal", "user", "user_code", "decision"]),
+        st.text(max_size=5).map(quote),
+        max_size=5,
+    ).map(lambda one: "&".join(f"{name}={value}" for name, value in one.items()).encode())
+)
+
+
+@given(st.sampled_from(["GET", "POST", "HEAD", "PUT"]), st.sampled_from(PATHS), QUERIES, HEADERS, BODIES)
+@settings(max_examples=300)
+def test_whatever_is_sent_is_answered_politely(
+    method: str, path: str, query: str, headers: dict[str, str], body: bytes
+) -> None:
+    service = IdentityCenterService(Cloud(practice_world(), FakeClock(), Random(1)))
+    wire = Wire(method, path, query, headers, body)
+    assert service.concerns(wire)
+    reply = asyncio.run(service.answer(wire, "id"))
+    assert reply is not None
+    assert reply.status in (200, 303, 400, 401, 403, 404, 405)
