@@ -1,61 +1,63 @@
 """How long the longest token lives, and how long keys are shown for its sake."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from agent.settings import FromFile, SelfSigned, Settings
-from agent.settings.draft import Draft
-from agent.settings.keys import Pem
+from agent.ring import Rules, least_kept
+from agent.settings import Settings
 from agent.settings.lifetimes import longest_token
-from agent.settings.rotation import Rotation
-from agent.settings.succession import rotation_of, unfit, usual_keep
-from agent.settings.tokens import Identity
+from agent.settings.succession import usual_keep
 
+Read = Callable[..., Settings]
+Mistakes = Callable[..., list[str]]
 HOUR = timedelta(hours=1)
+PUBLISHED = '\n[publishing]\nto = "directory"\ndirectory = "site"\n'
 
 
-@dataclass(frozen=True)
-class Said:
-    identity: Identity | None
+def granted(lifetime: str) -> tuple[str, str]:
+    return "", f'\n[[grants]]\naudiences = ["vault"]\nuser = "1000"\nlifetime = "{lifetime}"\n{PUBLISHED}'
 
 
-def lives(lifetime: timedelta) -> SelfSigned:
-    """What no configuration says yet: tokens for STS are shorter."""
-    return SelfSigned.model_construct(lifetime=lifetime)
+def kept(lifetime: str) -> tuple[str, str]:
+    words = 'kind = "token"\npath = "/run/rolecall/vault.jwt"\naudience = "vault"'
+    return "", f'\n[[files]]\n{words}\nlifetime = "{lifetime}"\n{PUBLISHED}'
 
 
-def test_no_token_is_longer_than_what_may_be_made_by_hand_where_nothing_longer_is_said(
-    read: Callable[..., Settings],
-) -> None:
+def rotation(words: str) -> tuple[str, str]:
+    return "", f"\n[rotation]\n{words}\n"
+
+
+def test_no_token_is_longer_than_what_may_be_made_by_hand_where_nothing_longer_is_said(read: Read) -> None:
     assert longest_token(read()) == HOUR
-    assert longest_token(Said(FromFile.model_construct(source="file", file=Path("/token")))) == HOUR
-    assert longest_token(Said(None)) == HOUR
+    assert longest_token(read(granted("5m"))) == HOUR
+    assert longest_token(read(('source = "self_signed"', 'source = "file"\nfile = "/var/run/token"'))) == HOUR
 
 
-def test_a_longer_one_counts() -> None:
-    assert longest_token(Said(lives(24 * HOUR))) == 24 * HOUR
+@pytest.mark.parametrize("longest", [granted, kept])
+def test_a_grant_or_a_file_of_longer_tokens_counts(longest: Callable[[str], tuple[str, str]], read: Read) -> None:
+    assert longest_token(read(longest("24h"))) == 24 * HOUR
 
 
-def draft(lifetime: timedelta, **words: object) -> Draft:
-    key = Pem.model_construct(custodian="pem", directory=Path("/keys"), algorithm=None, file=None)
-    return Draft({}, key=key, identity=lives(lifetime), rotation=Rotation.model_validate(words))
+@pytest.mark.parametrize(("lifetime", "keep"), [("1h", 24 * HOUR), ("21h", 24 * HOUR), ("24h", least_kept(24 * HOUR))])
+def test_keys_of_long_tokens_are_shown_for_longer_without_a_word(lifetime: str, keep: timedelta, read: Read) -> None:
+    settings = read(granted(lifetime))
+    assert settings.rotation is not None
+    assert settings.rotation.keep == usual_keep(longest_token(settings)) == keep
+    assert Rules(keep=settings.rotation.keep, longest=longest_token(settings))  # or it would be refused
 
 
-@pytest.mark.parametrize(("hours", "keep"), [(1, 24 * HOUR), (21, 24 * HOUR), (24, timedelta(hours=26, minutes=5))])
-def test_keys_of_long_tokens_are_shown_for_longer_without_a_word(hours: int, keep: timedelta) -> None:
-    said = rotation_of(draft(hours * HOUR))
-    assert said is not None
-    assert said.keep == usual_keep(hours * HOUR) == keep
-    assert list(unfit(draft(hours * HOUR))) == []
-
-
-def test_who_says_less_than_long_tokens_need_is_told_what_they_need() -> None:
-    (mistake,) = unfit(draft(24 * HOUR, keep="25h"))
-    assert str(mistake) == (
-        "rotation.keep: is 1d1h, but tokens live for up to 1d, and their key has to be shown for longer than that; "
-        "write 1d2h5m or more, or leave it out"
-    )
+@pytest.mark.parametrize("longest", [granted, kept])
+def test_who_says_less_than_long_tokens_need_is_told_what_they_need(
+    longest: Callable[[str], tuple[str, str]], read: Read, mistakes: Mistakes
+) -> None:
+    assert mistakes(longest("24h"), rotation('keep = "25h"')) == [
+        (
+            "rotation.keep: is 1d1h, but tokens live for up to 1d, and their key has to be shown for longer than that; "
+            "write 1d2h5m or more, or leave it out"
+        )
+    ]
+    found = read(longest("24h"), rotation('keep = "1d2h5m"')).rotation
+    assert found is not None
+    assert found.keep == least_kept(24 * HOUR)
