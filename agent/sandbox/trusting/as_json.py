@@ -96,14 +96,14 @@ def _fields(document: object, known: Mapping[str, type], what: str, *needed: str
 
 
 def _api(document: object) -> HttpApi:
-    there = _fields(document, _API, "API", "api_id", "issuer", "audiences")
+    there = _fields(document, _API, "HTTP API", "api_id", "issuer", "audiences")
     if "routes" in there:
         there["routes"] = tuple(_read(Route, one, _ROUTE, "route", "key") for one in there["routes"])
     return HttpApi(**there)
 
 
 def _application(document: object) -> Application:
-    there = _fields(document, _APPLICATION, "application", "tenant", "client_id")
+    there = _fields(document, _APPLICATION, "registered application", "tenant", "client_id")
     there["credentials"] = tuple(
         _read(FederatedCredential, one, _CREDENTIAL, "federated credential", "name", "issuer", "subject")
         for one in there.get("credentials", ())
