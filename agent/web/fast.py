@@ -15,16 +15,23 @@ from agent.web.answers import headers, http_date, wire
 from agent.web.peer import host_allowed
 from agent.web.shares import MADE, Shares
 
-#: The longest request that is recognised, in bytes: SDKs send 150 to 700.
-_LONGEST = 2048
+#: The longest request that is recognised, and the longest value of a header in it, in bytes: SDKs send 150 to 700 in
+#: all. What a proxy passes on may have a longer token in it.
+_LONGEST, _LONGEST_VALUE = 2048, 1200
+_LONGEST_PROXIED, _LONGEST_VALUE_PROXIED = 12_288, 8192
 
 #: How much is remembered at once: requests, and bytes of requests and answers.
 _MOST, _MOST_BYTES = 512, 1 << 20
 
-_HEAD = re.compile(
-    rb"GET (/[A-Za-z0-9._/-]{1,200})(?:\?([A-Za-z0-9._~%&=+:/@-]{1,600}))? HTTP/1\.1\r\n"
-    rb"((?:[A-Za-z0-9-]{1,40}:[ -~]{0,1200}\r\n){1,20})\r\n"
-)
+
+def _head(longest: int) -> re.Pattern[bytes]:
+    return re.compile(
+        rb"GET (/[A-Za-z0-9._/-]{1,200})(?:\?([A-Za-z0-9._~%%&=+:/@-]{1,600}))? HTTP/1\.1\r\n"
+        rb"((?:[A-Za-z0-9-]{1,40}:[ -~]{0,%d}\r\n){1,20})\r\n" % longest
+    )
+
+
+_HEAD, _HEAD_PROXIED = _head(_LONGEST_VALUE), _head(_LONGEST_VALUE_PROXIED)
 
 #: What SDKs send, and what cannot change the answer. A header not named here may mean anything.
 _HARMLESS = frozenset(
@@ -72,9 +79,9 @@ def recognise(request: bytes, origin: Origin, *, proxied: bool = False) -> Recog
 
     `proxied`: a proxy passes on what it was sent, so that there may be other headers, which say nothing to us.
     """
-    if len(request) > _LONGEST:
+    if len(request) > (_LONGEST_PROXIED if proxied else _LONGEST):
         return None
-    match = _HEAD.fullmatch(request)
+    match = (_HEAD_PROXIED if proxied else _HEAD).fullmatch(request)
     if match is None:
         return None
     found: dict[bytes, bytes] = {}

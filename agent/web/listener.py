@@ -100,7 +100,7 @@ async def answering(
     connections close. Raises ListenerUnavailable.
     """
     listening = sockets.opened(where, limits.hops)
-    route = OrdinaryRoute(output, clock, Shares(), stats, on_bug, report, proxied=limits.proxied)
+    route = OrdinaryRoute(output, clock, Shares(endless=limits.proxied), stats, on_bug, report, proxied=limits.proxied)
     answers = ReadyAnswers(output, clock, route.shares, on_bug, proxied=limits.proxied)
     listener = _Listener(
         listening, recogniser or ByAddress(), route, answers, stats=stats, on_bug=on_bug, limits=limits

@@ -62,17 +62,37 @@ class Share:
         self._at = now
 
 
+class _Endless(Share):
+    """A bucket that is never empty."""
+
+    __slots__ = ()
+
+    def take(self, cost: float, now: float) -> bool:  # noqa: ARG002 - the shape of a share
+        """Take nothing out."""
+        return True
+
+    def owe(self, cost: float, now: float) -> None:
+        """Owe nothing."""
+
+
 class Shares:
     """The buckets of all callers."""
 
-    def __init__(self) -> None:
-        """Nobody has asked yet."""
+    def __init__(self, *, endless: bool = False) -> None:
+        """Nobody has asked yet.
+
+        `endless` gives everybody as much as they ask for: behind a proxy all the world is one caller, and a few
+        strangers could take the share of all others. To tell them apart, and to hold them back, is up to the proxy.
+        """
+        self._endless = _Endless(0.0) if endless else None
         self._by_payer: dict[str, Share] = {}
         self._by_origin: WeakKeyDictionary[Origin, Share] = WeakKeyDictionary()
         self._tidied = 0.0
 
     def of(self, origin: Origin, now: float) -> Share:
         """The bucket of whoever is at the other end of such a connection."""
+        if self._endless is not None:
+            return self._endless
         share = self._by_origin.get(origin)
         if share is None:
             who = payer(origin.facts, origin.address)

@@ -61,7 +61,7 @@ def about(problem: Answered | Problem) -> tuple[int, str, str]:
     return problem.status, problem.code, dict(problem.headers).get("WWW-Authenticate", "")
 
 
-async def test_a_good_token_is_told_in_headers_and_in_the_body() -> None:
+async def test_a_good_token_is_told_in_headers_and_nothing_in_a_body() -> None:
     token = a_token(claims(client_id="app"))
     answered = await World().ask(b"Bearer " + token)
 
@@ -75,7 +75,7 @@ async def test_a_good_token_is_told_in_headers_and_in_the_body() -> None:
         "X-Token-Client": "app",
     }
     assert json.loads(base64.urlsafe_b64decode(whole + "==")) == claims(client_id="app")
-    assert json.loads(answered.body) == {"rule": "api", "claims": claims(client_id="app")}
+    assert answered.body == b"", "nginx does not read it, and would end the connection instead"
     assert token.decode() not in repr(answered)
 
 

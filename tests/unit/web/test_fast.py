@@ -198,3 +198,16 @@ async def test_a_token_taken_away_counts_within_a_second() -> None:
         world.tokens.tokens.discard(WEB)
         await world.clock.advance(timedelta(seconds=1))
         assert (await ask(address, request())).status == 401
+
+
+def test_what_a_proxy_passes_on_may_be_longer_and_have_more_with_it() -> None:
+    long = request("/v1/verify/api", b"Bearer " + b"x" * 8000)
+    browsers = request(
+        "/v1/verify/api", WEB, b"Origin: https://app.example.com", b"Cookie: a=b", b"X-Real-IP: 10.0.0.1"
+    )
+    for sent in (long, browsers):
+        assert recognise(sent, HERE) is None
+        assert recognise(sent, HERE, proxied=True) is not None
+    assert recognise(request("/v1/verify/api", b"x" * 8193), HERE, proxied=True) is None
+    for framing in (b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Upgrade: h2c"):
+        assert recognise(request("/v1/verify/api", WEB, framing), HERE, proxied=True) is None

@@ -188,3 +188,12 @@ async def test_who_keeps_connections_open_takes_none_of_another_callers_away() -
         assert (await said(address, request(), ALICE))[0].status == 200
         for _, writer in (kept, *greedy):
             writer.close()
+
+
+def test_behind_a_proxy_nobody_can_use_up_what_is_everybodys() -> None:
+    shares = Shares(endless=True)
+    share = shares.of(Origin("127.0.0.1"), 0.0)
+    for _ in range(100_000):
+        share.owe(ASKED, 0.0)
+        assert share.take(ASKED, 0.0)
+    assert shares.of(Origin("127.0.0.2"), 0.0).take(ASKED, 0.0)
