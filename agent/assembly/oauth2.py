@@ -46,7 +46,8 @@ def oauth2_tokens(
         words.expected_subject or "",
         words.expected_audience or "",
     )
-    return OAuth2Tokens(Provider(place, Client(words.client_id, authentication), wanted, clock), clock, spread=spread)
+    provider = Provider(place, Client(words.client_id, authentication), wanted, clock)
+    return OAuth2Tokens(provider, clock, report=report, spread=spread)
 
 
 async def fetched(

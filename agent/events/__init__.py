@@ -49,6 +49,7 @@ from agent.events.keys import (
     RotationWell,
     SitePublished,
 )
+from agent.events.providers import ProviderAnswered, ProviderEvent, ProviderFailed
 from agent.events.signing_in import SignedIn, SignInDue, SigningInEvent, SignInOver
 from agent.events.tokens import TokenDenied, TokenEvent, TokenRenewalFailed, TokenRenewed, TokenVended
 from agent.events.vending import (
@@ -74,13 +75,14 @@ __all__ = [
     "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
     "IssuerCrowded", "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen",
     "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
-    "ListenerOpened", "ListenerWaiting", "NoToken", "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
+    "ListenerOpened", "ListenerWaiting", "NoToken", "ProviderAnswered", "ProviderEvent", "ProviderFailed",
+    "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
     "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver",
     "SignedIn", "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused",
     "TokenRenewalFailed", "TokenRenewed", "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued",
     "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
 ]  # fmt: skip
 
-Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | SigningInEvent | TokenEvent | VerifyingEvent
+Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | ProviderEvent | SigningInEvent | TokenEvent | VerifyingEvent
 
 Report = Callable[[Event], None]

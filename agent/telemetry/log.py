@@ -19,6 +19,7 @@ from agent.events import (
     Event,
     FileEvent,
     KeyEvent,
+    ProviderEvent,
     RenewalFailed,
     RequestRefused,
     RosterFull,
@@ -43,6 +44,7 @@ from agent.telemetry.caller_lines import (
     lines_of_unit_tokens,
 )
 from agent.telemetry.key_lines import Field, Line, key_lines
+from agent.telemetry.provider_lines import lines_of_providers
 from agent.telemetry.renewal_lines import RenewalLines
 from agent.telemetry.signing_in_lines import lines_of_signing_in
 from agent.telemetry.stream import Outlet
@@ -170,7 +172,7 @@ def _visible(letter: str) -> str:
 
 
 #: Facts whose lines depend on nothing but themselves.
-_Simple = KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent | SigningInEvent | VerifyingEvent
+_Simple = KeyEvent | FileEvent | Seeing | Reaching | UnitTokenEvent | ProviderEvent | SigningInEvent | VerifyingEvent
 
 
 def _lines_of(event: _Simple) -> Iterator[Line]:
@@ -182,6 +184,8 @@ def _lines_of(event: _Simple) -> Iterator[Line]:
         yield from lines_of_reaching(event)
     elif isinstance(event, Seeing):
         yield from lines_of_seeing(event)
+    elif isinstance(event, ProviderEvent):
+        yield from lines_of_providers(event)
     elif isinstance(event, SigningInEvent):
         yield from lines_of_signing_in(event)
     elif isinstance(event, VerifyingEvent):

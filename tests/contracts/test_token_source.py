@@ -94,7 +94,7 @@ async def of_a_provider(directory: Path, clock: Clock, stack: AsyncExitStack) ->
     aws_time.learn(clock.now())
     client = Client("us", ClientSecret(lambda: Secret(SECRET)))
     place = Place(provider.issuer, ca_bundle=provider.ca)
-    source = OAuth2Tokens(Provider(place, client, Wanted(), aws_time), aws_time, spread=lambda: 0.5)
+    source = OAuth2Tokens(Provider(place, client, Wanted(), aws_time), aws_time, report=lambda _: None, spread=lambda: 0.5)
 
     def break_it() -> None:
         provider.handler, provider.status = None, 503

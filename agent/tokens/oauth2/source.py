@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from agent.clock import Clock, RemoteClock, instant
 from agent.errors import AgentError, TokenUnavailable
+from agent.events import ProviderAnswered, ProviderFailed, Report
 from agent.schedule import RefreshPolicy
 from agent.tokens import Token
 from agent.tokens.oauth2.answers import Given, given, refusal
@@ -54,6 +55,11 @@ class Provider:
         self._endpoint: Endpoint | None = None
         self._until = 0.0  # steady time at which the endpoint is looked up again
         self.wait: timedelta | None = None  # how long the provider, in its latest answer, asked to be left alone
+
+    @property
+    def name(self) -> str:
+        """Which provider it is, for people."""
+        return self._place.issuer or self._place.token_endpoint
 
     async def ask(self) -> Given:
         """Ask for a token; once more if the clock by which we signed turns out to be wrong.
@@ -116,10 +122,12 @@ class OAuth2Tokens:
         provider: Provider,
         clock: RemoteClock,
         *,
+        report: Report,
         spread: Callable[[], float],
         policy: RefreshPolicy | None = None,
     ) -> None:
         """Ask nothing yet. `clock` tells whether a token has ended, once it has heard STS; `spread` is chance."""
+        self._report = report
         self._provider = provider
         self._clock = clock
         self._spread = spread
@@ -127,7 +135,8 @@ class OAuth2Tokens:
         self._held: _Held | None = None
         self._asking: asyncio.Future[None] | None = None
         self._problem: AgentError | None = None
-        self._alike = 0  # how many failures in a row were of the latest's kind: passing by themselves, or not
+        self._failures = 0
+        self._alike = 0  # how many of those, up to the latest, were of its kind: passing by themselves, or not
         self._due = 0.0
 
     async def token(self) -> Token:
@@ -165,20 +174,24 @@ class OAuth2Tokens:
         except AgentError as error:
             self._failed(error)
         else:
-            self._problem, self._alike = None, 0
             now, lasts = self._clock.steady(), answer.lasts.total_seconds()
             fresh = now + min(FRESH.total_seconds(), lasts / 2)
             self._held = _Held(Token(answer.value, answer.expires_at), fresh, now + lasts)
+            self._report(ProviderAnswered(self._provider.name, answer.expires_at, self._failures))
+            self._problem, self._failures, self._alike = None, 0, 0
 
     def _failed(self, error: AgentError) -> None:
         alike = self._problem is not None and self._problem.retryable == error.retryable
-        self._alike = self._alike + 1 if alike else 1
+        self._failures, self._alike = self._failures + 1, self._alike + 1 if alike else 1
+        held = self._good(LEAST)
         if error.retryable:
-            wait = self._policy.retry_after(self._alike, self._spread(), bare=self._good(LEAST) is None)
+            wait = self._policy.retry_after(self._alike, self._spread(), bare=held is None)
         else:
             wait = self._policy.refused_after(self._alike, self._spread())
         wait = max(wait, self._provider.wait or timedelta(0))
         self._due = self._clock.steady() + wait.total_seconds()
+        until = None if held is None else held.token.expires_at
+        self._report(ProviderFailed(self._provider.name, error, self._failures, wait, until))
         self._problem = type(error)(error.what, hint=error.hint)  # without the traceback, whose frames hold secrets
 
     def _asked(self, asking: "asyncio.Future[None]") -> None:

@@ -135,7 +135,7 @@ async def test_our_key_signs_who_we_are_under_an_id_of_its_own_each_time(
     assert {one["sub"] for one in claims} == {"rolecall-web-1"}
     assert {one["aud"] for one in claims} == {f"{provider.url}/token"}
     assert len({one["jti"] for one in claims}) == 2
-    assert told == [TokenSigned(key.public.kid)] * 2
+    assert told.of(TokenSigned) == [TokenSigned(key.public.kid)] * 2
 
 
 async def test_without_a_key_nothing_can_be_signed(tmp_path: Path, provider: OAuthProvider) -> None:

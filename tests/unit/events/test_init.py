@@ -8,13 +8,14 @@ from agent.events import (
     Event,
     FileEvent,
     KeyEvent,
+    ProviderEvent,
     SigningInEvent,
     TokenEvent,
     VendingEvent,
     VerifyingEvent,
 )
 
-UNIONS = (VendingEvent, CallerEvent, FileEvent, KeyEvent, SigningInEvent, TokenEvent, VerifyingEvent)
+UNIONS = (VendingEvent, CallerEvent, FileEvent, KeyEvent, ProviderEvent, SigningInEvent, TokenEvent, VerifyingEvent)
 
 
 def test_every_fact_is_of_one_kind_alone() -> None:

@@ -49,7 +49,7 @@ def test_every_alert_has_its_section_in_the_runbook_and_no_section_is_left_over(
 def test_every_line_that_is_written_is_in_the_runbook() -> None:
     source = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
     written = set(re.findall(r"\bwrite\(\s*[\w.]+,\s*[\w.]+,\s*\"(\w+)\"", source))
-    for family in ("caller", "renewal", "signing_in", "verifying"):
+    for family in ("caller", "provider", "renewal", "signing_in", "verifying"):
         lines = (ROOT / f"agent/telemetry/{family}_lines.py").read_text()
         written |= set(re.findall(r"\bLine\([\w.]+, \"(\w+)\"", lines))
     section = (ROOT / "docs/operations.md").read_text().partition("## Log lines")[2]

@@ -35,6 +35,7 @@ from agent.telemetry.log import AUDIT, LOGGER, Format, Level, LineFormatter, Log
 from tests.fakes.caller_events import CALLER_EVENTS, FILE_EVENTS
 from tests.fakes.clock import FakeClock
 from tests.fakes.key_events import KEY_EVENTS
+from tests.fakes.provider_events import PROVIDER_EVENTS
 from tests.fakes.token_events import SIGNING_IN_EVENTS, TOKEN_EVENTS, VERIFYING_EVENTS
 
 DOWN = CredentialsUnavailable("STS does not answer.", hint="Is the network up?")
@@ -362,6 +363,7 @@ def test_of_every_fact_there_is_no_line_holds_more_than_four_characters_of_a_key
         *CALLER_EVENTS,
         *FILE_EVENTS,
         *KEY_EVENTS,
+        *PROVIDER_EVENTS,
         *TOKEN_EVENTS,
         *SIGNING_IN_EVENTS,
         *VERIFYING_EVENTS,

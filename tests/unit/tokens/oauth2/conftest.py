@@ -12,6 +12,7 @@ from agent.tokens.oauth2.asking import Authentication, Client, ClientSecret, Pla
 from agent.tokens.oauth2.source import OAuth2Tokens, Provider
 from tests.fakes.clock import FakeClock
 from tests.fakes.oauth_provider import SECRET, OAuthProvider, oauth_provider
+from tests.fakes.report import Reported
 
 
 @dataclass
@@ -21,9 +22,11 @@ class Bench:
     provider: OAuthProvider
     clock: FakeClock
     aws_time: RemoteClock = field(init=False)
+    told: Reported = field(init=False)
 
     def __post_init__(self) -> None:
         self.aws_time = RemoteClock(self.clock)
+        self.told = Reported()
 
     @property
     def place(self) -> Place:
@@ -35,7 +38,7 @@ class Bench:
         """A source of tokens; its client shows a secret unless told otherwise."""
         client = Client("our-client", authentication or ClientSecret(lambda: Secret(SECRET)))
         provider = Provider(place or self.place, client, wanted or Wanted(), self.aws_time)
-        return OAuth2Tokens(provider, self.aws_time, spread=lambda: 0.999)
+        return OAuth2Tokens(provider, self.aws_time, report=self.told, spread=lambda: 0.999)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from agent.errors import AgentError, KeyUnavailable, TokenRefused, TokenUnavailable
+from agent.events import ProviderAnswered, ProviderFailed
 from agent.keys.pem import read_passphrase
 from agent.secret import Secret
 from agent.tokens import Token
@@ -564,3 +565,21 @@ async def test_nothing_of_it_shows_itself(bench: Bench) -> None:
     token = await source.token()
 
     assert "canary" not in f"{source!r}{token!r}{vars(source)!r}"
+
+
+async def test_each_answer_and_each_failure_is_told_once(bench: Bench) -> None:
+    source = bench.asking()
+    await source.token()
+    bench.provider.status = 503
+    await bench.clock.advance(FRESH + SECOND)
+    await asyncio.gather(*(source.token() for _ in range(5)))
+    bench.provider.status = 200
+    await bench.clock.advance(SECOND)
+    await source.token()
+
+    good, bad, good_again = bench.told
+    assert good == ProviderAnswered(bench.provider.issuer, START + HOUR, 0)
+    assert isinstance(bad, ProviderFailed)
+    assert (bad.failures, bad.held_until) == (1, START + HOUR)
+    assert isinstance(bad.error, TokenUnavailable)
+    assert good_again == ProviderAnswered(bench.provider.issuer, START + HOUR, 1)
