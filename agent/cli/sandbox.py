@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from agent.assembly.infrastructure import trust_of
 from agent.cli.configuration import settings_of
 from agent.cli.sandbox_cognito import sign_in_world
+from agent.cli.sandbox_identity_center import with_identity_center
 from agent.cli.terminal import paint, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
@@ -151,7 +152,11 @@ def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _
     if isinstance(settings.identity, Cognito):
         made = sign_in_world(settings, settings.identity)
         return _Plan(made.world, sites, {}, settings.path, ("sts", "identity"), made.password)
-    return _Plan(world_of(settings), sites, {}, settings.path)
+    if settings.identity_center is None:
+        return _Plan(world_of(settings), sites, {}, settings.path)
+    world = with_identity_center(settings, world_of(settings) if settings.token_roles else None)
+    sections = ("sts", "identity_center") if settings.token_roles else ("identity_center",)
+    return _Plan(world, sites, {}, settings.path, sections)
 
 
 def _practice(home: Path, chance: random.Random) -> _Plan:
@@ -276,6 +281,7 @@ def _facts(sandbox: Sandbox, plan: _Plan) -> dict[str, object]:
         "environment": _variables(sandbox, plan),
         **{section: _sts(sandbox) for section in plan.sections},
         **({"password": plan.password} if plan.password else {}),
+        **({"start_url": center.start_url} if (center := sandbox.world.identity_center) else {}),
     }
 
 
@@ -291,6 +297,14 @@ def _in_public(sandbox: Sandbox) -> tuple[str, ...]:
     )
 
 
+def _people(world: World) -> list[str]:
+    """Where people sign in, and who they are."""
+    if (center := world.identity_center) is None:
+        return []
+    users = ", ".join(one.name for one in center.users) or "nobody"
+    return [f"People sign in for {center.start_url} in {center.region}: {users} (docs/sandbox.md says how)"]
+
+
 def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     world = sandbox.world
     roles = ", ".join(role.name for role in world.roles) or "none"
@@ -299,12 +313,15 @@ def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
         settings = [f"  {name} = {json.dumps(value)}" for name, value in _sts(sandbox).items()]
         sections = " and under ".join(f"[{section}]" for section in plan.sections)
         agent = [f"Lead the agent here, in {plan.configuration} under {sections}, and start it:", "", *settings, ""]
+    if "identity_center" in plan.sections:
+        agent += ["Sign in, as whoever the page offers:", "", "  rolecall login", ""]
     if plan.password:
         agent += [f"Sign in, with the password {plan.password}", "", "  rolecall login", ""]
     return [
         paint("A sandbox AWS is up.", "bold") + f" Account {world.account_id}; roles: {roles}; bucket: {world.bucket}",
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
         *(_in_public(sandbox) if sandbox.proxy_url else ()),
+        *_people(world),
         "",
         *agent,
         "Programs in another terminal find it so:" if agent else "In another terminal:",

@@ -322,3 +322,18 @@ def test_the_parser_takes_what_the_example_shows() -> None:
     arguments = parser.parse_args(sandbox.EXAMPLE.split()[2:])
     assert str(arguments.listen) == "127.0.0.1:9180"
     assert arguments.tls
+
+
+async def test_a_configuration_for_people_gets_where_they_sign_in(tmp_path: Path) -> None:
+    (tmp_path / "rolecall.toml").write_text(
+        '[identity_center]\nstart_url = "https://d-1.awsapps.com/start/#/"\nregion = "eu-west-1"\n'
+        '[roles.a]\nsource = "identity_center"\naccount = "123456789012"\npermission_set = "Developer"\n'
+        '[[grants]]\nroles = ["a"]\nanyone = true\n'
+    )
+    async with running(tmp_path, "-c", "rolecall.toml") as sandbox, aiohttp.ClientSession() as http:
+        assert sandbox.said["identity_center"] == {"endpoint_url": sandbox.said["endpoint_url"]}
+        assert "sts" not in sandbox.said
+        assert sandbox.said["start_url"] == "https://d-1.awsapps.com/start"
+        asked = {"clientName": "a client", "clientType": "public", "scopes": ["sso:account:access"]}
+        answer = await http.post(f"{sandbox.said['endpoint_url']}/client/register", json=asked)
+        assert answer.status == 200
