@@ -34,7 +34,8 @@ from agent.rotation import Rotation
 from agent.service import Service
 from agent.sessions import RoleSession
 from agent.settings import Settings
-from agent.status.snapshot import KeyRing, KeyStatus, Overview
+from agent.status.snapshot import KeyRing, KeyStatus, Overview, StatusSnapshot
+from agent.status.tokens import token_statuses
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
 from agent.telemetry.metrics import Metrics
@@ -84,6 +85,7 @@ async def assemble(
         keys=keys,
         listeners=doors.open_now,
         callers=held.vendor.callers,
+        tokens=lambda: token_statuses(held.issuing.roster, held.tokens.callers),
     )
     metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
     readers += [Log(logger, aws_time), audit, metrics, held.heard, *(file.heard for file in files)]
@@ -233,7 +235,21 @@ def _shown(walk: Rotation | None) -> KeyRing:
 
 def _state(overview: Overview) -> str:
     """One line for `systemctl status`, and short however many roles there are."""
-    roles = overview.snapshot().roles
+    now = overview.snapshot()
+    return "; ".join(filter(None, (_of_roles(now), _of_tokens(now))))
+
+
+def _of_tokens(now: StatusSnapshot) -> str:
+    """How the tokens for others stand, where there are no roles, or where some are not to be had."""
+    if bare := [one.audience for one in now.tokens if one.state == "bare"]:
+        return f"no tokens for {_some(bare)}"
+    return f"tokens for {len(now.tokens)} relying part{'y' if len(now.tokens) == 1 else 'ies'}" if not now.roles else ""
+
+
+def _of_roles(now: StatusSnapshot) -> str:
+    roles = now.roles
+    if not roles and now.tokens:
+        return ""
     bad = [role.role for role in roles if not role.ready]
     if bad:
         return f"{len(roles) - len(bad)} of {len(roles)} roles ready; not ready: {_some(bad)}"

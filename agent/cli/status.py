@@ -112,6 +112,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
             yield paint(f"  {'':<{width}}  given to {_few(role['callers'])}", "dim")
         yield from _sessions(role, width)
     yield from _sign_ins(status)
+    yield from _tokens(status)
     for key in status["keys"]:
         soon = f" in {_span(key['next_in_seconds'])}" if key.get("next_in_seconds") is not None else ""
         unseen = ", not seen at the issuer" if key.get("published") is False else ""
@@ -129,6 +130,20 @@ def _sign_ins(status: Mapping[str, Any]) -> Iterator[str]:
         style = {"due": "yellow", "over": "red"}.get(one["state"], "green")
         said = {"unknown": "not looked at yet", "due": "ending"}.get(one["state"], one["state"])
         yield f"sign-in at {one['source']} {paint(said, style)}{until}{needed}"
+
+
+def _tokens(status: Mapping[str, Any]) -> Iterator[str]:
+    """The tokens for others."""
+    for one in status.get("tokens", []):
+        state = paint(one["state"], _STYLES.get(one["state"], "bold"))
+        held = "made when somebody asks" if one["state"] == "idle" else f"{one['held']} of {one['kept']} held"
+        yield f"tokens for {one['audience']} {state}, {held}"
+        if one["problem"]:
+            yield f"  {one['problem']} ({one['failures']} in a row)"
+        if one["hint"]:
+            yield paint(f"  {one['hint']}", "dim")
+        if one["callers"]:
+            yield paint(f"  given to {_few(one['callers'])}", "dim")
 
 
 def _sessions(role: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from agent.clock import instant
 from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleStatus, SessionStatus, StatusSnapshot
+from agent.status.tokens import TokenStatus
 
 #: What JSON can hold.
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -28,6 +29,7 @@ def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
         "keys": [_key(key) for key in now.keys],
         "issuer_looked_at": _when(now.ring.looked_at),
         "sign_ins": [_sign_in(one) for one in now.sign_ins],
+        "tokens": [_tokens(one) for one in now.tokens],
         "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
     }
 
@@ -39,6 +41,21 @@ def _sign_in(one: SignInStatus) -> Mapping[str, Json]:
         "ends_at": _when(one.ends_at),
         "problem": one.problem or None,
         "command": one.command,
+    }
+
+
+def _tokens(one: TokenStatus) -> Mapping[str, Json]:
+    return {
+        "audience": one.audience,
+        "state": one.state,
+        "kept": one.kept,
+        "held": one.held,
+        "first_ends_at": _when(one.ends_at),
+        "next_attempt_in_seconds": _seconds(one.next_attempt_in),
+        "failures": one.failures,
+        "problem": one.problem or None,
+        "hint": one.hint or None,
+        "callers": one.callers,
     }
 
 

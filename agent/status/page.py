@@ -14,6 +14,7 @@ from agent.clock import instant
 from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, SessionStatus, StatusSnapshot
 from agent.status.style import STYLE
+from agent.status.tokens import TokenState, TokenStatus
 
 #: How often the page is loaded again, in seconds.
 _AGAIN: Final = 10
@@ -37,6 +38,15 @@ _STATES: Final[dict[RoleState, tuple[str, str, int]]] = {
     "starting": ("idle", "starting", 3),
     "good": ("good", "on call", 4),
     "idle": ("idle", "on demand", 5),
+}
+
+#: The same of tokens for others.
+_TOKENS: Final[dict[TokenState, tuple[str, str]]] = {
+    "bare": ("bad", "no token"),
+    "failing": ("warn", "failing, still good"),
+    "starting": ("idle", "starting"),
+    "good": ("good", "at hand"),
+    "idle": ("idle", "on demand"),
 }
 
 #: How many sessions of a role are listed, the worst first; who wants all reads the JSON.
@@ -69,7 +79,7 @@ def render(now: StatusSnapshot) -> str:
 {"".join(_role(role) for role in roles)}</ul>
 <div class="rest">
 {_keys(now)}
-{_machine(now)}
+{_tokens(now)}{_machine(now)}
 </div>
 </main>
 <footer>
@@ -225,6 +235,26 @@ def _key_row(key: KeyStatus) -> str:
     published = {None: "not looked at", True: "yes", False: "no"}[key.published]
     soon = f" in {span(key.next_in)}" if key.next_in is not None else ""
     cells = (f"<code>{escape(key.kid)}</code>", escape(key.algorithm), key.state, published, escape(key.next + soon))
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _tokens(now: StatusSnapshot) -> str:
+    """The tokens for others, where there are any."""
+    if not now.tokens:
+        return ""
+    rows = "".join(_token_row(one) for one in now.tokens)
+    return f"""<section class="card"><h3>Tokens for others</h3><div class="scroll"><table>
+<thead><tr><th>Audience</th><th>State</th><th>Held</th><th>Given to</th></tr></thead>
+<tbody>{rows}</tbody></table></div></section>
+"""
+
+
+def _token_row(one: TokenStatus) -> str:
+    tone, words = _TOKENS[one.state]
+    why = f"<br>{escape(one.problem)}" if one.problem else ""
+    given = escape(", ".join(one.callers[:5])) + (" …" if len(one.callers) > 5 else "")
+    badge = f'<span class="badge {tone}">{words}</span>{why}'
+    cells = (f"<code>{escape(one.audience)}</code>", badge, str(one.held), given or "nobody yet")
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 from agent.narrowing import Narrowing
 from agent.sessions import SessionSnapshot
 from agent.status.sign_ins import SignInStatus
+from agent.status.tokens import TokenStatus
 
 #: What a role must still be good for to count as ready: the longest that SDKs trust what they hold unasked.
 READY_FOR = timedelta(minutes=15)
@@ -267,6 +268,7 @@ class StatusSnapshot:
     ring: KeyRing
     listeners: tuple[ListenerStatus, ...]
     sign_ins: tuple[SignInStatus, ...] = ()
+    tokens: tuple[TokenStatus, ...] = ()
 
     @property
     def keys(self) -> tuple[KeyStatus, ...]:
@@ -292,6 +294,7 @@ class Overview:
         listeners: Callable[[], Sequence[ListenerStatus]],
         callers: Callable[[str, Narrowing], Sequence[str]],
         sign_ins: Callable[[], Sequence[SignInStatus]] = tuple,
+        tokens: Callable[[], Sequence[TokenStatus]] = tuple,
     ) -> None:
         """Look at `sessions`. All is asked each time, and must not wait; `callers` is asked for each session."""
         self._sessions = sessions
@@ -301,6 +304,7 @@ class Overview:
         self._listeners = listeners
         self._callers = callers
         self._sign_ins = sign_ins
+        self._tokens = tokens
         self._started_at = clock.now()
         self._started = clock.steady()
 
@@ -328,6 +332,7 @@ class Overview:
             ring=self._keys(),
             listeners=tuple(self._listeners()),
             sign_ins=tuple(self._sign_ins()),
+            tokens=tuple(self._tokens()),
         )
 
     def _told(self, role: str = "") -> Iterator[SessionStatus]:

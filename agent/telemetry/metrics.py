@@ -127,6 +127,7 @@ class Metrics(Collector):
         signed.update(self._signed)
         yield _counter("tokens_signed", "Identity tokens signed, by key.", ("kid",), _single(signed))
         yield from _keys(now)
+        yield from _tokens(now)
         yield from _sign_ins(now)
         yield from self._answered()
         yield _counter("denied", "Requests denied, by reason.", ("reason",), _single(self._denied))
@@ -215,6 +216,18 @@ def _held(now: StatusSnapshot) -> Iterator[Metric]:
         ("role",),
         list(_next(now.roles, now.taken_at)),
     )
+
+
+def _tokens(now: StatusSnapshot) -> Iterator[Metric]:
+    """Of the audiences that grants name: what callers ask for makes no series."""
+    ends = [((one.audience,), one.ends_at.timestamp()) for one in now.tokens if one.ends_at is not None]
+    when = "When the first of the tokens held for a relying party ends; absent while none is held."
+    yield _gauge("tokens_expiry_timestamp_seconds", when, ("audience",), ends)
+    held = [((one.audience,), float(one.held)) for one in now.tokens]
+    yield _gauge("tokens_held", "Tokens that can be handed out for a relying party.", ("audience",), held)
+    failures = [((one.audience,), float(one.failures)) for one in now.tokens]
+    many = "Attempts at a token that have failed since the last that did not."
+    yield _gauge("tokens_consecutive_failures", many, ("audience",), failures)
 
 
 def _next(roles: Iterable[RoleStatus], taken_at: datetime) -> "Iterator[_Sample]":

@@ -49,6 +49,21 @@ def test_a_role_that_is_not_ready_makes_it_1_and_says_why(tmp_path: Path, capsys
     ]
 
 
+def test_tokens_for_others_are_told_of_with_what_is_wrong() -> None:
+    idle = {"audience": "orders", "state": "idle", "kept": 0, "held": 0, "problem": None, "hint": None, "callers": []}
+    stuck = {
+        "audience": "https://vault.example.com", "state": "bare", "kept": 3, "held": 2, "failures": 4,
+        "problem": "the key is locked", "hint": "unlock it", "callers": ["systemd.unit=web.service"],
+    }  # fmt: skip
+    told = list(lines(GOOD | {"tokens": [idle, stuck]}))
+    assert told[told.index("tokens for orders idle, made when somebody asks") + 1 :][:4] == [
+        "tokens for https://vault.example.com bare, 2 of 3 held",
+        "  the key is locked (4 in a row)",
+        "  unlock it",
+        "  given to systemd.unit=web.service",
+    ]
+
+
 @pytest.mark.parametrize(
     ("offset", "said"),
     [(3700.0, "1h 1m behind AWS's"), (-75.0, "1m 15s ahead of AWS's"), (59.0, None), (None, None)],

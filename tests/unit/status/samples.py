@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from agent.clock import RemoteClock
 from agent.events import Report
+from agent.narrowing import WHOLE
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
+from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, Overview
+from agent.status.tokens import TokenStatus
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -17,6 +20,20 @@ KID = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 #: The steady clock's nought, as FakeSource tells the time: what a test's RemoteClock learns.
 ISSUER_EPOCH = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+#: Tokens for others as they stand: for each of two callers there is one, for another there is none to be had.
+TOKENS = TokenStatus(
+    audience="https://vault.example.com",
+    state="bare",
+    kept=3,
+    held=2,
+    ends_at=ISSUER_EPOCH + timedelta(minutes=20),
+    problem="the key is locked",
+    hint="unlock it",
+    failures=4,
+    next_attempt_in=timedelta(seconds=30),
+    callers=("systemd.unit=backup.service", "systemd.unit=web.service"),
+)
 
 
 @dataclass
@@ -38,20 +55,26 @@ class Inside:
         self.looked_at: datetime | None = ISSUER_EPOCH
         self.callers: dict[str, tuple[str, ...]] = {}
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
+        self.sign_ins: list[SignInStatus] = []
+        self.tokens: list[TokenStatus] = []
         self.overview = Overview(
-            Roster.whole(self.sessions),
+            Roster(
+                {(role, WHOLE): session for role, session in self.sessions.items()},
+                {role: f"arn:aws:iam::123456789012:role/{role}" for role in self.roles},
+            ),
             clock=self.clock,
             version="1.2.3",
             keys=lambda: KeyRing(tuple(self.keys), self.looked_at),
             listeners=lambda: self.listeners,
             callers=lambda role, _: self.callers.get(role, ()),
+            sign_ins=lambda: self.sign_ins,
+            tokens=lambda: self.tokens,
         )
 
     def part(self, about: str, role: str = "backup") -> RoleSession:
         """One more session of a role."""
         return RoleSession(
             role,
-            f"arn:aws:iam::123456789012:role/{role}",
             self.sources[role],
             RefreshPolicy(),
             clock=self.base,

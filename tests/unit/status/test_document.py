@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from agent.errors import CredentialsUnavailable
 from agent.status.document import readiness_document, status_document
-from tests.unit.status.samples import KID, Inside
+from tests.unit.status.samples import KID, TOKENS, Inside
 
 
 async def test_the_document_of_an_agent_that_is_well() -> None:
@@ -74,8 +74,30 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
             }
         ],
         "issuer_looked_at": "2026-11-20T12:00:00Z",
+        "sign_ins": [],
+        "tokens": [],
         "listeners": [{"name": "credentials", "address": "http://127.0.0.1:9170"}],
     }
+
+
+async def test_tokens_for_others_are_told_by_audience() -> None:
+    inside = Inside()
+    inside.tokens.append(TOKENS)
+    document = json.loads(json.dumps(status_document(inside.overview.snapshot())))
+    assert document["tokens"] == [
+        {
+            "audience": "https://vault.example.com",
+            "state": "bare",
+            "kept": 3,
+            "held": 2,
+            "first_ends_at": "2026-11-20T12:20:00Z",
+            "next_attempt_in_seconds": 30.0,
+            "failures": 4,
+            "problem": "the key is locked",
+            "hint": "unlock it",
+            "callers": ["systemd.unit=backup.service", "systemd.unit=web.service"],
+        }
+    ]
 
 
 async def test_what_is_not_known_is_null() -> None:

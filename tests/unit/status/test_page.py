@@ -12,10 +12,10 @@ import pytest
 from agent.errors import CredentialsRefused, CredentialsUnavailable
 from agent.status.page import CONTENT_SECURITY_POLICY, render, span
 from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, StatusSnapshot
-from tests.unit.status.samples import KID, Inside
+from tests.unit.status.samples import KID, TOKENS, Inside
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=//evil.example.com>"
-VOID = {"meta", "link", "wbr", "circle"}
+VOID = {"meta", "link", "wbr", "br", "circle"}
 
 
 class Balanced(HTMLParser):
@@ -55,6 +55,19 @@ async def everything() -> StatusSnapshot:
     inside.sources["bare"].failure = CredentialsRefused("STS refuses.", hint="Compare the trust policy.")
     await inside.renew("failing", "ending", "bare")
     return inside.overview.snapshot()
+
+
+async def test_tokens_for_others_have_a_place_where_there_are_any() -> None:
+    inside = Inside()
+    assert "Tokens for others" not in render(inside.overview.snapshot())
+    hostile = dataclasses.replace(TOKENS, audience=HOSTILE, problem=HOSTILE, callers=(HOSTILE,) * 9, state="failing")
+    idle = dataclasses.replace(TOKENS, audience="orders", state="idle", held=0, problem="", callers=())
+    inside.tokens += [hostile, idle]
+    page = render(inside.overview.snapshot())
+    parsed(page)
+    assert "<script>" not in page
+    assert '<span class="badge warn">failing, still good</span>' in page
+    assert re.search(r"<code>orders</code></td><td><span class=.badge idle.>on demand</span></td><td>0</td>", page)
 
 
 async def test_every_state_is_said_in_words_with_its_problem_and_what_to_do() -> None:

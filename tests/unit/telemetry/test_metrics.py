@@ -5,6 +5,7 @@ import re
 import shutil
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,22 +16,25 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as from_text
 from prometheus_client.samples import Sample
 
-from agent.errors import CallerDenied, CredentialsRefused, CredentialsUnavailable
+from agent.errors import CallerDenied, CredentialsRefused, CredentialsUnavailable, TokenRejected
 from agent.events import (
     ClockMeasured,
     RenewalFailed,
     RequestRefused,
     SessionRenewed,
     StsAnswered,
+    TokenDenied,
+    TokenRefused,
     TokenSigned,
     VendingDenied,
 )
 from agent.narrowing import WHOLE, Narrowing
 from agent.roster import Roster
+from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyRing, KeyStatus, Overview
 from agent.telemetry.metrics import Metrics
 from agent.web.stats import RequestStats
-from tests.unit.status.samples import ISSUER_EPOCH, KID, Inside
+from tests.unit.status.samples import ISSUER_EPOCH, KID, TOKENS, Inside
 
 ROOT = Path(__file__).parents[3]
 DOWN = CredentialsUnavailable("STS does not answer.")
@@ -48,6 +52,11 @@ PROMISED = {
     "rolecall_credentials_consecutive_failures": ("gauge", {"role"}),
     "rolecall_credentials_next_refresh_timestamp_seconds": ("gauge", {"role"}),
     "rolecall_sessions": ("gauge", {"role"}),
+    "rolecall_tokens_expiry_timestamp_seconds": ("gauge", {"audience"}),
+    "rolecall_tokens_held": ("gauge", {"audience"}),
+    "rolecall_tokens_consecutive_failures": ("gauge", {"audience"}),
+    "rolecall_sign_in_ends_timestamp_seconds": ("gauge", {"source"}),
+    "rolecall_verifications_refused_total": ("counter", {"rule", "reason"}),
     "rolecall_sts_requests_total": ("counter", {"code"}),
     "rolecall_tokens_signed_total": ("counter", {"kid"}),
     "rolecall_signing_key_info": ("gauge", {"kid", "state", "algorithm"}),
@@ -99,6 +108,9 @@ async def measured() -> Measured:
     await measured.inside.renew("backup")
     measured.stats.count(("ecs", "backup", 200), 0.0002)
     measured.metrics(TokenSigned(KID))
+    measured.metrics(TokenRefused("web", "expired", TokenRejected("no", reason="expired"), tell=False))
+    measured.inside.tokens.append(TOKENS)
+    measured.inside.sign_ins.append(SignInStatus("identity_center", "good", "rolecall login", ISSUER_EPOCH, ""))
     return measured
 
 
@@ -364,6 +376,23 @@ async def test_a_role_that_nobody_has_asked_for_has_no_end_and_wakes_nobody() ->
     }
     assert families["rolecall_credentials_expiry_timestamp_seconds"] == []
     assert [sample.value for sample in families["rolecall_sessions"]] == [0]
+
+
+async def test_tokens_for_others_are_read_by_audience_and_absent_where_none_is_held(measured: Measured) -> None:
+    vault = {"audience": "https://vault.example.com"}
+    assert await measured.value("rolecall_tokens_held", **vault) == 2
+    assert await measured.value("rolecall_tokens_consecutive_failures", **vault) == 4
+    ends = ISSUER_EPOCH + timedelta(minutes=20)
+    assert await measured.value("rolecall_tokens_expiry_timestamp_seconds", **vault) == ends.timestamp()
+    measured.inside.tokens[:] = [replace(TOKENS, held=0, ends_at=None)]
+    assert await measured.samples("rolecall_tokens_expiry_timestamp_seconds") == []
+
+
+async def test_who_is_refused_a_token_counts_as_who_is_refused_a_role(measured: Measured) -> None:
+    denied = CallerDenied("no", hint="ask")
+    measured.metrics(VendingDenied("backup", "somebody", "not_granted", denied))
+    measured.metrics(TokenDenied("vault", "somebody", "not_granted", denied))
+    assert await measured.value("rolecall_denied_total", reason="not_granted") == 2
 
 
 async def test_what_is_measured_elsewhere_is_not_counted_here(measured: Measured) -> None:
