@@ -18,7 +18,7 @@ _MOST_CALLS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to STS, as CloudTrail might have it.
+    """A call to STS, Cognito or Identity Center, as CloudTrail might have it.
 
     Attributes:
         action: such as AssumeRoleWithWebIdentity; "" if none was named.

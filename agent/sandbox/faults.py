@@ -54,7 +54,8 @@ class Fault:
         about: for a site, where it redirects to, or which key is touched, by its kid; "" for another path, and for
             the first key.
         times: for the next so many requests; None for all, until removed.
-        role: only for calls that name this role ARN; None for all calls.
+        role: only for calls that name this role ARN, or, of Cognito and Identity Center, for calls of the operation of
+            this name; None for all calls.
     """
 
     kind: Kind

@@ -123,7 +123,7 @@ class Sandbox:
 
     @property
     def requests(self) -> list[Call]:
-        """The calls that STS has seen, oldest first."""
+        """The calls that STS, Cognito and Identity Center have seen, oldest first."""
         return self._cloud.calls
 
     def issued(self, access_key_id: str) -> Issued | None:

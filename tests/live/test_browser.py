@@ -2,15 +2,31 @@
 
 import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.fakes.ports import own_port
 from tests.live.browser import Browser, BrowserError, chromium
 
+ROOT = Path(__file__).parents[2]
+_KILLED = """
+import asyncio
+from tests.live.browser import chromium
+
+async def main():
+    async with chromium() as browser:
+        print(browser.process, flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
 PAGE = """<!DOCTYPE html><title>a page</title><h1>Hello</h1>
 <form action=/said><input name=word value=before><button>Send</button><button disabled>Not yet</button></form>
 <p hidden>out of sight</p><button hidden>Unseen</button><script>document.title = "scripted"</script>
@@ -69,8 +85,7 @@ async def test_a_page_without_scripts_runs_none(browser: Browser) -> None:
 
 
 async def test_a_browser_that_dies_says_so_and_one_that_is_done_is_gone() -> None:
-    async with site() as url:
-        pass
+    url = f"http://127.0.0.1:{own_port()}/"
     async with chromium() as browser:
         child = browser.process
         os.kill(child, 0)
@@ -81,3 +96,30 @@ async def test_a_browser_that_dies_says_so_and_one_that_is_done_is_gone() -> Non
             await asyncio.wait_for(browser.shows("anything"), 5)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+@pytest.mark.long
+async def test_a_browser_whose_test_was_killed_is_gone_too(tmp_path: Path) -> None:
+    """Nobody was left to close it: the pipe did."""
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _KILLED, cwd=ROOT, env=variables, stdout=PIPE)
+    assert process.stdout
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    if not line:
+        pytest.skip("there is no Chromium here: apt-get install chromium")
+    assert is_running(int(line))
+    process.kill()
+    await process.wait()
+    for _ in range(200):
+        if not is_running(int(line)):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the browser is still there after ten seconds")
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that is more than a memory of one: nobody may be there to bury it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
