@@ -41,7 +41,8 @@ def test_what_a_token_says_can_be_asked_for() -> None:
     shown = take_apart(OURS.sign({"iss": "a", "aud": ["b", 7], "sub": 5, "exp": 7.9}))
     assert (shown.algorithm, shown.kid, shown.audiences) == ("RS256", "practice-key", ("b",))
     assert (shown.text("iss"), shown.text("sub"), shown.moment("exp"), shown.moment("iat")) == ("a", "", 7, None)
-    for wrong in (True, "7", []):
+    wrongs: list[object] = [True, "7", []]
+    for wrong in wrongs:
         with pytest.raises(Malformed):
             take_apart(OURS.sign({"exp": wrong})).moment("exp")
 
