@@ -18,8 +18,6 @@ from agent.events import Report
 from agent.outputs.token import TokenOutput
 from agent.outputs.token_exchange import Exchange, serving_tokens
 from agent.settings import AwsCallers, Settings
-from agent.settings.aws_callers import WHO
-from agent.settings.callers import Grant
 from agent.vending import TokenVendor
 from agent.verification import Rule
 from agent.verification.published import PublishedKeys
@@ -77,11 +75,6 @@ class AwsDoor:
     open: Callable[[], AbstractAsyncContextManager[None]]
     listening: Callable[[], AbstractAsyncContextManager[Address]]
     jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]
-
-
-def names_aws(grant: Grant) -> bool:
-    """Whether a grant is to callers inside AWS: its subject is SUBJECT unless it says otherwise."""
-    return any(grant.values(word) for word in WHO)
 
 
 def aws_grants(granted: Iterable[TokenGrant]) -> list[TokenGrant]:

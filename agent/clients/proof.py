@@ -6,6 +6,7 @@ instance. Unlike the daemon, which uses what its configuration names and nothing
 
 import base64
 import os
+import secrets
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from agent.secret import Secret
 
 #: The header that binds a presigned request to one server.
 SERVER_HEADER: Final = "X-Rolecall-Server-Id"
+#: The header that makes it another one than that of the same second before.
+NONCE_HEADER: Final = "X-Rolecall-Nonce"
 #: For how long a presigned request is to be good: it is used at once, and clocks differ.
 _LIFE: Final = timedelta(minutes=5)
 #: The shortest that AWS gives a token for.
@@ -31,9 +34,11 @@ def presigned(server_id: str, region: str | None = None) -> Secret:
     Asks nobody but whoever gives the credentials. Raises ConfigurationError, CredentialsUnavailable.
     """
     client = _sts(region)
+    nonce = secrets.token_urlsafe(16)
 
     def bind(request: Any, **_: object) -> None:
         request.headers[SERVER_HEADER] = server_id
+        request.headers[NONCE_HEADER] = nonce
 
     client.meta.events.register("before-sign.sts.GetCallerIdentity", bind)
     try:
@@ -43,7 +48,8 @@ def presigned(server_id: str, region: str | None = None) -> Secret:
     except (BotoCoreError, ClientError, ValueError) as error:
         problem = _no_credentials(error)
     else:
-        return Secret("AWS-Presigned " + base64.urlsafe_b64encode(url.encode("ascii")).rstrip(b"=").decode("ascii"))
+        encoded = base64.urlsafe_b64encode(url.encode("ascii")).rstrip(b"=").decode("ascii")
+        return Secret(f"AWS-Presigned {encoded}.{nonce}")
     raise problem  # unchained: what a credential process said may be anything
 
 

@@ -10,6 +10,9 @@ from agent.errors import TokenRejected
 #: The header that a presigned request has to cover, so that it is good for one server alone.
 SERVER_HEADER: Final = "x-rolecall-server-id"
 
+#: A header that a presigned request may cover besides, so that two of one second are not the same.
+NONCE_HEADER: Final = "x-rolecall-nonce"
+
 #: The schemes of the Authorization header, as documented; their case does not matter (RFC 9110 §11.1).
 PRESIGNED: Final = "AWS-Presigned"
 BEARER: Final = "Bearer"

@@ -1,8 +1,8 @@
 """Whose request is this? AWS knows, and STS tells whoever sends it.
 
-What is sent is what was shown, to the letter, with one header, which we write ourselves: so a request that was signed
-for another server is none that STS believes. Nothing else leads anywhere: no redirect is followed, no proxy of the
-environment used, and the answer is read only so far.
+What is sent is what was shown, to the letter, with one header that we write ourselves: so a request which was signed
+for another server is none that STS believes. A nonce is sent where one was signed, and means nothing. Nothing else
+leads anywhere: no redirect is followed, no proxy of the environment used, and the answer is read only so far.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from agent.callers.aws import SERVER_HEADER, Principal, rejected
+from agent.callers.aws import NONCE_HEADER, SERVER_HEADER, Principal, rejected
 from agent.callers.aws.canonical import principal
 from agent.callers.aws.fairness import Lanes
+from agent.callers.aws.presigned import Presigned
 from agent.clock import Clock, within
 from agent.errors import AgentError, ConfigurationError, ProofUnchecked
-from agent.secret import Secret
 
 #: How long STS may take in all, in seconds. It answers within a tenth of one.
 PATIENCE: Final = 5.0
@@ -66,26 +66,29 @@ class Sts:
             finally:
                 self._session = None
 
-    async def whose(self, url: Secret, address: str) -> Principal:
-        """Who signed this request; `address` is who wants to know, who waits in line with others.
+    async def whose(self, proof: Presigned, address: str) -> Principal:
+        """Who signed such a request; `address` is who wants to know, who waits in line with others.
 
         Raises TokenRejected if STS does not believe it; ProofUnchecked if it did not say, or too much is asked.
         """
         async with self._lanes.turn(address):
             try:
-                status, body = await within(self._clock, PATIENCE, self._ask(url))
+                status, body = await within(self._clock, PATIENCE, self._ask(proof))
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
                 problem: AgentError = _unchecked(f"STS did not answer ({type(error).__name__})")
             else:
                 return _told(status, body)
         raise problem  # out here, unchained: what the library says may quote the request
 
-    async def _ask(self, url: Secret) -> tuple[int, bytes]:
+    async def _ask(self, proof: Presigned) -> tuple[int, bytes]:
         if self._session is None:
             raise aiohttp.ClientConnectionError
+        headers = {SERVER_HEADER: self._way.server_id, "Accept": "application/json", "Accept-Encoding": "identity"}
+        if proof.nonce:
+            headers[NONCE_HEADER] = proof.nonce
         async with self._session.get(
-            URL(url.reveal(), encoded=True),
-            headers={SERVER_HEADER: self._way.server_id, "Accept": "application/json", "Accept-Encoding": "identity"},
+            URL(proof.url.reveal(), encoded=True),
+            headers=headers,
             allow_redirects=False,
             proxy=self._way.proxy,
         ) as answer:

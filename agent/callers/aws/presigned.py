@@ -15,13 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote, unquote
 
-from agent.callers.aws import SERVER_HEADER, rejected
+from agent.callers.aws import NONCE_HEADER, SERVER_HEADER, rejected
 from agent.errors import TokenRejected
 from agent.secret import Secret
 
 #: The longest URL that is read, in bytes. Session tokens have no limit that AWS would promise, and are below 2 kB.
 LONGEST_URL: Final = 4096
 LONGEST_PROOF: Final = -(-LONGEST_URL * 4 // 3)
+_NONCE: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 #: STS takes what is signed for a quarter of an hour, whatever X-Amz-Expires says (aws-iam-authenticator found out), so
 #: it is for us to go by that as well; more than that is never asked for.
 LONGEST_LIFE: Final = timedelta(minutes=15)
@@ -48,6 +49,7 @@ _SESSION_TOKEN: Final = re.compile(r"[A-Za-z0-9+/=]{1,4000}", re.ASCII)
 #: How the ids of temporary keys begin; only these come with a session token, and never without.
 _TEMPORARY: Final = "ASIA"
 _SIGNED: Final = f"host;{SERVER_HEADER}"
+_SIGNED_WITH_NONCE: Final = f"host;{NONCE_HEADER};{SERVER_HEADER}"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 
 
@@ -57,12 +59,14 @@ class Presigned:
 
     Attributes:
         url: the whole of it; a secret as long as it lives.
+        nonce: what was signed in the header for it; "" if there is none.
         region: the one it is signed for.
         signed_at, expires_at: from when to when it is good, by what the signer says and by our own limit.
         mark: the signature. Who has no key makes no other signature for the same request, so it marks the proof.
     """
 
     url: Secret
+    nonce: str
     region: str
     signed_at: datetime
     expires_at: datetime
@@ -79,20 +83,25 @@ class Presigned:
 
 
 def read_presigned(shown: bytes, origins: Mapping[str, frozenset[str]]) -> Presigned:
-    """Read what was shown: the URL in base64url without padding. `origins` are as `hosts.origins` gives them.
+    """Read what was shown: the URL in base64url without padding, and a nonce after a dot, if one was signed.
 
-    Raises TokenRejected.
+    `origins` are as `hosts.origins` gives them. Raises TokenRejected.
     """
-    origin, query = _taken_apart(_url(shown))
+    encoded, dot, rest = shown.partition(b".")
+    nonce = rest.decode("latin-1")
+    if dot and not _NONCE.fullmatch(nonce):
+        raise _malformed()
+    origin, query = _taken_apart(_url(encoded))
     if origin not in origins:
         raise rejected(
             "the presigned request is for another host than the STS of a region that is configured", "wrong_endpoint",
             hint="sign for one of aws_callers.regions",
         )  # fmt: skip
     values = _values(query)
-    if values["X-Amz-SignedHeaders"] != _SIGNED:
+    signed = _SIGNED_WITH_NONCE if nonce else _SIGNED
+    if values["X-Amz-SignedHeaders"] != signed:
         raise rejected(
-            f"the presigned request does not have {_SIGNED} for its signed headers, no more and no less",
+            f"the presigned request does not have {signed} for its signed headers, no more and no less",
             "not_bound_here",
             hint="sign the header X-Rolecall-Server-Id together with the host",
         )
@@ -105,7 +114,7 @@ def read_presigned(shown: bytes, origins: Mapping[str, frozenset[str]]) -> Presi
     signed_at = _moment(values["X-Amz-Date"])
     life = min(timedelta(seconds=int(values["X-Amz-Expires"])), LONGEST_LIFE)
     whole = Secret(f"{origin}/?{query}")
-    return Presigned(whole, region, signed_at, signed_at + life, Secret(values["X-Amz-Signature"]))
+    return Presigned(whole, nonce, region, signed_at, signed_at + life, Secret(values["X-Amz-Signature"]))
 
 
 def _url(shown: bytes) -> str:

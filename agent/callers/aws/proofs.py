@@ -14,12 +14,11 @@ from agent.callers import Facts
 from agent.callers.aws import BEARER, PRESIGNED, Principal, rejected
 from agent.callers.aws.canonical import facts
 from agent.callers.aws.fairness import Patience
-from agent.callers.aws.presigned import read_presigned
+from agent.callers.aws.presigned import Presigned, read_presigned
 from agent.callers.aws.spent import Spent
 from agent.callers.aws.web_identity import WebIdentity
 from agent.clock import Clock
 from agent.errors import TokenRejected
-from agent.secret import Secret
 
 _LIKE: Final = "aws.principal.like"
 
@@ -27,7 +26,7 @@ _LIKE: Final = "aws.principal.like"
 class Sts(Protocol):
     """Whoever can tell whose a presigned request is."""
 
-    async def whose(self, url: Secret, address: str) -> Principal:
+    async def whose(self, proof: Presigned, address: str) -> Principal:
         """Say so. Raises TokenRejected or ProofUnchecked."""
         ...
 
@@ -101,7 +100,7 @@ class Proofs:
         # Before STS is asked: of two that come at once, one is refused.
         self._spent.spend(mark, proof.signed_at, proof.expires_at, now)
         try:
-            return mark, await self._sts.whose(proof.url, address)
+            return mark, await self._sts.whose(proof, address)
         except BaseException:
             self._spent.give_back(mark)  # what STS did not believe is no proof; it is remembered as refused
             raise

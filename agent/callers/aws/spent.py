@@ -3,8 +3,8 @@
 A presigned request is a bearer's secret for as long as it lives: whoever sees it on its way, in a log say, can show it
 again. aws-iam-authenticator allows that for a quarter of an hour. We take each proof once. Whoever has AWS credentials
 signs another one in a millisecond, without asking anybody, so nobody is kept from anything; not even from asking twice
-over one connection. Only a proof that was not judged, because STS did not answer or a token could not be made, is as
-good as before.
+in one second, since a nonce may be signed as well. Only a proof that was not judged, because STS did not answer or a
+token could not be made, is as good as before.
 
 What was shown before we started is not known to us, so what was made before that is refused.
 """

@@ -13,15 +13,21 @@ from aiohttp import web
 
 from agent.callers.aws import Principal
 from agent.callers.aws.ask import AT_ONCE, Sts, Way
+from agent.callers.aws.presigned import Presigned
 from agent.clock import Clock, SystemClock
 from agent.errors import ConfigurationError, ProofUnchecked, TokenRejected
 from agent.secret import Secret
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import START, FakeClock
 from tests.unit.callers.aws.shown import SERVER, parameters, query
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HERE = "192.0.2.1"
 ARN = "arn:aws:sts::123456789012:assumed-role/deploy/web"
+
+
+def proof(origin: str, nonce: str = "") -> Presigned:
+    url = Secret(f"{origin}/?{query(parameters())}")
+    return Presigned(url, nonce, "eu-central-1", START, START + timedelta(minutes=5), Secret("00"))
 
 
 def caller(arn: object = ARN, account: object = "123456789012") -> dict[str, Any]:
@@ -76,7 +82,7 @@ async def asking(
 ) -> AsyncIterator[tuple[Endpoint, Callable[[], Awaitable[Principal]]]]:
     sts = Sts(Way(SERVER), clock or SystemClock())
     async with endpoint(answer) as here, sts.open():
-        yield here, lambda: sts.whose(Secret(f"{here.url}/?{query(parameters())}"), HERE)
+        yield here, lambda: sts.whose(proof(here.url), HERE)
 
 
 async def test_it_tells_who_signed() -> None:
@@ -91,7 +97,14 @@ async def test_exactly_what_was_shown_is_sent_with_our_own_name_and_nothing_of_o
     assert (asked.method, asked.raw_path) == ("GET", f"/?{query(parameters())}")
     assert asked.headers["X-Rolecall-Server-Id"] == SERVER
     assert asked.headers["Accept"] == "application/json"
-    assert not {"Authorization", "Cookie", "Referer"} & {*asked.headers}
+    assert not {"Authorization", "Cookie", "Referer", "X-Rolecall-Nonce"} & {*asked.headers}
+
+
+async def test_a_nonce_that_was_signed_is_sent() -> None:
+    sts = Sts(Way(SERVER), SystemClock())
+    async with endpoint(says(200, caller())) as here, sts.open():
+        await sts.whose(proof(here.url, "a-nonce-of-the-tests"), HERE)
+    assert here.asked[0].headers["X-Rolecall-Nonce"] == "a-nonce-of-the-tests"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -187,7 +200,7 @@ async def test_an_sts_that_is_not_there_says_nothing_of_the_proof_and_the_error_
     sts = Sts(Way(SERVER), SystemClock())
     async with sts.open():
         with pytest.raises(ProofUnchecked) as error:
-            await sts.whose(Secret(f"http://127.0.0.1:1/?{query(parameters())}"), HERE)
+            await sts.whose(proof("http://127.0.0.1:1"), HERE)
     assert "Signature" not in f"{error.value} {error.value.hint}"
     assert error.value.__cause__ is None
     assert error.value.__context__ is None
@@ -236,7 +249,7 @@ async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
 
 async def test_before_it_is_open_nothing_is_asked() -> None:
     with pytest.raises(ProofUnchecked):
-        await Sts(Way(SERVER), SystemClock()).whose(Secret("http://127.0.0.1:1/"), HERE)
+        await Sts(Way(SERVER), SystemClock()).whose(proof("http://127.0.0.1:1"), HERE)
 
 
 async def test_a_ca_bundle_that_is_none_is_told_of(tmp_path: Path) -> None:

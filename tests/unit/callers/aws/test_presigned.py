@@ -240,6 +240,32 @@ def test_signed_headers_in_capitals_are_refused() -> None:
     assert reason(url(X_Amz_SignedHeaders="Host;X-Rolecall-Server-Id")) == "wrong_parameters"
 
 
+def test_a_nonce_may_be_signed_so_that_two_of_one_second_are_not_the_same() -> None:
+    text = url(X_Amz_SignedHeaders="host;x-rolecall-nonce;x-rolecall-server-id")
+    proof = read_presigned(shown(text) + b".0123456789abcdef", KNOWN)
+    assert (proof.nonce, proof.url.reveal()) == ("0123456789abcdef", text)
+    assert read(url()).nonce == ""
+
+
+def test_a_nonce_that_was_not_signed_and_one_that_is_not_shown_are_refused() -> None:
+    for raw in (
+        shown(url()) + b".0123456789abcdef",
+        shown(url(X_Amz_SignedHeaders="host;x-rolecall-nonce;x-rolecall-server-id")),
+    ):
+        with pytest.raises(TokenRejected) as error:
+            read_presigned(raw, KNOWN)
+        assert error.value.reason == "not_bound_here"
+
+
+@pytest.mark.parametrize(
+    "nonce", [b"", b"short", b"x" * 65, b"0123456789abcde\r", b"0123456789abcde\n0", b"0123456789abcde.0", b"\xff" * 16]
+)
+def test_a_nonce_that_could_be_more_than_one_is_malformed(nonce: bytes) -> None:
+    with pytest.raises(TokenRejected) as error:
+        read_presigned(shown(url()) + b"." + nonce, KNOWN)
+    assert error.value.reason == "malformed"
+
+
 # --- how it is shown
 
 

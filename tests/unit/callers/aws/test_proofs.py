@@ -8,10 +8,10 @@ import pytest
 from agent.callers import Facts
 from agent.callers.aws import Principal, rejected
 from agent.callers.aws.hosts import origins
+from agent.callers.aws.presigned import Presigned
 from agent.callers.aws.proofs import Proofs, Shown
 from agent.callers.aws.web_identity import WebIdentity
 from agent.errors import AgentError, ProofUnchecked, TokenRejected
-from agent.secret import Secret
 from tests.fakes.clock import START, FakeClock, settle
 from tests.unit.callers.aws.shown import header, numbered, url
 from tests.unit.callers.aws.test_web_identity import Stage as Tokens
@@ -34,8 +34,8 @@ class Sts:
         self.go = asyncio.Event()
         self.go.set()
 
-    async def whose(self, url: Secret, address: str) -> Principal:
-        self.asked.append(url.reveal())
+    async def whose(self, proof: Presigned, address: str) -> Principal:
+        self.asked.append(proof.url.reveal())
         assert address in {HERE, THERE}
         await self.go.wait()
         if isinstance(self.says, AgentError):
