@@ -103,7 +103,8 @@ def _mint(arguments: argparse.Namespace) -> int:
             f"the role {arguments.role!r} is had by the sign-in of a person, for no token of ours",
             hint="see who signed in, and until when: rolecall status",
         )
-    if isinstance(settings.identity, OAuth2 | Cognito):
+    ours = settings.key is not None and arguments.audience  # a token for another relying party is ours in any case
+    if isinstance(settings.identity, OAuth2 | Cognito) and not ours:
         return _fetch(settings, settings.identity, arguments)
     if settings.key is None:
         raise ConfigurationError(

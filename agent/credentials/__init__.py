@@ -43,7 +43,7 @@ class CredentialSource(Protocol):
     async def fetch(self) -> Credentials:
         """Ask for new credentials, now; nothing is cached here.
 
-        Raises CredentialsUnavailable or TokenUnavailable (worth another try soon), CredentialsRefused or
-        KeyUnavailable (the same until somebody changes something).
+        Raises CredentialsUnavailable or TokenUnavailable (worth another try soon), CredentialsRefused,
+        TokenRefused or KeyUnavailable (the same until somebody changes something).
         """
         ...

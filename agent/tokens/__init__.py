@@ -52,7 +52,7 @@ class TokenSource(Protocol):
     """Something that gives us an identity token."""
 
     async def token(self) -> Token:
-        """Give a token that is good now. Raises TokenUnavailable or KeyUnavailable."""
+        """Give a token that is good now. Raises TokenUnavailable (later), TokenRefused or KeyUnavailable."""
         ...
 
 

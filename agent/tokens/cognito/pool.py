@@ -164,7 +164,9 @@ def _refused(response: Mapping[str, Any]) -> Refused:
     about, error = response.get("ResponseMetadata", {}), response.get("Error", {})
     status = about.get("HTTPStatusCode", 0)
     code = str(error.get("Code") or status)
-    return Refused(code if _CODE.fullmatch(code) else "Unreadable", readable(str(error.get("Message") or "")), status)
+    code = code if _CODE.fullmatch(code) else "Unreadable"
+    # What has no code of Cognito's is somebody else's page, and no business of a log's.
+    return Refused(code, "" if code.isdigit() else readable(str(error.get("Message") or "")), status)
 
 
 def _outcome(answer: Mapping[str, Any]) -> Tokens | Challenge:

@@ -8,12 +8,12 @@ until its end. How long that is the provider says: this machine's clock may be w
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
 from agent.clock import Clock, RemoteClock, instant
-from agent.errors import AgentError, TokenUnavailable
+from agent.errors import AgentError, TokenRefused, TokenUnavailable
 from agent.events import ProviderAnswered, ProviderFailed, Report
 from agent.schedule import RefreshPolicy
 from agent.tokens import Token
@@ -51,7 +51,9 @@ class Provider:
         self._place = place
         self._client = client
         self._wanted = wanted
-        self._time = RemoteClock(clock)
+        self._clock = clock
+        self._time = RemoteClock(clock)  # the provider's, once we have had to learn it
+        self._told: datetime | None = None  # the time, by a refusal of the provider
         self._endpoint: Endpoint | None = None
         self._until = 0.0  # steady time at which the endpoint is looked up again
         self.wait: timedelta | None = None  # how long the provider, in its latest answer, asked to be left alone
@@ -66,33 +68,35 @@ class Provider:
 
         Raises TokenUnavailable, TokenRefused, and KeyUnavailable.
         """
-        self.wait = None
+        self.wait = self._told = None
         try:
-            before = self._time.offset
             try:
                 return await self._asked()
-            except AgentError:
-                told = self._time.offset
-                if told is None or abs(told - (before or timedelta(0))) < _NOTABLE or not self._signs:
+            except TokenRefused:
+                if not self._is_clock_off():
                     raise
             return await self._asked()
         except AgentError:
             self._endpoint = None  # it may have moved
+            self._time = RemoteClock(self._clock)  # and what it said of the time was of no use
             raise
 
-    @property
-    def _signs(self) -> bool:
-        return isinstance(self._client.authentication, PrivateKeyJwt)
+    def _is_clock_off(self) -> bool:
+        """Whether what we signed was for another time than the provider's; then by that from now on."""
+        if self._told is None or not isinstance(self._client.authentication, PrivateKeyJwt):
+            return False
+        off = abs(self._told - self._time.now()) >= _NOTABLE
+        if off:
+            self._time.learn(self._told)
+        return off
 
     async def _asked(self) -> Given:
         endpoint = await self._found()
         said = await shown(self._client, endpoint, self._time)
         form = urlencode([*self._wanted.form(), *said.form])
         answer = await self._web.post(said.url, form.encode("ascii"), said.headers)
-        if answer.told is not None and answer.document is not None:
-            self._time.learn(answer.told)
         if answer.status != 200:
-            self.wait = answer.wait
+            self.wait, self._told = answer.wait, answer.told
             raise refusal(answer, way=_way(self._client.authentication), secrets=said.secrets)
         return given(answer, self._wanted)
 

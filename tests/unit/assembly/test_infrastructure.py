@@ -110,3 +110,27 @@ def actions(files: Mapping[str, str]) -> set[str]:
 )
 def test_what_grants_put_into_tokens_is_allowed_by_the_roles(tmp_path: Path, narrowing: str, needed: set[str]) -> None:
     assert actions(files_of(tmp_path, rest=narrowing)[0]) == needed
+
+
+def test_what_trusts_a_provider_names_it_and_what_its_tokens_say(tmp_path: Path) -> None:
+    provider = """
+source = "oauth2"
+issuer = "https://login.example.com"
+client_id = "us"
+client_secret_file = "/secret"
+audience = "aws"
+expected_subject = "our-subject"
+"""
+
+    files, why_not = files_of(tmp_path, identity=provider, rest=DIRECTORY)
+
+    assert set(files) == {"terraform/123456789012/main.tf", "cloudformation/123456789012.yaml"}
+    assert all(word in files["terraform/123456789012/main.tf"] for word in ("login.example.com", "aws", "our-subject"))
+    assert not any("oidc.example.com" in text for text in files.values())
+    assert why_not is None
+
+
+def test_of_a_provider_that_nobody_described_nothing_is_written(tmp_path: Path) -> None:
+    provider = 'source = "oauth2"\nissuer = "https://login.example.com"\nclient_id = "us"\nclient_secret_file = "/s"'
+
+    assert files_of(tmp_path, identity=provider) == ({}, None)

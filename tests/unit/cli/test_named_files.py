@@ -41,6 +41,24 @@ def test_secrets_are_closed_to_all_whom_the_agent_would_refuse_them_for(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("words", "secrets", "others"),
+    [
+        ('client_secret_file = "/s"\nca_bundle = "/c"', {"client_secret_file"}, {"ca_bundle"}),
+        ('client_authentication = "tls"\nclient_certificate = "/c"\nclient_key = "/k"',
+         {"client_key"}, {"client_certificate"}),
+    ],
+)  # fmt: skip
+def test_what_shows_a_provider_who_we_are_is_closed_to_others(
+    words: str, secrets: set[str], others: set[str], tmp_path: Path
+) -> None:
+    provider = 'source = "oauth2"\nissuer = "https://login.example.com"\nclient_id = "us"'
+    found = {word: one for word, one in of(tmp_path, f"[identity]\n{provider}\n{words}").items() if word not in ALWAYS}
+    assert {word for word, one in found.items() if one.closed_to == NOBODY} == {f"identity.{word}" for word in secrets}
+    assert {word for word, one in found.items() if one.secret} == {f"identity.{word}" for word in secrets}
+    assert found.keys() == {f"identity.{word}" for word in secrets | others}
+
+
+@pytest.mark.parametrize(
     ("key", "secrets", "others"),
     [
         ('custodian = "pem"\nfile = "/k"\npassphrase_file = "/p"', {"file", "passphrase_file"}, set()),

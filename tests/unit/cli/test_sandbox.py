@@ -337,3 +337,46 @@ async def test_a_configuration_for_people_gets_where_they_sign_in(tmp_path: Path
         asked = {"clientName": "a client", "clientType": "public", "scopes": ["sso:account:access"]}
         answer = await http.post(f"{sandbox.said['endpoint_url']}/client/register", json=asked)
         assert answer.status == 200
+
+
+PROVIDER = """
+[identity]
+source = "oauth2"
+issuer = "https://login.example.com/realms/prod"
+client_id = "rolecall"
+client_secret_file = "/etc/rolecall/secret"
+{words}
+[sts]
+region = "eu-central-1"
+[roles.a]
+arn = "arn:aws:iam::123456789012:role/a"
+[[grants]]
+roles = ["a"]
+anyone = true
+"""
+
+
+def test_a_provider_whose_tokens_are_known_is_trusted_for_them_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text(PROVIDER.format(words='expected_subject = "us"\nexpected_audience = "aws"'))
+
+    world = world_of(load(path, environ={}, host="web-1"))
+
+    assert [(one.url, one.client_ids) for one in world.providers] == [
+        ("https://login.example.com/realms/prod", ("aws",))
+    ]
+    assert statement(world)["Condition"] == {
+        "StringEquals": {"login.example.com/realms/prod:aud": "aws", "login.example.com/realms/prod:sub": "us"}
+    }
+
+
+@pytest.mark.parametrize("words", ["", 'expected_subject = "us"', 'expected_audience = "aws"'])
+def test_a_provider_of_whose_tokens_too_little_is_known_is_no_world(tmp_path: Path, words: str) -> None:
+    """A role that any client of the provider could have would be none to make."""
+    path = tmp_path / "rolecall.toml"
+    path.write_text(PROVIDER.format(words=words))
+
+    with pytest.raises(ConfigurationError, match="what that of a provider says") as caught:
+        world_of(load(path, environ={}, host="web-1"))
+
+    assert "identity.expected_subject" in caught.value.hint

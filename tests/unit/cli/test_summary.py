@@ -138,3 +138,20 @@ def test_every_listener_and_file_is_told(tmp_path: Path) -> None:
         "containers   http://169.254.170.2:80, known by podman at /run/podman/podman.sock",
         "unit tokens  /run/rolecall/unit-tokens.sock, new every 30d",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ('issuer = "https://login.example.com"\nclient_secret_file = "/s"', "with a secret, of https://login.example.com"),
+        ('token_endpoint = "https://login.example.com/token"\nclient_secret_file = "/s"',
+         "with a secret, of https://login.example.com/token"),
+        ('issuer = "https://a.example"\nclient_authentication = "tls"\nclient_certificate = "/c"\nclient_key = "/k"',
+         "with a certificate, of https://a.example"),
+        (f'issuer = "https://a.example"\nclient_authentication = "private_key_jwt"\n{KEYS}',
+         "with a JWT that our key signs, of https://a.example"),
+    ],
+)  # fmt: skip
+def test_a_provider_is_told_by_where_it_is_and_how_we_show_who_we_are(words: str, told: str, tmp_path: Path) -> None:
+    settings = read(tmp_path, f'[identity]\nsource = "oauth2"\nclient_id = "us"\n{words}')
+    assert f"identity     us, {told}" in [*summary(settings, None)]

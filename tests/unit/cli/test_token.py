@@ -352,3 +352,43 @@ def test_a_token_is_signed_by_the_key_that_the_ring_lets_sign(
         assert len(keys) == 2
         claims = jwt.decode(token, jwt.PyJWK(keys[signing[0]]), audience="sts.amazonaws.com")
         assert claims["iss"] == "https://oidc.example.com"
+
+
+PROVIDED = """
+[identity]
+source = "oauth2"
+token_endpoint = "https://127.0.0.1:1/token"
+client_id = "us"
+client_secret_file = "{secret}"
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+"""
+
+
+@pytest.mark.parametrize("words", [("--audience", "a"), ("--subject", "b"), ("--lifetime", "5m"), ("--claim", "c=d")])
+def test_what_a_provider_decides_cannot_be_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    config = tmp_path / "provided.toml"
+    config.write_text(PROVIDED.format(secret=tmp_path / "secret"))
+
+    assert main(["token", "mint", "-c", str(config), *words]) == 2
+
+    assert f"{words[0]} cannot be chosen" in capsys.readouterr().err
+
+
+def test_a_provider_that_gives_no_token_is_said_to_give_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, secret = tmp_path / "provided.toml", tmp_path / "secret"
+    secret.write_text("hunter2")
+    secret.chmod(0o600)
+    config.write_text(PROVIDED.format(secret=secret))
+
+    assert main(["token", "mint", "-c", str(config)]) == 1
+
+    told = capsys.readouterr()
+    assert "127.0.0.1:1 cannot be reached" in told.err
+    assert "hunter2" not in told.err + told.out

@@ -550,6 +550,32 @@ async def test_a_clock_that_is_an_hour_off_is_put_right_by_the_provider(bench: B
     assert len(bench.provider.forms) == 2
 
 
+@pytest.mark.parametrize("date", ["Fri, 20 Nov 2026 15:00:00 GMT", "yesterday"])
+async def test_a_date_that_is_wrong_spoils_nothing_that_works(bench: Bench, date: str) -> None:
+    """The JWT is by a clock that has done so far, and after each refusal by our own again."""
+    key, refusing = MemoryKey(), [False]
+
+    async def judge(_: web.Request) -> web.StreamResponse:
+        now = bench.clock.now().timestamp()
+        good = abs(assertions(bench)[-1]["iat"] - now) < 30 and not refusing[0]
+        body = {"access_token": a_jwt(exp=NOW + 10**6)} if good else {"error": "invalid_client"}
+        return web.json_response(body, status=200 if good else 401, headers={"Date": date})
+
+    bench.provider.handler = judge
+    source = bench.asking(PrivateKeyJwt(lambda: key, lambda: "an-id", lambda _: None))
+    await source.token()
+    refusing[0] = True
+    await bench.clock.advance(FRESH + SECOND)
+    await source.token()
+    refusing[0] = False
+    asked = len(bench.provider.forms)
+    await bench.clock.advance(FRESH + SECOND)
+    await source.token()
+
+    assert len(bench.provider.forms) == asked + 1
+    assert isinstance(bench.told[-1], ProviderAnswered)
+
+
 async def test_with_a_clock_that_is_right_a_refusal_is_taken_at_its_word(bench: Bench) -> None:
     bench.provider.status, bench.provider.answer = 401, {"error": "invalid_client"}
     key = MemoryKey()
