@@ -63,6 +63,7 @@ class Browser:
 
     Attributes:
         process: its process id.
+        log: the file with what it says about itself.
         requests: the URL of everything that was asked for, oldest first.
         complaints: what a developer would see in red: scripts that fail, policies that are broken.
     """
@@ -70,7 +71,7 @@ class Browser:
     def __init__(self, reader: asyncio.StreamReader, pipe: int, log: Path, process: int) -> None:
         self._reader = reader
         self._pipe = pipe
-        self._log = log
+        self.log = log
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._session: str | None = None
@@ -241,7 +242,7 @@ class Browser:
             self._asked.pop(number, None)
 
     def _last_words(self) -> str:
-        return f"the browser has ended: {self._log.read_text(errors='replace')[-2000:]}"
+        return f"the browser has ended: {self.log.read_text(errors='replace')[-2000:]}"
 
 
 @asynccontextmanager
@@ -254,7 +255,8 @@ async def chromium(*options: str) -> AsyncIterator[Browser]:
     if program is None:
         pytest.skip(_WHY)
     async with AsyncExitStack() as stack:
-        home = Path(stack.enter_context(TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)))
+        # in /tmp, for the path of a socket in there may have no more than 107 characters
+        home = Path(stack.enter_context(TemporaryDirectory(prefix="chromium-", dir="/tmp", ignore_cleanup_errors=True)))
         ours_in, theirs_out = _pipe()
         theirs_in, ours_out = _pipe()
         stack.callback(os.close, ours_out)
@@ -285,7 +287,8 @@ def _pipe() -> tuple[int, int]:
 
 def _spawn(command: list[str], home: Path, read: int, write: int) -> int:
     """Start it in a process group of its own, with its end of the pipes as 3 and 4; gives its process id."""
-    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)}
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"), str(home))
+    environment = {**os.environ, **places}
     log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
         return os.posix_spawn(
