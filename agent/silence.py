@@ -95,6 +95,6 @@ def _said(error: BaseException) -> str:
     """Give the system's own words for an error; libraries' words may quote what must not be quoted."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return str(getattr(error, "verify_message", "")) or "it does not verify"
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason
+    if isinstance(error, ssl.SSLError):
+        return str(getattr(error, "reason", "")) or "SSLError"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

@@ -61,7 +61,9 @@ def apology(response: Mapping[str, Any], pool_id: str) -> AgentError | IdentityG
     status = about.get("HTTPStatusCode", 0)
     code = str(error.get("Code") or status)
     code = code.removesuffix("Exception") if _CODE.fullmatch(code) else "Unreadable"
-    plain = "".join(one if one.isprintable() else " " for one in str(error.get("Message") or ""))
+    # What has no code of Cognito's is somebody else's page, and no business of a log's.
+    said = "" if code.isdigit() else str(error.get("Message") or "")
+    plain = "".join(one if one.isprintable() else " " for one in said)
     message = " ".join(_TOKEN_LIKE.sub("…", plain).split())[:_LONGEST_MESSAGE]
     if code == "ResourceNotFound" and "identity '" in message.lower():
         return IdentityGone()
