@@ -4,9 +4,7 @@ After https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-
 www-authenticate are AWS's own for the audience; the others are guesses, and only the status can be relied on.
 """
 
-import json
 import re
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,6 +12,7 @@ from agent.sandbox.cloud import Cloud
 from agent.sandbox.relying_parties.answers import answer
 from agent.sandbox.relying_parties.jws import Malformed, Shown, signed_by, take_apart
 from agent.sandbox.relying_parties.keys import TWO_HOURS, KeyCache
+from agent.sandbox.relying_parties.spelling import spelt
 from agent.sandbox.sts.fetch import Unreachable
 from agent.sandbox.sts.issuer import Fetches
 from agent.sandbox.trusting.world import HttpApi, Route
@@ -115,15 +114,6 @@ def scopes(shown: Shown) -> set[str]:
     if isinstance(granted, str):
         return set(granted.split())
     return {one for one in granted if isinstance(one, str)} if isinstance(granted, list) else set()
-
-
-def spelt(value: object) -> str:
-    """A claim as an API is told of it: always a text; lists as in "[a b]"."""
-    if isinstance(value, list):
-        return f"[{' '.join(map(spelt, value))}]"
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{name}:{spelt(value[name])}' for name in sorted(value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _route(api: HttpApi, method: str, path: str) -> Route | None:

@@ -15,6 +15,7 @@ from agent.sandbox.cloud import Cloud
 from agent.sandbox.relying_parties.answers import answer, members
 from agent.sandbox.relying_parties.jws import Malformed, Shown, signed_by, take_apart
 from agent.sandbox.relying_parties.keys import KeyCache
+from agent.sandbox.relying_parties.spelling import spelt
 from agent.sandbox.sts.fetch import Unreachable
 from agent.sandbox.sts.issuer import Fetches
 from agent.sandbox.trusting.world import JwtAuth, JwtRole
@@ -24,6 +25,10 @@ _ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA",
 )  # fmt: skip
 _LIFETIME: Final = timedelta(days=32)
+#: What Go calls the kinds of JSON values. What is true is a number in Python, too, so it comes first.
+_KINDS: Final[Mapping[type, str]] = {
+    bool: "bool", int: "number", float: "number", list: "array", dict: "object",
+}  # fmt: skip
 
 
 class Refused(Exception):
@@ -70,6 +75,7 @@ class Vault:
         try:
             shown = take_apart(asked["jwt"])
             await self._check_signature(auth, shown)
+            _check_shape(shown.claims)
             if auth.bound_issuer and shown.text("iss") != auth.bound_issuer:
                 raise Refused("error validating token: invalid issuer (iss) claim")
             if role.bound_subject and shown.text("sub") != role.bound_subject:
@@ -150,6 +156,15 @@ def _role(auth: JwtAuth, asked: Mapping[str, str]) -> JwtRole:
     raise Refused(f'role "{name}" could not be found')
 
 
+def _check_shape(claims: Mapping[str, object]) -> None:
+    """The registered claims that are texts are texts, or are not there. Raises Refused."""
+    for name in ("iss", "sub", "jti"):
+        if not isinstance(value := claims.get(name), str | None):
+            kind = next(said for one, said in _KINDS.items() if isinstance(value, one))
+            why = f"json: cannot unmarshal {kind} into Go struct field Claims.{name} of type string"
+            raise Refused(f"error validating token: {why}")
+
+
 def _check_times(shown: Shown, role: JwtRole, now: float) -> None:
     """At least one of the three times is there; each that is not is made up from the others. Raises Refused."""
     issued, begins, expires = (shown.moment(name) or 0 for name in ("iat", "nbf", "exp"))
@@ -175,6 +190,9 @@ def _check_claims(claims: Mapping[str, object], role: JwtRole) -> None:
         value = _claim(claims, name)
         if value is None:
             raise Refused(f'error validating claims: claim "{name}" is missing')
+        if isinstance(value, Mapping):
+            why = f"received claim is not a string, bool, int or list: {spelt(value)}"
+            raise Refused(f"error validating claims: {why}")
         shown, wanted = _listed(value), _listed(bound)
         if not any(_fits(one, other, role.bound_claims_type) for one in wanted for other in shown):
             why = f'claim "{name}" does not match any associated bound claim values'

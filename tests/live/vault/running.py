@@ -68,10 +68,11 @@ class Vault:
 
 
 @contextmanager
-def running_vault() -> Iterator[Vault]:
-    """Start one, not initialised yet."""
+def running_vault(**environment: str) -> Iterator[Vault]:
+    """Start one, not initialised yet, with more in its environment."""
     assert BINARY is not None, WHY_NOT
-    with subprocess.Popen([BINARY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    whole = {**os.environ, **environment}
+    with subprocess.Popen([BINARY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=whole, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
