@@ -18,6 +18,7 @@ from agent import __version__, jose
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.doctor_callers import callers_link
 from agent.assembly.doctor_exchange import Exchanges
+from agent.assembly.doctor_sign_in import sign_in_link
 from agent.assembly.doctor_tokens import Elsewhere
 from agent.assembly.rotation import public_site, ring_file, rotation
 from agent.assembly.tokens import mint
@@ -113,6 +114,7 @@ class _Chain:
         before = [key_link, sts_link, clock_link, self._issuer(looked)]
         checks: tuple[tuple[str, Check], ...] = (
             ("having a token judged …", partial(self._token, looked)),
+            *self._signing_in(),
             (f"asking STS for {len(self._settings.token_roles)} roles …", self._roles),
             ("asking the agent, as a program would …", self._endpoint),
             ("looking at whom grants name …", self._callers),
@@ -123,6 +125,13 @@ class _Chain:
             before.append(await check(before))
         is_believed = any(one.link == "roles" and one.good for one in before)
         return [issuer.read_by_aws(one) if one.link == "issuer" and is_believed else one for one in before]
+
+    def _signing_in(self) -> Sequence[tuple[str, Check]]:
+        """The link of a person's sign-in, where the configuration has one."""
+        words = self._settings.identity_center
+        if words is None:
+            return ()
+        return (("looking at who is signed in …", lambda _: sign_in_link(self._settings, words, self._around.clock)),)
 
     @property
     def _needs_none(self) -> bool:

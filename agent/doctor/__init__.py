@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 #: The links, in the order in which one depends on those before it.
-Link = Literal["configuration", "key", "sts", "clock", "issuer", "token", "roles", "endpoint", "callers", "environment"]
+Link = Literal[
+    "configuration",
+    "key",
+    "sts",
+    "clock",
+    "issuer",
+    "token",
+    "sign-in",
+    "roles",
+    "endpoint",
+    "callers",
+    "environment",
+]
 LINKS: Final[tuple[Link, ...]] = get_args(Link)
 
 #: error: programs get no credentials, or will get none soon. warning: they may not, in some place or at some time.

@@ -144,4 +144,5 @@ def _told_of(standing: Standing) -> Event | None:
 
 def _whose(sign_in: SignIn) -> object:
     """What stays the same while a sign-in is renewed: for which registration it was given."""
-    return sign_in.registration if sign_in.refresh_token else sign_in.access_token
+    kept = sign_in.refresh_token and sign_in.registration
+    return kept.client_id if kept else sign_in.access_token
