@@ -154,6 +154,36 @@ async def test_a_jwt_that_our_own_key_signs_gets_the_role_and_is_checked_by_what
             assert (await fetch(agent.host))[0] == 200, "".join(agent.lines)
 
 
+@pytest.mark.long
+async def test_a_key_that_was_never_shown_is_believed_once_the_provider_has_read_it(home: Path, folder: Path) -> None:
+    """As after an emergency: whoever has a copy of the old key set says no until then, and we say what that may be."""
+    registered = client(
+        SUBJECT,
+        "private_key_jwt",
+        jwks_uri=f"{ISSUER}/.well-known/jwks.json",
+        token_endpoint_auth_signing_alg="ES256",
+    )
+    (home / "site").mkdir()
+    async with shown(home / "site") as site:
+        (home / "site").rmdir()
+        async with (
+            openid_provider(folder, [registered], sites={ISSUER: site}) as judge,
+            host_of(home, judge, 'client_authentication = "private_key_jwt"') as (host, _),
+        ):
+            mint = ("token", "mint", "-c", str(host.config))
+            assert (await host.rolecall(*mint))[0] == 0
+            code, _, err = await host.rolecall("keys", "rotate", "--emergency", "--yes", "-c", str(host.config))
+            assert code == 0, err
+            code, _, err = await host.rolecall(*mint)
+            assert code == 1
+            assert "what it has kept of them is not old" in err
+
+        async with openid_provider(folder, [registered], sites={ISSUER: site}) as without_a_copy:
+            host.config.write_text(host.config.read_text().replace(judge.proxy, without_a_copy.proxy))
+            code, _, err = await host.rolecall(*mint)
+            assert code == 0, err
+
+
 async def test_the_commands_see_what_the_agent_sees(home: Path, folder: Path) -> None:
     clients = [client(SUBJECT, "client_secret_basic", client_secret=SECRET)]
     async with (
