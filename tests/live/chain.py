@@ -103,7 +103,7 @@ class Chain:
     async def take_token_from_file(self) -> Path:
         """Have the token come from a file, as if somebody else signed it."""
         settings = self.settings
-        role = settings.roles["backup"]
+        role = settings.token_roles["backup"]
         async with signing_key(settings, None, SystemClock()) as key:
             made = await mint(settings, key, role, clock=SystemClock(), token_id=lambda: "1", changes={})
         path = self.home / "identity"

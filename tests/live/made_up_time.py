@@ -33,7 +33,7 @@ from agent.telemetry.metrics import Metrics
 from agent.tokens import TokenSource
 from agent.tokens.file import TokenFile
 from agent.tokens.self_signed import Identity, SelfSigned
-from agent.vending import Vendor
+from agent.vending import RoleVendor
 from agent.web.listener import answering
 from agent.web.stats import RequestStats
 from tests.fakes.clock import FakeClock
@@ -204,11 +204,11 @@ async def life_of(
         source = Attended(
             StsWebIdentity(AwsSts(client), role, tokens, aws_time, report, patience=timedelta(seconds=20))
         )
-        session = RoleSession("backup", ARN, source, RefreshPolicy(), clock=aws_time, report=report, spread=lambda: 0.5)
+        session = RoleSession("backup", source, RefreshPolicy(), clock=aws_time, report=report, spread=lambda: 0.5)
         sessions = {"backup": session}
         keeper = Keeper(sessions.values(), clock=aws_time, concurrency=4, spread=lambda: 0.5)
         roster = Roster.whole(sessions)
-        vendor = Vendor(roster, [Anyone()], [Grant("backup", frozenset())], report)
+        vendor = RoleVendor(roster, [Anyone()], [Grant("backup", frozenset())], report)
         overview = Overview(roster, clock=aws_time, version="0", keys=KeyRing, listeners=list, callers=vendor.callers)
         metrics = Metrics(CollectorRegistry(), overview, stats := RequestStats())
         readers.append(metrics)

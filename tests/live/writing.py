@@ -41,7 +41,7 @@ _LONG = 6000
 class Held:
     """A session that holds nothing by itself."""
 
-    role = "backup"
+    name = "backup"
 
     def usable(self) -> None:
         return None

@@ -16,7 +16,7 @@ from agent.narrowing import WHOLE, Narrowing
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.vending import Vendor
+from agent.vending import RoleVendor
 from agent.web.fast import recognise
 from agent.web.sockets import Address
 from tests.fakes.attestors import Late
@@ -172,7 +172,7 @@ def recognised(request: pytest.FixtureRequest) -> Iterator[Pair]:
     world, less = World(), Narrowing("guest")
     source = FakeSource(world.clock, "less-of-web")
     world.sessions["less"] = RoleSession(
-        "web", "arn", source, RefreshPolicy(), clock=world.clock, report=world.reported, spread=lambda: 0.5
+        "web", source, RefreshPolicy(), clock=world.clock, report=world.reported, spread=lambda: 0.5
     )
     grants = [
         Grant("web", frozenset({GUEST}), less),
@@ -183,7 +183,7 @@ def recognised(request: pytest.FixtureRequest) -> Iterator[Pair]:
     ]
     sessions = {(role, WHOLE): world.sessions[role] for role in ("web", "backup")}
     roster = Roster(sessions | {("web", less): world.sessions["less"]})
-    world.vendor = Vendor(roster, [world.tokens, Late(later)], grants, world.reported)
+    world.vendor = RoleVendor(roster, [world.tokens, Late(later)], grants, world.reported)
     doors = (world.output, OnlyOrdinary(world.output))
     with in_a_thread(asyncio.new_event_loop(), world, *doors, recogniser=Knowing(at_once)) as (fast, slow):
         yield Pair(fast, slow)

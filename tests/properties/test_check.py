@@ -193,6 +193,6 @@ async def test_what_is_called_good_can_be_built_and_what_is_called_bad_cannot(on
             return
         assert await assembled(known)
         output = EcsOutput(Vendor(Roster({}), [], [], lambda _: None), known.roles)
-        for name, role in known.roles.items():
-            assert output.role(f"/v1/credentials/{name}") == name
+        for name, role in known.token_roles.items():
+            assert output.label(f"/v1/credentials/{name}") == ("ecs", name)
             assert Role.of(name, role.arn, role.duration).arn == role.arn

@@ -6,7 +6,8 @@ from typing import Final
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from agent.narrowing import VARIABLES, Narrowing
+from agent.narrowing import Narrowing
+from agent.templates import VARIABLES
 from agent.tokens import tag_value_fault
 
 #: RoleSessionName and SourceIdentity in the model of STS, in which \w is ASCII.

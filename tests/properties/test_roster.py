@@ -11,11 +11,12 @@ from hypothesis import strategies as some
 
 from agent.callers import Facts, Grant, Origin, Peer
 from agent.errors import AgentError, CallerDenied
-from agent.narrowing import WHOLE, Narrowing, Unfillable
+from agent.narrowing import WHOLE, Narrowing
 from agent.roster import Making, Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import Keeper, RoleSession
-from agent.vending import Vendor
+from agent.templates import Unfillable
+from agent.vending import RoleVendor
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -80,12 +81,12 @@ class World:
         self.grants = grants
         self.asked: dict[str, tuple[str, Narrowing]] = {}
         first = {(role, WHOLE): self.make(role, WHOLE) for role in ROLES}
-        first |= {(one.role, one.narrowing): self.make(one.role, one.narrowing) for one in grants if not_filled(one)}
+        first |= {(one.name, one.extent): self.make(one.name, one.extent) for one in grants if not_filled(one)}
         self.keeper = Keeper(first.values(), clock=self.clock, concurrency=2, spread=lambda: 0.5)
         making = Making(self.make, self.keeper, self.clock, self.reported, ROOM)
         self.first = len(first)
         self.roster = Roster(first, making=making)
-        self.vendor = Vendor(self.roster, [], grants, self.reported)
+        self.vendor = RoleVendor(self.roster, [], grants, self.reported)
 
     def make(self, role: str, narrowing: Narrowing) -> RoleSession:
         assert not narrowing.variables, "nothing is asked for that is not filled in"
@@ -93,15 +94,15 @@ class World:
         self.asked[name] = (role, narrowing)
         source = FakeSource(self.clock, role=name, lifetime=narrowing.duration or timedelta(minutes=10))
         return RoleSession(
-            role, "arn", source, RefreshPolicy(), clock=self.clock, report=self.reported, spread=lambda: 0.5
+            role, source, RefreshPolicy(), clock=self.clock, report=self.reported, spread=lambda: 0.5
         )
 
     def expected(self, known: Facts, role: str) -> tuple[str, Narrowing] | None:
         """By the book: the first grant of the role that fits says how much of it."""
         for grant in self.grants:
-            if grant.role == role and grant.when <= known:
+            if grant.name == role and grant.when <= known:
                 try:
-                    return role, grant.narrowing.filled(known)
+                    return role, grant.extent.filled(known)
                 except Unfillable:
                     return None
         return None
@@ -145,12 +146,12 @@ class World:
         """Whoever holds a set that is good finds the session that it comes from, and there are not too many."""
         for ends, role, narrowing in held:
             if self.clock.steady() < ends - 60 - 0.7:
-                assert any((one.role, one.narrowing) == (role, narrowing) for one in self.roster.kept())
+                assert any((one.name, one.extent) == (role, narrowing) for one in self.roster.kept())
         assert len(list(self.roster.kept())) <= self.first + ROOM
 
 
 def not_filled(grant: Grant) -> bool:
-    return not grant.narrowing.variables
+    return not grant.extent.variables
 
 
 @settings(max_examples=60, deadline=None)

@@ -147,7 +147,7 @@ class World:
         for number in range(ROLES):
             source = FakeSource(self.clock, role=f"role{number}", traffic=traffic)
             session = RoleSession(
-                source.role, "arn", source, RefreshPolicy(), clock=remote, report=Reported(), spread=self.chance.random
+                source.role, source, RefreshPolicy(), clock=remote, report=Reported(), spread=self.chance.random
             )
             watches.append(Watch(session, source, self.clock))
         keeper = Keeper(
@@ -193,7 +193,7 @@ class World:
                 source.failure, source.hangs, source.lifetime = failure, hangs, timedelta(seconds=lifetime)
                 source.answers_in, source.lies = timedelta(seconds=answers_in), timedelta(seconds=lies)
             case Ask(role, leave):
-                caller = asyncio.ensure_future(watches[role].session.credentials())
+                caller = asyncio.ensure_future(watches[role].session.current())
                 self.asked.append(caller)
                 await asyncio.sleep(0)
                 if leave:
@@ -237,10 +237,10 @@ def test_however_many_ask_they_share_one_outcome(
         clock = FakeClock()
         source = FakeSource(clock, failure=failure, answers_in=timedelta(seconds=answers_in))
         session = RoleSession(
-            "web", "arn", source, RefreshPolicy(), clock=clock, report=Reported(), spread=lambda: 0.999
+            "web", source, RefreshPolicy(), clock=clock, report=Reported(), spread=lambda: 0.999
         )
         keeping = asyncio.ensure_future(Keeper([session], clock=clock, concurrency=1, spread=lambda: 0.0).keep_fresh())
-        asked = [asyncio.ensure_future(session.credentials()) for _ in range(number)]
+        asked = [asyncio.ensure_future(session.current()) for _ in range(number)]
         await clock.advance(timedelta(milliseconds=5))
         for index in leaving & set(range(number)):
             asked[index].cancel()

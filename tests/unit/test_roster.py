@@ -10,7 +10,7 @@ from agent.callers import NOTHING_KNOWN, Facts
 from agent.errors import ConfigurationError, CredentialsNotReady, CredentialsUnavailable
 from agent.events import RosterFull
 from agent.narrowing import WHOLE, Narrowing
-from agent.roster import Making, Roster, payer
+from agent.roster import Making, RoleRoster, Roster, payer
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
 from tests.fakes.clock import FakeClock
@@ -37,14 +37,13 @@ class Stage:
         web = self.session("web", WHOLE)
         self.roster = Roster(
             {("web", WHOLE): web},
-            {"web": web.role_arn, "ops": "arn:aws:iam::123456789012:role/ops"},
+            {"web": "arn:aws:iam::123456789012:role/web", "ops": "arn:aws:iam::123456789012:role/ops"},
             Making(self.make, self, self.clock, self.reported, room),
         )
 
     def session(self, role: str, narrowing: Narrowing) -> RoleSession:
         return RoleSession(
             role,
-            f"arn:aws:iam::123456789012:role/{role}",
             FakeSource(self.clock, role=role, lifetime=self.lifetime),
             RefreshPolicy(),
             clock=self.clock,
@@ -82,8 +81,8 @@ class Stage:
             number += 1
 
 
-def names(roster: Roster) -> Sequence[str | None]:
-    return [one.narrowing.session_name for one in roster.kept()]
+def names(roster: RoleRoster) -> Sequence[str | None]:
+    return [one.extent.session_name for one in roster.kept()]
 
 
 # From the start
@@ -91,11 +90,11 @@ def names(roster: Roster) -> Sequence[str | None]:
 
 def test_what_is_at_hand_is_there_and_the_rest_is_not() -> None:
     stage = Stage()
-    assert list(stage.roster.roles) == ["web", "ops"]
+    assert list(stage.roster.names) == ["web", "ops"]
     assert stage.roster.arn("ops") == "arn:aws:iam::123456789012:role/ops"
     assert stage.roster.held("web", WHOLE) is stage.roster.wake("web", WHOLE, "uid 0")
     assert stage.roster.held("ops", part("a")) is None
-    assert [(one.role, one.on_demand) for one in stage.roster.kept()] == [("web", False)]
+    assert [(one.name, one.on_demand) for one in stage.roster.kept()] == [("web", False)]
     assert stage.made == []
 
 

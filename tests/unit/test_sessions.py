@@ -65,7 +65,6 @@ class Stage:
         self.sessions = [
             RoleSession(
                 source.role,
-                f"arn:aws:iam::123456789012:role/{source.role}",
                 source,
                 policy or RefreshPolicy(),
                 clock=self.clock,
@@ -93,7 +92,6 @@ class Stage:
         source = FakeSource(self.clock, role="late")
         late = RoleSession(
             "late",
-            "arn",
             source,
             RefreshPolicy(),
             clock=self.clock,
@@ -104,12 +102,12 @@ class Stage:
         return late, source
 
     async def callers(self, number: int) -> Sequence[asyncio.Future[Credentials]]:
-        asked = [asyncio.ensure_future(self.session.credentials()) for _ in range(number)]
+        asked = [asyncio.ensure_future(self.session.current()) for _ in range(number)]
         await settle()
         return asked
 
     async def key_id(self) -> str:
-        return (await self.session.credentials()).access_key_id
+        return (await self.session.current()).access_key_id
 
 
 class NapCountingClock(FakeClock):
@@ -182,7 +180,7 @@ async def test_short_sessions_are_not_renewed_without_end(lifetime: timedelta, m
 async def test_a_session_of_a_minute_is_refused_and_asked_for_with_back_off() -> None:
     async with Stage(lifetime=seconds(60)).kept_fresh() as stage:
         with pytest.raises(CredentialsUnavailable, match="good for 60 s only"):
-            await stage.session.credentials()
+            await stage.session.current()
         await stage.clock.advance(timedelta(hours=1))
     assert len(stage.source.fetches) <= 3600 / 3 + 5  # half of six seconds, once backed off
 
@@ -198,7 +196,7 @@ async def test_an_outage_before_expiry_is_not_noticed_and_after_it_errors_and_ne
             await stage.clock.advance(minutes(1))
         for _ in range(60):
             with pytest.raises(CredentialsUnavailable, match="STS does not answer"):
-                await stage.session.credentials()
+                await stage.session.current()
             await stage.clock.advance(minutes(1))
         stage.source.failure = None
         await stage.clock.advance(seconds(6))
@@ -261,7 +259,7 @@ async def test_what_somebody_has_to_mend_is_asked_for_slowly(refusal: AgentError
     async with stage.kept_fresh():
         await stage.clock.advance(timedelta(hours=1))
         with pytest.raises(type(refusal)) as caught:
-            await stage.session.credentials()
+            await stage.session.current()
         assert (caught.value.what, caught.value.hint) == (refusal.what, refusal.hint)
     waits = [told.retry_in.total_seconds() for told in stage.reported.of(RenewalFailed)]
     assert waits[:6] == [15, 30, 60, 120, 225, 225]
@@ -355,7 +353,7 @@ async def test_a_bug_in_who_listens_ends_the_keeper() -> None:
     def broken(_event: object) -> None:
         raise LookupError
 
-    session = RoleSession("r", "arn", FakeSource(clock), RefreshPolicy(), clock=clock, report=broken, spread=halfway)
+    session = RoleSession("r", FakeSource(clock), RefreshPolicy(), clock=clock, report=broken, spread=halfway)
     with pytest.raises(ExceptionGroup) as caught:
         await Keeper([session], clock=clock, concurrency=1, spread=halfway).keep_fresh()
     assert caught.group_contains(LookupError)
@@ -473,7 +471,7 @@ async def test_a_suspended_machine_notices_within_a_nap() -> None:
         await stage.clock.advance(minutes(3))
         stage.clock.suspend(timedelta(hours=8))
         with pytest.raises(CredentialsNotReady):
-            await stage.session.credentials()
+            await stage.session.current()
         assert NAP == 10
         await stage.clock.advance(seconds(10))
         assert await stage.key_id() == SECOND
@@ -494,7 +492,7 @@ async def test_steps_of_the_wall_clock_change_nothing(step: timedelta) -> None:
 async def test_learning_that_sts_is_an_hour_off_does_not_disturb_the_schedule(ahead: timedelta) -> None:
     base = FakeClock()
     clock, source, reported = RemoteClock(base), FakeSource(base, issuer_ahead=ahead), Reported()
-    session = RoleSession("web", "arn", source, RefreshPolicy(), clock=clock, report=reported, spread=halfway)
+    session = RoleSession("web", source, RefreshPolicy(), clock=clock, report=reported, spread=halfway)
     keeping = asyncio.ensure_future(Keeper([session], clock=clock, concurrency=1, spread=halfway).keep_fresh())
     clock.learn(START + ahead)
     await base.advance(minutes(10))
@@ -502,7 +500,7 @@ async def test_learning_that_sts_is_an_hour_off_does_not_disturb_the_schedule(ah
     assert clock.offset == ahead
     for _ in range(6):
         await base.advance(minutes(14.25))
-        assert (await session.credentials()).access_key_id == f"ASIA{len(source.fetches):016d}"
+        assert (await session.current()).access_key_id == f"ASIA{len(source.fetches):016d}"
     await base.advance(minutes(30))
     begun = [moment - 1000 for moment in source.fetches]
     assert begun == [1710.0 * n for n in range(len(begun))]
@@ -601,12 +599,12 @@ async def test_retry_now_starts_no_second_fetch_of_a_role() -> None:
 async def test_a_snapshot_tells_how_it_stands_and_no_secret() -> None:
     stage = Stage()
     fresh = stage.session.snapshot()
-    assert (fresh.usable, fresh.access_key_id, fresh.left, fresh.next_attempt_in) == (False, None, None, None)
+    assert (fresh.usable, fresh.id, fresh.left, fresh.next_attempt_in) == (False, None, None, None)
     async with stage.kept_fresh():
         await stage.clock.advance(minutes(10))
         told = stage.session.snapshot()
-        assert (told.role, told.role_arn) == ("role0", "arn:aws:iam::123456789012:role/role0")
-        assert (told.usable, told.access_key_id, told.failures, told.problem) == (True, FIRST, 0, None)
+        assert told.name == "role0"
+        assert (told.usable, told.id, told.failures, told.problem) == (True, FIRST, 0, None)
         assert (told.left, told.next_attempt_in) == (minutes(50), minutes(18.5))
         assert told.last_success is not None
         assert told.expires_at == told.last_success + timedelta(hours=1)
@@ -614,7 +612,7 @@ async def test_a_snapshot_tells_how_it_stands_and_no_secret() -> None:
         stage.source.failure = DOWN
         await stage.clock.advance(minutes(60))
         late = stage.session.snapshot()
-        assert (late.usable, late.access_key_id, late.left) == (False, FIRST, minutes(-10))
+        assert (late.usable, late.id, late.left) == (False, FIRST, minutes(-10))
         assert late.failures > 1
         assert str(late.problem) == DOWN.what
 

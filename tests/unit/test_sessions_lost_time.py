@@ -45,7 +45,7 @@ class Host:
             source.remote = self.remote
         self.sessions = [
             RoleSession(
-                source.role, "arn", source, RefreshPolicy(), clock=self.remote, report=Reported(), spread=lambda: 0.0
+                source.role, source, RefreshPolicy(), clock=self.remote, report=Reported(), spread=lambda: 0.0
             )
             for source in self.sources
         ]
@@ -209,7 +209,7 @@ async def test_the_secrets_of_a_set_that_has_ended_are_let_go_and_what_it_was_is
         assert reachable(host.session)
         await host.clock.advance(HOUR)
         snapshot = host.session.snapshot()
-        assert (snapshot.access_key_id, snapshot.expires_at, snapshot.usable) == (*expected, False)
+        assert (snapshot.id, snapshot.expires_at, snapshot.usable) == (*expected, False)
         assert snapshot.left is not None
         assert snapshot.left < timedelta(0)
         assert not reachable(host.session)

@@ -21,7 +21,7 @@ from agent.narrowing import WHOLE, Narrowing
 from agent.roster import Making, Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
-from agent.vending import Vendor
+from agent.vending import RoleVendor
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
@@ -71,7 +71,6 @@ class Stage:
         self.sessions = {
             role: RoleSession(
                 role,
-                f"arn:aws:iam::123456789012:role/{role}",
                 source,
                 RefreshPolicy(),
                 clock=self.clock,
@@ -80,7 +79,7 @@ class Stage:
             )
             for role, source in self.sources.items()
         }
-        self.vendor = Vendor(Roster.whole(self.sessions), [ByToken(), ByAddress()], grants or GRANTS, self.reported)
+        self.vendor = RoleVendor(Roster.whole(self.sessions), [ByToken(), ByAddress()], grants or GRANTS, self.reported)
 
     async def warm(self) -> "Stage":
         for role in ("web", "ops"):
@@ -226,14 +225,13 @@ class Narrowed(Stage):
         known = {("web", WHOLE): self.sessions["web"]}
         making = Making(self.make, self.keeper, self.clock, self.reported)
         each = Grant("web", frozenset(), BY_UNIT, "grants#2")
-        self.vendor = Vendor(Roster(known, making=making), [ByToken()], grants or [GRANTS[0], each], self.reported)
+        self.vendor = RoleVendor(Roster(known, making=making), [ByToken()], grants or [GRANTS[0], each], self.reported)
 
     def make(self, role: str, narrowing: Narrowing) -> RoleSession:
         self.made.append((role, narrowing))
         source = FakeSource(self.clock, role=f"{role}-{narrowing.session_name}")
         return RoleSession(
             role,
-            "arn",
             source,
             RefreshPolicy(),
             clock=self.clock,
@@ -487,7 +485,7 @@ async def test_all_who_have_to_ask_who_it_is_ask_at_once() -> None:
     stage = await Stage().warm()
     asked = [("unix.group", "developers"), ("container.name", "web")]
     slow = [Slow(stage.clock, fact) for fact in asked]
-    vendor = Vendor(Roster.whole(stage.sessions), slow, [Grant("web", frozenset(asked))], stage.reported)
+    vendor = RoleVendor(Roster.whole(stage.sessions), slow, [Grant("web", frozenset(asked))], stage.reported)
     vending = asyncio.ensure_future(vendor.vend(peer(None), "web"))
     await stage.clock.advance(timedelta(seconds=0.5))
     assert vending.done()
@@ -498,7 +496,7 @@ async def test_who_was_waited_for_to_be_known_does_not_wait_longer_than_others_i
     stage = Stage()  # where nothing is held yet
     slow = [Slow(stage.clock, ("unix.group", "developers"))]
     grant = Grant("web", frozenset({("unix.group", "developers")}))
-    vendor = Vendor(Roster.whole(stage.sessions), slow, [grant], stage.reported)
+    vendor = RoleVendor(Roster.whole(stage.sessions), slow, [grant], stage.reported)
     vending = asyncio.ensure_future(vendor.vend(peer(None), "web"))
     await stage.clock.advance(timedelta(seconds=0.5))
     await stage.clock.advance(timedelta(seconds=0.15))

@@ -22,7 +22,7 @@ async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_p
         async with signing_key(known, None, clock) as key:
             tokens = token_source(
                 known,
-                known.roles["backup"],
+                known.token_roles["backup"],
                 lambda: key,
                 clock=clock,
                 token_id=lambda: "an-id",
@@ -30,7 +30,7 @@ async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_p
             )
             async with OpenedSts(known.sts) as sts:
                 source = credential_source(
-                    role_of("backup", known.roles["backup"]), sts, tokens, clock=clock, report=report
+                    role_of("backup", known.token_roles["backup"]), sts, tokens, clock=clock, report=report
                 )
                 fetched = await source.fetch()
         assert fetched.role_arn == "arn:aws:iam::123456789012:role/backup"
@@ -42,7 +42,7 @@ async def test_a_role_gets_its_credentials_from_the_sts_that_is_configured(tmp_p
 async def test_before_it_is_opened_and_after_it_is_closed_nobody_is_asked(tmp_path: Path) -> None:
     async with sandboxed(tmp_path) as (host, sandbox):
         known = load(host.config, environ={}, host=socket.gethostname())
-        role = known.roles["backup"]
+        role = known.token_roles["backup"]
         asked = Role(arn=role.arn, session_name="host-1", duration=role.duration)
         sts = OpenedSts(known.sts)
         with pytest.raises(CredentialsUnavailable, match="closed"):

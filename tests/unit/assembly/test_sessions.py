@@ -91,7 +91,7 @@ tags = { unit = "${UNIT}" }
 
 
 def test_a_narrowing_changes_what_is_asked_for_and_never_makes_it_more(tmp_path: Path) -> None:
-    role = settings(tmp_path).roles["backup"]
+    role = settings(tmp_path).token_roles["backup"]
     asked = role_of("backup", role, Narrowing("the-name", timedelta(minutes=30), POLICY))
     assert (asked.session_name, asked.duration, asked.policy) == ("the-name", timedelta(minutes=30), POLICY)
     longer = role_of("backup", role, Narrowing(duration=timedelta(hours=12)))
@@ -100,7 +100,7 @@ def test_a_narrowing_changes_what_is_asked_for_and_never_makes_it_more(tmp_path:
 
 
 def test_a_session_policy_of_the_role_is_kept_and_no_other_is_put_beside_it(tmp_path: Path) -> None:
-    role = settings(tmp_path).roles["reports"]
+    role = settings(tmp_path).token_roles["reports"]
     assert role_of("reports", role, Narrowing("the-name")).policy_arns == role.policy_arns
     for narrowing in (
         Narrowing(policy=POLICY),
@@ -114,8 +114,8 @@ def test_a_session_policy_of_the_role_is_kept_and_no_other_is_put_beside_it(tmp_
 def test_a_tag_of_the_role_or_of_the_identity_is_not_for_a_grant_to_change(tmp_path: Path, name: str) -> None:
     known = settings(tmp_path)
     with pytest.raises(ConfigurationError, match="sets already"):
-        check_identity(known, known.roles["backup"], Narrowing(tags=((name, "mine"),)))
-    check_identity(known, known.roles["backup"], Narrowing(tags=(("unit", "a.service"),)))
+        check_identity(known, known.token_roles["backup"], Narrowing(tags=((name, "mine"),)))
+    check_identity(known, known.token_roles["backup"], Narrowing(tags=(("unit", "a.service"),)))
 
 
 def test_what_could_never_be_given_is_said_of_its_grant(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def ids() -> str:
 
 async def claims_of(known: Settings, role: str) -> Mapping[str, Any]:
     clock, key = RemoteClock(FakeClock()), MemoryKey()
-    source = token_source(known, known.roles[role], lambda: key, clock=clock, token_id=ids, report=Reported())
+    source = token_source(known, known.token_roles[role], lambda: key, clock=clock, token_id=ids, report=Reported())
     return claims(await source.token())
 
 
@@ -76,7 +76,7 @@ async def test_a_role_adds_tags_to_those_of_the_identity_and_may_change_them(tmp
 
 async def test_each_token_is_signed_by_the_key_that_signs_by_then(tmp_path: Path) -> None:
     known, clock, keys = settings(tmp_path), RemoteClock(FakeClock()), [MemoryKey()]
-    source = token_source(known, known.roles["backup"], lambda: keys[-1], clock=clock, token_id=ids, report=Reported())
+    source = token_source(known, known.token_roles["backup"], lambda: keys[-1], clock=clock, token_id=ids, report=Reported())
     first = await source.token()
     keys.append(MemoryKey())
     signed = [jwt.get_unverified_header(token.value.reveal())["kid"] for token in (first, await source.token())]
@@ -90,14 +90,14 @@ async def test_somebody_else_s_token_is_read_from_its_file(tmp_path: Path) -> No
     (tmp_path / "identity").write_text(f"{given}\n")
     (tmp_path / "identity").chmod(0o600)
     clock = RemoteClock(FakeClock())
-    source = token_source(known, known.roles["backup"], None, clock=clock, token_id=ids, report=Reported())
+    source = token_source(known, known.token_roles["backup"], None, clock=clock, token_id=ids, report=Reported())
     assert (await source.token()).value.reveal() == given
 
 
 async def test_without_a_key_there_is_nothing_to_sign_with(tmp_path: Path) -> None:
     known, clock = settings(tmp_path), RemoteClock(FakeClock())
     with pytest.raises(ConfigurationError, match="no key or issuer"):
-        token_source(known, known.roles["backup"], None, clock=clock, token_id=ids, report=Reported())
+        token_source(known, known.token_roles["backup"], None, clock=clock, token_id=ids, report=Reported())
 
 
 async def test_by_hand_a_token_can_be_made_for_all_roles_and_with_changes(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ async def test_by_hand_a_token_can_be_made_for_all_roles_and_with_changes(tmp_pa
     said = claims(await mint(known, MemoryKey(), None, clock=clock, token_id=ids, changes=changes))
     assert said["aud"] == "somebody.example.com"
     assert len(said["https://aws.amazon.com/roles"]) == 2
-    one = claims(await mint(known, MemoryKey(), known.roles["reports"], clock=clock, token_id=ids, changes={}))
+    one = claims(await mint(known, MemoryKey(), known.token_roles["reports"], clock=clock, token_id=ids, changes={}))
     assert one["https://aws.amazon.com/roles"] == ["arn:aws:iam::123456789012:role/reports"]
 
 

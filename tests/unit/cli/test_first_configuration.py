@@ -25,7 +25,7 @@ def test_it_is_read_as_what_was_answered() -> None:
     assert settings.identity.subject == f"host:{socket.gethostname()}/x"
     assert settings.identity.audience == "sts.amazonaws.com"
     assert settings.sts.region == "eu-central-1"
-    assert {name: role.arn for name, role in settings.roles.items()} == roles
+    assert {name: role.arn for name, role in settings.token_roles.items()} == roles
     assert [(grant.roles, grant.anyone) for grant in settings.grants] == [(("backup",), False), (("web.v2",), False)]
     assert [[str(file) for file in grant.token_file] for grant in settings.grants] == [
         ["/etc/rolecall/tokens/backup"],
@@ -69,7 +69,7 @@ def test_durations_that_are_shown_are_the_defaults(tmp_path: Path) -> None:
     assert settings.rotation is not None
     assert usual.rotation is not None
     assert settings.rotation.model_dump() == usual.rotation.model_dump()
-    assert settings.roles["backup"].duration == usual.roles["backup"].duration == timedelta(hours=1)
+    assert settings.token_roles["backup"].duration == usual.token_roles["backup"].duration == timedelta(hours=1)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=30))

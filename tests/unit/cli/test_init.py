@@ -340,7 +340,7 @@ def test_a_person_is_asked_until_the_answers_are_sound(
     assert init(place) == 0
     settings = load(place / "rolecall.toml", environ={}, host="web-1")
     assert settings.sts.region == "cn-north-1"
-    assert {name: role.arn for name, role in settings.roles.items()} == {
+    assert {name: role.arn for name, role in settings.token_roles.items()} == {
         "web": "arn:aws-cn:iam::123456789012:role/web",
         "db": "arn:aws-cn:iam::123456789012:role/db",
     }

@@ -317,7 +317,7 @@ async def test_other_roles_news_are_not_ours(host: Host) -> None:
         await host.session.renew()
         await quiet()
         before = host.reported.of(FileWritten)
-        host.session.role = "another"
+        host.session.name = "another"
         host.source.failure = CredentialsUnavailable("away")
         await host.session.renew()
         await quiet()

@@ -42,7 +42,7 @@ def test_tags_of_identity_and_role_together_are_50_at_most(mistakes: Mistakes, r
     assert mistakes(*change) == [
         "roles.backup.tags: comes to more than 50 tags with identity.tags; AWS takes at most 50"
     ]
-    assert len(read(change[0], (change[1][0], change[1][1].replace("r20", "c0"))).roles["backup"].tags) == 21
+    assert len(read(change[0], (change[1][0], change[1][1].replace("r20", "c0"))).token_roles["backup"].tags) == 21
 
 
 @pytest.mark.parametrize("site", ["keys", "keys/../keys", ".", "/"])

@@ -27,8 +27,8 @@ def test_each_region_takes_roles_of_its_own_partition(region: str, partition: st
     role = f"arn:{partition}:iam::123456789012:role/path/to/backup"
     found = read((REGION, f'region = "{region}"'), (ARN, role))
     assert found.sts.region == region
-    assert found.roles["backup"].arn == role
-    assert found.roles["backup"].account == "123456789012"
+    assert found.token_roles["backup"].arn == role
+    assert found.token_roles["backup"].account == "123456789012"
 
 
 @pytest.mark.parametrize("url", ["https://sts.example.com", "https://sts.example.com:8443/x", "http://127.0.0.1:4566",
@@ -62,12 +62,12 @@ def test_how_sts_is_reached_can_be_said(read: Read, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_default_session_name_bends_to_any_host(host: str, name: str, read: Read) -> None:
     found = read(('source = "self_signed"', 'subject = "somebody"'), host=host)
-    assert found.roles["backup"].session_name == name
+    assert found.token_roles["backup"].session_name == name
 
 
 def test_a_session_name_that_is_written_has_to_fit_as_it_is(read: Read, mistakes: Mistakes) -> None:
     change = ('role/backup"', 'role/backup"\nsession_name = "${ROLE}@${HOST}"')
-    assert read(change).roles["backup"].session_name == "backup@web-1"
+    assert read(change).token_roles["backup"].session_name == "backup@web-1"
     told = mistakes(change, host="web 1")
     assert len(told) == 1
     assert told[0].startswith('roles.backup.session_name: comes to "backup@web 1"; AWS takes 2 to 64 characters')
@@ -79,8 +79,8 @@ POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "
 def test_a_policy_is_kept_compact_wherever_it_was_written(read: Read, tmp_path: Path) -> None:
     pretty = json.dumps(POLICY, indent=8, ensure_ascii=False)
     (tmp_path / "policy.json").write_text(pretty, encoding="utf-8")
-    inline = read(('role/backup"', f"role/backup\"\npolicy = '''{pretty}'''")).roles["backup"].session_policy
-    filed = read(('role/backup"', 'role/backup"\npolicy_file = "policy.json"')).roles["backup"].session_policy
+    inline = read(('role/backup"', f"role/backup\"\npolicy = '''{pretty}'''")).token_roles["backup"].session_policy
+    filed = read(('role/backup"', 'role/backup"\npolicy_file = "policy.json"')).token_roles["backup"].session_policy
     assert inline == filed == json.dumps(POLICY, separators=(",", ":"))
 
 
@@ -109,7 +109,7 @@ def test_a_policy_file_that_cannot_be_read_is_refused(mistakes: Mistakes, tmp_pa
 def test_managed_policies_of_the_account_and_of_aws_are_taken(read: Read) -> None:
     arns = ("arn:aws:iam::aws:policy/job-function/ViewOnlyAccess", "arn:aws:iam::123456789012:policy/a/b")
     found = read(('role/backup"', f'role/backup"\npolicy_arns = {json.dumps(arns)}'))
-    assert found.roles["backup"].policy_arns == arns
+    assert found.token_roles["backup"].policy_arns == arns
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a.b_c-d", "a" * 63])
@@ -126,4 +126,4 @@ def test_other_names_are_refused(name: str, mistakes: Mistakes) -> None:
 
 def test_a_role_has_tags_of_its_own(read: Read) -> None:
     found = read(('role/backup"', 'role/backup"\ntags = { for = "${ROLE} on ${HOST}" }'))
-    assert found.roles["backup"].tags == {"for": "backup on web-1"}
+    assert found.token_roles["backup"].tags == {"for": "backup on web-1"}

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from agent.settings import (
     S3,
     Address,
+    AwsCallers,
     AwsKms,
     Callers,
     Containers,
@@ -64,6 +65,7 @@ SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "tokens.toml": [("files", TokenFile)],
     "oauth2.toml": [("identity", OAuth2)],
     "verify.toml": [("verify.NAME", Verify)],
+    "aws-callers.toml": [("aws_callers", AwsCallers)],
 }  # fmt: skip
 SAMPLES = {name: (ROOT / "config" / name).read_text("utf-8") for name in SHOWN}
 SECTIONS = [(name, path, kind) for name, sections in SHOWN.items() for path, kind in sections]

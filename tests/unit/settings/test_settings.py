@@ -51,7 +51,7 @@ def test_the_settings_that_are_left_out_have_their_defaults(read: Read, tmp_path
     assert (found.sts.fips, found.sts.dualstack, found.sts.concurrency) == (False, False, 8)
     assert (found.sts.endpoint_url, found.sts.ca_bundle, found.sts.proxy) == (None, None, None)
     assert (found.sts.connect_timeout, found.sts.read_timeout) == (timedelta(seconds=5), timedelta(seconds=10))
-    role = found.roles["backup"]
+    role = found.token_roles["backup"]
     assert (role.source, role.duration, role.session_name) == ("sts", timedelta(hours=1), "rolecall-web-1")
     assert (role.session_policy, role.policy_arns, role.tags) == (None, (), {})
     assert found.grants[0].token_overlap == timedelta(hours=1)

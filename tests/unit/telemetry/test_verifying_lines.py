@@ -13,13 +13,19 @@ from tests.fakes.token_events import VERIFYING_EVENTS
 
 def test_a_refusal_is_told_if_it_is_due_and_says_how_many_were_not() -> None:
     (line,) = lines_of_verifying(REFUSED)
-    assert (line.level, line.event) == (logging.WARNING, "verification_refused")
+    assert (line.level, line.event) == (logging.INFO, "verification_refused")
     assert {name: line.fields[name] for name in ("rule", "reason", "untold")} == {
         "rule": "web",
         "reason": "expired",
         "untold": 4,
     }
     assert list(lines_of_verifying(replace(REFUSED, tell=False))) == []
+
+
+def test_what_honest_clients_do_all_day_is_no_warning_and_what_they_do_not_is_one() -> None:
+    (usual,) = lines_of_verifying(replace(REFUSED, reason="absent"))
+    (strange,) = lines_of_verifying(replace(REFUSED, reason="signature"))
+    assert (usual.level, strange.level) == (logging.INFO, logging.WARNING)
 
 
 def test_keys_that_came_or_went_are_told_aloud_and_others_are_not() -> None:
