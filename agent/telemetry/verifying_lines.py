@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from agent.events import IssuerKeysFetched, IssuerKeysStuck, TokenRefused, VerifyingEvent
 from agent.telemetry.key_lines import Field, Line
+
+#: What honest clients do all day.
+_EVERYDAY: Final = frozenset({"absent", "expired"})
 
 
 def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
@@ -14,7 +17,8 @@ def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
         case TokenRefused(error=error):
             if event.tell:
                 what = {"rule": event.rule, "reason": event.reason, "error": error.what, "hint": error.hint or None}
-                yield Line(logging.WARNING, "verification_refused", {**what, "untold": event.untold or None})
+                level = logging.INFO if event.reason in _EVERYDAY else logging.WARNING
+                yield Line(level, "verification_refused", {**what, "untold": event.untold or None})
         case IssuerKeysFetched():
             level = logging.INFO if event.came or event.went else logging.DEBUG
             came, went = ", ".join(event.came) or None, ", ".join(event.went) or None

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NoReturn, Protocol
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ _NOT_KEPT: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?=$|[\s,=])")
 class Fetched:
     """A document as it came: its body, its Cache-Control, and its Age in seconds, 0 if it has none."""
 
-    body: bytes
+    body: bytes = field(repr=False)  # somebody may show a private key
     cache_control: str = ""
     age: int = 0
 
@@ -62,7 +62,7 @@ class Web(Protocol):
 class _Held:
     """Keys by kid, and the steady times at which they should be read again, and must not be used any more."""
 
-    keys: Mapping[str, Keys]
+    keys: Mapping[str, Keys] = field(repr=False)
     due: float
     over: float
 
