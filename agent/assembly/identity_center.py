@@ -1,5 +1,6 @@
 """How is the sign-in of a person put together, for the daemon and for the commands?"""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,12 +13,14 @@ from agent.clock import Clock, RemoteClock
 from agent.credentials import CredentialSource
 from agent.errors import CredentialsUnavailable
 from agent.events import Report
+from agent.service import Job
 from agent.settings import IdentityCenter as Words
 from agent.settings import IdentityCenterRole, Settings, Sts
-from agent.sign_in import Answer, Center, Portal
+from agent.sign_in import SOURCE, Answer, Center, Portal
 from agent.sign_in.cache import Cache
 from agent.sign_in.renewal import Renewal
 from agent.sign_in.watch import Watch
+from agent.status.sign_ins import SignInStatus
 
 if TYPE_CHECKING:
     from agent.clients.identity_center import CenterEndpoint
@@ -86,7 +89,7 @@ class OpenedCenter:
 
 @dataclass(frozen=True, slots=True)
 class IdentityCenter:
-    """What the daemon has of it: open `center` while it lives, and run `watch.keep_watch`.
+    """What the daemon has of it: open `center` while it lives, and run its `jobs`.
 
     Attributes:
         clock: that of AWS, which learns from what the portal says.
@@ -100,6 +103,17 @@ class IdentityCenter:
     watch: Watch
     clock: RemoteClock
     report: Report
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """What runs beside it."""
+        return [self.watch.keep_watch]
+
+    @property
+    def status(self) -> SignInStatus:
+        """How the sign-in stands."""
+        now = self.watch.standing
+        return SignInStatus(SOURCE, now.state, now.command, now.ends_at, now.problem)
 
     def source(self, name: str, role: IdentityCenterRole) -> CredentialSource:
         """The source of one role's credentials."""

@@ -12,21 +12,21 @@ REGISTRATION = registration_of(REGISTERED, PORTAL.scopes, ())
 
 
 @pytest.mark.parametrize(
-    ("answer", "passing"),
+    ("answer", "kind"),
     [
-        (refused("InternalServerException", 500), True),
-        (refused("503", 503), True),
-        (refused("TooManyRequestsException", 429), True),
-        (refused("SlowDownException"), True),
-        (refused("408", 408), True),
-        (refused("InvalidGrantException"), False),
-        (refused("UnauthorizedException", 401), False),
-        (refused("ForbiddenException", 403), False),
+        (refused("InternalServerException", 500), CredentialsUnavailable),
+        (refused("503", 503), CredentialsUnavailable),
+        (refused("TooManyRequestsException", 429), CredentialsUnavailable),
+        (refused("SlowDownException"), CredentialsUnavailable),
+        (refused("408", 408), CredentialsUnavailable),
+        (refused("InvalidGrantException"), CredentialsRefused),
+        (refused("UnauthorizedException", 401), CredentialsRefused),
+        (refused("ForbiddenException", 403), CredentialsRefused),
     ],
 )
-def test_what_passes_by_itself_is_told_from_what_somebody_must_mend(answer: Answer, passing: bool) -> None:
-    assert passes(answer) is passing
-    assert isinstance(refusal(answer, PORTAL, "to help"), CredentialsUnavailable) is passing
+def test_what_passes_by_itself_is_told_from_what_somebody_must_mend(answer: Answer, kind: type[AgentError]) -> None:
+    assert passes(answer) is (kind is CredentialsUnavailable)
+    assert type(refusal(answer, PORTAL, "to help")) is kind
 
 
 @pytest.mark.parametrize(

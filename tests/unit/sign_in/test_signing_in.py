@@ -3,6 +3,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from urllib.parse import parse_qs, urlsplit
@@ -48,9 +49,9 @@ class Person:
 
     async def _go(self) -> None:
         answer = {"state": self.asked["state"], **self.answer}
-        async with aiohttp.ClientSession() as session:
-            async with session.get(self.asked["redirect_uri"], params=answer) as page:
-                self.pages.append(await page.text())
+        back = self.asked["redirect_uri"]
+        async with aiohttp.ClientSession() as session, session.get(back, params=answer) as page:
+            self.pages.append(await page.text())
 
     async def done(self) -> None:
         assert self._going is not None
@@ -257,7 +258,7 @@ async def test_a_device_asks_no_faster_than_it_is_told(bench: Bench) -> None:
     bench.center.say("start_device_authorization", STARTED)
     bench.center.say("create_token", *(timed(one) for one in (PENDING, slow, slow, PENDING, tokens("1"))))  # type: ignore[arg-type]  # as there
     await bench.by_device()
-    assert [later - earlier for earlier, later in zip(at, at[1:], strict=False)] == [5, 10, 15, 15]
+    assert [later - earlier for earlier, later in pairwise(at)] == [5, 10, 15, 15]
 
 
 @pytest.mark.parametrize(
