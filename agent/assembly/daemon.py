@@ -7,8 +7,8 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from agent import __version__
+from agent.assembly.cognito import Cognito
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.files import kept_files
 from agent.assembly.holding import Holding, Issuers, holding
+from agent.assembly.identity_center import IdentityCenter, identity_center
 from agent.assembly.outputs import Common, Doors, Named
 from agent.assembly.publishing import Place, place
 from agent.assembly.recognition import Recognition
@@ -70,7 +72,8 @@ async def assemble(
         await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
     signer = None if walk is None else walk.signer
     shared = shared_tokens(settings, signer, credentials_directory, clock=aws_time, report=report, chance=chance)
-    held = holding(settings, Issuers(signer, shared), sts, clock=aws_time, report=report, chance=chance)
+    center = identity_center(settings, wall=clock, clock=aws_time, report=report)
+    held = holding(settings, Issuers(signer, shared, center), sts, clock=aws_time, report=report, chance=chance)
     sessions |= held.whole
     files = kept_files(settings, held.roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
 
@@ -85,6 +88,7 @@ async def assemble(
         keys=keys,
         listeners=doors.open_now,
         callers=held.vendor.callers,
+        sign_ins=lambda: () if center is None else (center.status,),
         tokens=lambda: token_statuses(held.issuing.roster, held.tokens.callers),
     )
     metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
@@ -100,12 +104,13 @@ async def assemble(
     outside = _outside(settings, held, common, credentials_directory)
     if outside is not None:
         listeners.append(doors.aws_callers(outside))
+    signed_in = shared if isinstance(shared, Cognito) else None
     hurried = [one for one in (shared, *files, *_there(walk), *held.keepers) if one is not None]
     return Service(
-        clients=_opened(settings, sts, walk, published, held.seeing, doors, outside),
+        clients=_opened(settings, walk, published, held.seeing, doors, _clients(sts, center, outside, signed_in)),
         jobs=[
             *held.jobs,
-            *(job for one in (checking, outside) if one is not None for job in one.jobs),
+            *(job for one in (checking, outside, center, signed_in) if one is not None for job in one.jobs),
             *(file.keep_fresh for file in files),
             audit.keep_telling,
             lambda: manager.keep_told(clock, lambda: _state(overview)),
@@ -134,6 +139,19 @@ def _outside(settings: Settings, held: Holding, common: Common, credentials_dire
 
     vendor = held.issuing.vendor(held.remote, [])
     return aws_door(settings, held.remote, vendor, common, credentials_directory=credentials_directory)
+
+
+def _clients(
+    sts: OpenedSts, center: IdentityCenter | None, outside: "AwsDoor | None", signed_in: Cognito | None
+) -> Iterator[AbstractAsyncContextManager[object]]:
+    """The ways to AWS: STS for us, Identity Center, and STS for the proofs of callers inside AWS."""
+    yield sts
+    if center is not None:
+        yield center.center
+    if outside is not None:
+        yield outside.open()
+    if signed_in is not None:
+        yield signed_in.open()
 
 
 def _walk(
@@ -175,16 +193,15 @@ def _telling(readers: Sequence[Report]) -> Report:
 @asynccontextmanager
 async def _opened(
     settings: Settings,
-    sts: OpenedSts,
     walk: Rotation | None,
     published: Place | None,
     seeing: Recognition,
     doors: Doors,
-    outside: "AwsDoor | None",
+    clients: Iterable[AbstractAsyncContextManager[object]],
 ) -> AsyncIterator[None]:
     """What is open while the daemon lives.
 
-    STS, for us and for proofs of callers inside AWS, the custodian, the place where we publish, the ring as ours alone,
+    The clients of AWS, the custodian, the place where we publish, the ring as ours alone,
     the kernel, and the socket at which systemd fetches tokens, which units that are started with us wait for. Raises
     KeyUnavailable where another agent has the ring, ListenerUnavailable, ConfigurationError.
     """
@@ -198,9 +215,8 @@ async def _opened(
             stack.push_async_callback(published.close)
         if walk is not None:
             stack.push_async_callback(walk.close)
-        await stack.enter_async_context(sts)
-        if outside is not None:
-            await stack.enter_async_context(outside.open())
+        for client in clients:
+            await stack.enter_async_context(client)
         yield
 
 

@@ -12,7 +12,7 @@ from agent.assembly.recognition import Recognition, recognition
 from agent.assembly.sessions import kept, session_maker
 from agent.assembly.tokens import SharedTokens
 from agent.clock import RemoteClock
-from agent.events import Event, KeyForgotten, KeyReady, Report
+from agent.events import Event, KeyForgotten, KeyReady, Report, SignedIn
 from agent.narrowing import WHOLE
 from agent.roster import RoleRoster
 from agent.service import Job
@@ -71,9 +71,9 @@ class Holding:
         return {one.name: one.session for one in self.roster.kept() if one.extent == WHOLE}
 
     def heard(self, event: Event) -> None:
-        """Try again what may have failed for want of the key; sign anew what a stolen one has signed."""
+        """Try again what failed for want of the key or of a person; sign anew what a stolen key has signed."""
         match event:
-            case KeyReady():
+            case KeyReady() | SignedIn():
                 for keeper in self.keepers:
                     keeper.retry_now()
             case KeyForgotten(why="stolen"):

@@ -46,7 +46,6 @@ def session_maker(
 
     `center` is there if a role is had by the sign-in of a person, `shared` if somebody else makes the tokens.
     """
-
     token_id = token_ids(chance)
 
     def source_of(name: str, role: Role, narrowing: Narrowing) -> CredentialSource:
