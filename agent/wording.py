@@ -141,9 +141,8 @@ def _filled(claim: Claim, known: Known) -> Claim:
 
 def _fit(text: str, shortest: int, longest: int) -> str:
     """The text, if it can be printed and is of so many bytes; else what fits of it, and a hash of it."""
-    fitting = "".join(mark if mark.isprintable() else "-" for mark in text)
-    if shortest <= len(fitting.encode()) <= longest:
-        return sealed(text, fitting, 0, longest)
+    if text.isprintable() and shortest <= len(text.encode()) <= longest and sealed(text, text, 0, longest) == text:
+        return text
     # Of ASCII alone, so that characters are bytes.
     fitting = "".join(mark if mark.isascii() and mark.isprintable() else "-" for mark in text)
     return sealed(text, f"{fitting}-", shortest, longest)
