@@ -19,6 +19,7 @@ from agent.settings import (
     Settings,
     StsRole,
     TokenFile,
+    Verify,
     WebIdentityTokenFile,
 )
 from agent.settings.cognito import Cognito
@@ -26,6 +27,7 @@ from agent.settings.keys import AwsKms, Key, Pem, Pkcs11, Tpm2, VaultTransit
 from agent.settings.mistakes import shown
 from agent.settings.oauth2 import OAuth2
 from agent.settings.tokens import FromFile, SelfSigned, signs
+from agent.settings.verifying import OWN
 from agent.spans import spell_duration
 
 #: How a client shows a provider who it is.
@@ -122,6 +124,17 @@ def _worded(grant: Grant) -> str:
     return f"; {', '.join(said)}"
 
 
+def _wanted(rule: Verify) -> str:
+    """What a token of somebody else has to be."""
+    whose = "our own" if rule.issuer == OWN else rule.issuer
+    said = [f"tokens of {whose}, for {' or '.join((*rule.audiences, *rule.client_ids))}"]
+    if rule.scopes:
+        said.append(f"with the scopes {' '.join(rule.scopes)}")
+    if rule.claims:
+        said.append(f"with {', '.join(rule.claims)}")
+    return ", ".join(said)
+
+
 def _kept(file: KeptFile) -> str:
     match file:
         case CredentialsFile():
@@ -135,9 +148,12 @@ def _kept(file: KeptFile) -> str:
 
 
 def _listeners(settings: Settings) -> Iterator[str]:
-    called = {"admin": "admin", "imds": "IMDS"}
+    yield from (f"rule         {name}: {_wanted(rule)}" for name, rule in settings.verify.items())
+    called = {"admin": "admin", "imds": "IMDS", "verify": "verifying"}
     for word, address in settings.listen.addresses():
         yield f"{called.get(word, 'credentials'):12} http://{address}"
+    if settings.verify and settings.listen.verify is None:
+        yield f"verifying    http://{settings.listen.verify_address}"
     if settings.containers is not None:
         where = ", ".join(f"http://{address}" for address in settings.containers.listen)
         yield f"containers   {where}, known by {settings.containers.engine} at {settings.containers.engine_socket}"

@@ -140,6 +140,22 @@ def test_every_listener_and_file_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_rules_for_tokens_of_others_are_told_and_where_to_ask(tmp_path: Path) -> None:
+    rules = (
+        '[verify.api]\nissuer = "https://login.example.com"\naudiences = ["a"]\nscopes = ["read"]\n'
+        'claims = { team = "x" }\n'
+        '[verify.own]\nissuer = "own"\naudiences = ["a", "b"]\n'
+    )
+    lines = list(summary(read(tmp_path, KEYS, rules), None))
+    assert [line for line in lines if line.startswith(("rule", "verifying"))] == [
+        "rule         api: tokens of https://login.example.com, for a, with the scopes read, with team",
+        "rule         own: tokens of our own, for a or b",
+        "verifying    http://127.0.0.1:9173",
+    ]
+    elsewhere = list(summary(read(tmp_path, KEYS, rules, '[listen]\nverify = "[::1]:9999"'), None))
+    assert [line for line in elsewhere if line.startswith("verifying")] == ["verifying    http://[::1]:9999"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
