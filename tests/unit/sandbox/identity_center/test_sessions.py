@@ -1,7 +1,14 @@
 """How long is somebody signed in, and what ends it?"""
 
 from datetime import timedelta
+from random import Random
 
+from agent.sandbox import Fault, practice_world
+from agent.sandbox.cloud import Cloud
+from agent.sandbox.identity_center.asked import Asked
+from agent.sandbox.identity_center.registration import Clients
+from agent.sandbox.identity_center.sessions import Sessions
+from tests.fakes.clock import FakeClock
 from tests.unit.sandbox.identity_center.visit import Answer, Visit, center, refused, visit
 
 
@@ -122,3 +129,18 @@ def test_a_session_that_is_revoked_before_the_code_comes_is_none() -> None:
 def test_a_session_can_be_shorter_than_an_access_token() -> None:
     with visit(center(session=timedelta(minutes=15))) as v:
         assert v.tokens()["expiresIn"] == 900
+
+
+def test_what_has_ended_is_forgotten() -> None:
+    """A sandbox may run for weeks."""
+    cloud = Cloud(practice_world(), FakeClock(), Random(1))
+    clients, sessions = Clients(cloud), Sessions(cloud)
+    registered = clients.register(center(), Asked(b'{"clientName": "a", "clientType": "public"}'))
+    client = clients.find(str(registered["clientId"]))
+    assert client
+    for _ in range(10):
+        sessions.give(center(), sessions.begin(center(), "ada", client))
+    assert (len(sessions._live), len(sessions._access)) == (10, 10)
+    cloud.faults.add(Fault("clock", seconds=8 * 3600))
+    sessions.begin(center(), "ada", client)
+    assert (len(sessions._live), len(sessions._access), len(sessions._refresh)) == (1, 0, 0)
