@@ -30,6 +30,7 @@ def warnings(settings: Settings) -> list[str]:
     """Say what the operator may want to look at, one sentence each, with the setting's path before it."""
     return [
         *_tokens(settings),
+        *_issuer(settings),
         *_rotation(settings),
         *_publishing(settings),
         *_roles(settings),
@@ -46,21 +47,27 @@ def warnings(settings: Settings) -> list[str]:
 def _tokens(settings: Settings) -> Iterator[str]:
     match settings.identity:
         case OAuth2() if settings.identity.signs:
-            return
+            pass
         case FromFile() | OAuth2() | Cognito():
             unused = []
             if settings.publishing is None:
                 unused = [name for name in ("issuer", "key") if getattr(settings, name) is not None]
             if settings.rotation_asked:
                 unused.append("rotation" if settings.next_key is None else "key.next")
-            yield from (f'{name}: is not used, since identity.source is "{settings.identity.source}"' for name in unused)
+            yield from (
+                f'{name}: is not used, since identity.source is "{settings.identity.source}"' for name in unused
+            )
         case SelfSigned(lifetime=lifetime, pin_roles=pin_roles):
             if lifetime > _LONG_TOKEN:
                 said = "a token is used within seconds, and whoever steals it can use it as long"
                 yield f"identity.lifetime: {spell_duration(lifetime)} is long; {said}"
             if not pin_roles:
                 yield "identity.pin_roles: is off; one stolen token opens every role that trusts its subject"
-    if settings.issuer is not None:
+
+
+def _issuer(settings: Settings) -> Iterator[str]:
+    of_aws = not isinstance(settings.identity, OAuth2)  # or it is read by a provider, wherever it is, or by nobody
+    if settings.issuer is not None and of_aws:
         host = urlsplit(settings.issuer.url).netloc
         if host != host.lower():
             yield f'issuer.url: has capitals in its host name; AWS compares byte for byte, "{host.lower()}" is safer'

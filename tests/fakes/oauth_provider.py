@@ -81,7 +81,7 @@ class OAuthProvider:
         self.discoveries += 1
         if self.discovery_page:
             return web.Response(text=self.discovery_page, content_type="text/html")
-        return web.json_response(self._documented(), status=self.discovery_status)
+        return web.json_response(self._documented(), status=self.discovery_status, headers=self.headers)
 
     async def oauth(self, _: web.Request) -> web.StreamResponse:
         """The document of RFC 8414, beside that of OpenID or without it."""

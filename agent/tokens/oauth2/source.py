@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from agent.clock import Clock, RemoteClock, instant
-from agent.errors import AgentError, TokenRefused, TokenUnavailable
+from agent.errors import AgentError, KeyUnavailable, TokenRefused, TokenUnavailable
 from agent.events import ProviderAnswered, ProviderFailed, Report
 from agent.schedule import RefreshPolicy
 from agent.tokens import Token
@@ -56,19 +56,23 @@ class Provider:
         self._told: datetime | None = None  # the time, by a refusal of the provider
         self._endpoint: Endpoint | None = None
         self._until = 0.0  # steady time at which the endpoint is looked up again
-        self.wait: timedelta | None = None  # how long the provider, in its latest answer, asked to be left alone
 
     @property
     def name(self) -> str:
         """Which provider it is, for people."""
         return self._place.issuer or self._place.token_endpoint
 
+    @property
+    def wait(self) -> timedelta:
+        """How long the provider, in its latest answer, asked to be left alone."""
+        return self._web.wait or timedelta(0)
+
     async def ask(self) -> Given:
         """Ask for a token; once more if the clock by which we signed turns out to be wrong.
 
         Raises TokenUnavailable, TokenRefused, and KeyUnavailable.
         """
-        self.wait = self._told = None
+        self._told = None
         try:
             try:
                 return await self._asked()
@@ -76,6 +80,8 @@ class Provider:
                 if not self._is_clock_off():
                     raise
             return await self._asked()
+        except KeyUnavailable:
+            raise  # our own affair, of which the provider knows nothing
         except AgentError:
             self._endpoint = None  # it may have moved
             self._time = RemoteClock(self._clock)  # and what it said of the time was of no use
@@ -96,7 +102,7 @@ class Provider:
         form = urlencode([*self._wanted.form(), *said.form])
         answer = await self._web.post(said.url, form.encode("ascii"), said.headers)
         if answer.status != 200:
-            self.wait, self._told = answer.wait, answer.told
+            self._told = answer.told
             raise refusal(answer, way=_way(self._client.authentication), secrets=said.secrets)
         return given(answer, self._wanted)
 
@@ -188,11 +194,13 @@ class OAuth2Tokens:
         alike = self._problem is not None and self._problem.retryable == error.retryable
         self._failures, self._alike = self._failures + 1, self._alike + 1 if alike else 1
         held = self._good(LEAST)
-        if error.retryable:
+        if isinstance(error, KeyUnavailable):
+            wait = timedelta(0)  # nobody was asked: whoever mends it need not wait, and roles have waits of their own
+        elif error.retryable:
             wait = self._policy.retry_after(self._alike, self._spread(), bare=held is None)
         else:
             wait = self._policy.refused_after(self._alike, self._spread())
-        wait = max(wait, self._provider.wait or timedelta(0))
+        wait = max(wait, self._provider.wait)
         self._due = self._clock.steady() + wait.total_seconds()
         until = None if held is None else held.token.expires_at
         self._report(ProviderFailed(self._provider.name, error, self._failures, wait, until))

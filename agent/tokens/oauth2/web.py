@@ -46,7 +46,6 @@ class Answer:
     document: Mapping[str, object] | None = field(repr=False)
     media_type: str = ""
     told: datetime | None = None
-    wait: timedelta | None = None
 
     @property
     def host(self) -> str:
@@ -62,6 +61,7 @@ class Web:
         self._place = place
         self._clock = clock
         self._certificate = certificate
+        self.wait: timedelta | None = None  # how long the latest answer asks to be left alone
 
     async def get(self, url: str) -> Answer:
         """Read a public document. Raises TokenUnavailable."""
@@ -73,6 +73,7 @@ class Web:
 
     async def _ask(self, method: str, url: str, form: bytes | None, headers: Mapping[str, str]) -> Answer:
         problem: AgentError
+        self.wait = None
         certificate = self._certificate if form is not None else None
         try:
             context = await aside(_context, self._place, certificate)
@@ -119,13 +120,13 @@ class Web:
     def _answer(self, url: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         headers = response.headers
         told = _date(headers.get("Date", ""))
+        self.wait = _wait(headers.get("Retry-After", "").strip(), told or self._clock.now())
         return Answer(
             url,
             response.status,
             _object(body),
             media_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             told=told,
-            wait=_wait(headers.get("Retry-After", "").strip(), told or self._clock.now()),
         )
 
 
@@ -159,7 +160,7 @@ def _date(text: str) -> datetime | None:
 
 
 def _wait(text: str, now: datetime) -> timedelta | None:
-    """How long to wait: so many seconds, or until a date."""
+    """How long to wait: so many seconds, or until a date (Retry-After, RFC 9110 §10.2.3)."""
     if text.isascii() and text.isdecimal():
         return min(timedelta(seconds=int(text[:9])), _LONGEST_WAIT)
     until = _date(text) if text else None

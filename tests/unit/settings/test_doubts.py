@@ -134,3 +134,15 @@ def test_a_role_that_publishes_needs_no_grant(read: Read) -> None:
 def test_a_role_that_is_kept_in_a_file_needs_no_grant(words: str, read: Read) -> None:
     file = f'\n[[files]]\n{words}\npath = "a"\nrole = "web"\n'
     assert warnings(read(("", SECOND_ROLE), ("", file))) == []
+
+
+def test_a_provider_makes_issuer_and_key_superfluous_unless_our_key_shows_it_who_we_are(read: Read) -> None:
+    provider = 'source = "oauth2"\nissuer = "https://login.example.com"\nclient_id = "us"\n'
+    inside = ('url = "https://oidc.example.com"', 'url = "https://OIDC"')
+    said = 'is not used, since identity.source is "oauth2"'
+
+    by_secret = warnings(read((SOURCE, f'{provider}client_secret_file = "/secret"'), inside))
+    by_key = warnings(read((SOURCE, f'{provider}client_authentication = "private_key_jwt"'), inside))
+
+    assert by_secret == [f"issuer: {said}", f"key: {said}"]
+    assert by_key == []

@@ -225,6 +225,19 @@ async def test_a_provider_is_left_alone_for_as_long_as_it_asks(bench: Bench, sta
     assert len(bench.provider.forms) == 2
 
 
+async def test_a_provider_that_asks_for_patience_before_it_says_where_it_is_has_it(bench: Bench) -> None:
+    bench.provider.discovery_status, bench.provider.headers["Retry-After"] = 503, "120"
+    source = bench.asking()
+    await refused(source, TokenUnavailable)
+    bench.provider.discovery_status = 200
+    await bench.clock.advance(119 * SECOND)
+    await refused(source, TokenUnavailable)
+    await bench.clock.advance(2 * SECOND)
+
+    assert await source.token()
+    assert bench.provider.discoveries == 2
+
+
 async def test_one_who_says_to_come_back_next_year_is_asked_in_an_hour(bench: Bench) -> None:
     bench.provider.status, bench.provider.headers["Retry-After"] = 503, "31536000"
     source = bench.asking()
@@ -502,6 +515,18 @@ async def test_a_secret_that_cannot_be_one_is_not_sent(
 
     assert said in (await refused(bench.asking(from_file(secret_file)), KeyUnavailable)).what
     assert not bench.provider.forms
+
+
+async def test_a_secret_that_has_been_put_right_is_used_at_once(bench: Bench, secret_file: Path) -> None:
+    """Nobody was asked in vain, so nobody has to be left alone."""
+    secret_file.write_text("")
+    source = bench.asking(from_file(secret_file))
+    for _ in range(3):
+        await refused(source, KeyUnavailable)
+    secret_file.write_text("second")
+
+    assert await source.token()
+    assert (bench.provider.discoveries, len(bench.provider.forms)) == (1, 1)
 
 
 def assertions(bench: Bench) -> list[dict[str, Any]]:
