@@ -4,6 +4,7 @@ What their makers document: API Gateway's JWT authorizers, workload identity fed
 Entra ID, the JWT auth method of Vault and OpenBao. Pure.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -41,6 +42,11 @@ PARTIES: Final[Mapping[Name, Party]] = {
     "vault": Party("vault", "Vault", "vault"),
 }
 
+#: The full name of a provider of Google Cloud, the usual audience of its tokens: the project's number, pool, provider.
+GOOGLE_PROVIDER: Final = re.compile(
+    r"(?:https:)?//iam\.googleapis\.com/projects/(\d+)/locations/global/workloadIdentityPools/([a-z0-9-]+)/providers/"
+    r"([a-z0-9-]+)"
+)
 #: How audiences begin that only one of them has; national clouds of Microsoft add to theirs.
 _BEGINNINGS: Final[Mapping[str, Name]] = {
     "api://AzureADTokenExchange": "azure",

@@ -18,6 +18,7 @@ from agent.assembly.infrastructure import trust_of
 from agent.cli.configuration import settings_of
 from agent.cli.sandbox_cognito import sign_in_world
 from agent.cli.sandbox_identity_center import with_identity_center
+from agent.cli.sandbox_relying_parties import doors, with_relying_parties
 from agent.cli.terminal import paint, show_json, warn
 from agent.clock import SystemClock
 from agent.errors import ConfigurationError
@@ -153,7 +154,7 @@ def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _
         made = sign_in_world(settings, settings.identity)
         return _Plan(made.world, sites, {}, settings.path, ("sts", "identity"), made.password)
     if settings.identity_center is None:
-        return _Plan(world_of(settings), sites, {}, settings.path)
+        return _Plan(with_relying_parties(settings, world_of(settings)), sites, {}, settings.path)
     world = with_identity_center(settings, world_of(settings) if settings.token_roles else None)
     sections = ("sts", "identity_center") if settings.token_roles else ("identity_center",)
     return _Plan(world, sites, {}, settings.path, sections)
@@ -305,6 +306,12 @@ def _people(world: World) -> list[str]:
     return [f"People sign in for {center.start_url} in {center.region}: {users} (docs/sandbox.md says how)"]
 
 
+def _parties(sandbox: Sandbox) -> list[str]:
+    """Who else believes tokens here."""
+    lines = list(doors(sandbox.world, sandbox.endpoint_url))
+    return ["Tokens for others are believed here, too (docs/relying-parties.md):", *lines] if lines else []
+
+
 def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
     world = sandbox.world
     roles = ", ".join(role.name for role in world.roles) or "none"
@@ -322,6 +329,7 @@ def _screen(sandbox: Sandbox, plan: _Plan) -> list[str]:
         *(f"The site of {issuer} is {url}" for issuer, url in sandbox.site_urls.items()),
         *(_in_public(sandbox) if sandbox.proxy_url else ()),
         *_people(world),
+        *_parties(sandbox),
         "",
         *agent,
         "Programs in another terminal find it so:" if agent else "In another terminal:",

@@ -5,16 +5,13 @@ that pool and provider, for which it is the usual one.
 """
 
 import json
-import re
 from typing import Final
 
 from agent.infrastructure.literals import aligned, comment, filled, hcl, hcl_quoted
 from agent.infrastructure.relying_parties import Side
 from agent.infrastructure.relying_parties.shell import Own, command, script, words
+from agent.relying_parties import GOOGLE_PROVIDER
 
-_USUAL: Final = re.compile(
-    r"(?:https:)?//iam\.googleapis\.com/projects/\d+/locations/global/workloadIdentityPools/([a-z0-9-]+)/providers/([a-z0-9-]+)"
-)
 _MAPPING: Final = {"google.subject": "assertion.sub"}
 
 _TERRAFORM: Final = """\
@@ -89,7 +86,7 @@ def terraform(side: Side) -> str:
         ("attribute_condition", hcl_quoted(_condition(side))),
     ]
     oidc = [("issuer_uri", hcl_quoted(side.issuer))]
-    if not _USUAL.fullmatch(side.audience):
+    if not GOOGLE_PROVIDER.fullmatch(side.audience):
         oidc.append(("allowed_audiences", hcl([side.audience])))
     mapping = f"  attribute_mapping = {hcl(_MAPPING, 2)}"
     principal = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.rolecall.name}/subject/"
@@ -111,7 +108,7 @@ def commands(side: Side) -> str:
         [Own("--project=$PROJECT"), "--location=global"],
         ["--display-name=rolecall"],
     )
-    audiences = [] if _USUAL.fullmatch(side.audience) else [[f"--allowed-audiences={side.audience}"]]
+    audiences = [] if GOOGLE_PROVIDER.fullmatch(side.audience) else [[f"--allowed-audiences={side.audience}"]]
     create_provider = command(
         ["gcloud", "iam", "workload-identity-pools", "providers", "create-oidc", provider],
         [Own("--project=$PROJECT"), "--location=global", f"--workload-identity-pool={pool}"],
@@ -148,8 +145,8 @@ def commands(side: Side) -> str:
 
 def _ids(side: Side) -> tuple[str, str]:
     """What pool and provider are called."""
-    usual = _USUAL.fullmatch(side.audience)
-    return (usual[1], usual[2]) if usual else ("rolecall", "rolecall")
+    usual = GOOGLE_PROVIDER.fullmatch(side.audience)
+    return (usual[2], usual[3]) if usual else ("rolecall", "rolecall")
 
 
 def _condition(side: Side) -> str:
