@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from agent.assembly.callers import PATTERNED, bearer_tokens, grants, unusable_tokens, wanted
+from agent.assembly.callers import PATTERNED, bearer_tokens, grants, token_grants, unusable_tokens, wanted
 from agent.callers import Caller, Grant, Origin, Peer
 from agent.narrowing import Narrowing
 from agent.settings.callers import Grant as Written
+from agent.wording import TokenGrant, Wording
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
 
@@ -47,6 +48,38 @@ def test_each_role_is_given_as_its_own_narrowing_says() -> None:
         for role in ("a", "b")
         for fact in (("unix.user", "alice"), ("unix.uid", "1000"))
     ]
+
+
+def test_each_audience_is_granted_to_each_who_is_meant_and_says_what_the_grant_does() -> None:
+    given = written(
+        audiences=("vault", "orders"), user=("alice", "1000"), scopes=("read",), claims={"u": "${USER}"}, roles=("a",)
+    )
+    said = Wording("host:web-1", timedelta(minutes=10), ("read",), (("u", "${USER}"),))
+    assert token_grants([written(roles=("b",), anyone=True), given], "host:web-1") == [
+        TokenGrant(audience, frozenset({fact}), said, "grants#2")
+        for audience in ("vault", "orders")
+        for fact in (("unix.user", "alice"), ("unix.uid", "1000"))
+    ]
+    assert [grant.name for grant in grants([given])] == ["a", "a"]
+
+
+def test_callers_inside_aws_have_grants_of_their_own() -> None:
+    ours = written(audiences=("vault",), anyone=True)
+    theirs = written(audiences=("vault",), aws_principal=("arn:aws:iam::123456789012:role/a",), aws_account=("1" * 12,))
+    assert [grant.setting for grant in token_grants([ours, theirs], "s")] == ["grants#1"]
+    (found,) = token_grants([ours, theirs], "s", aws=True)
+    assert found.setting == "grants#2"
+    principal = ("aws.principal", "arn:aws:iam::123456789012:role/a")
+    assert found.when == {principal, ("aws.account", "1" * 12)}
+
+
+def test_nobody_is_granted_tokens_where_nobody_is_named() -> None:
+    assert token_grants([written(audiences=("vault",))], "s") == []
+
+
+def test_what_tokens_are_to_say_is_wanted_as_what_roles_are() -> None:
+    given = token_grants([written(audiences=("vault",), unit=("a.service",), subject="${USER}@web")], "s")
+    assert wanted(given).every_user
 
 
 def test_only_what_some_grant_asks_for_is_wanted() -> None:

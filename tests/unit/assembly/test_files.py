@@ -54,6 +54,17 @@ role = "backup"
 """
 
 
+TOKEN = """
+[[files]]
+kind = "token"
+path = "HOME/vault.jwt"
+audience = "vault"
+scopes = ["read"]
+claims = { host = "${HOST}" }
+lifetime = "2h"
+"""
+
+
 def settings_of(home: Path, files: str) -> Settings:
     config = home / "rolecall.toml"
     config.write_text(BASE + files.replace("HOME", str(home)))
@@ -115,3 +126,27 @@ async def test_each_is_written_with_what_the_role_has_and_the_mode_that_was_aske
     assert claims["https://aws.amazon.com/tags"] == {"principal_tags": {"team": ["storage"]}}
     assert claims["jti"]
     assert stat.S_IMODE((tmp_path / "backup.jwt").stat().st_mode) == 0o600
+
+
+async def test_a_token_for_others_is_written_with_what_it_is_to_say_and_of_no_role(tmp_path: Path) -> None:
+    told = Reported()
+    (kept,) = built(settings_of(tmp_path, TOKEN), told)
+    keeping = asyncio.ensure_future(kept.keep_fresh())
+    async with asyncio.timeout(10):
+        while not told.of(FileWritten):  # noqa: ASYNC110 - a list
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
+    (written,) = told.of(FileWritten)
+    assert (written.what, written.role) == ("token", "vault")
+    _, claims = jose.unverified((tmp_path / "vault.jwt").read_text())
+    times = [claims.pop(name) for name in ("iat", "nbf", "exp", "jti")]
+    assert claims == {
+        "iss": "https://oidc.example.com",
+        "sub": "host:web-1",
+        "aud": "vault",
+        "scope": "read",
+        "host": "web-1",
+    }
+    assert times[2] == times[0] + 7200  # type: ignore[operator]  # numbers, or this is no token

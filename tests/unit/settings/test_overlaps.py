@@ -25,6 +25,40 @@ def said(read: Read) -> Said:
     return said
 
 
+def tokens(read: Read, *grants: str) -> list[str]:
+    """What is said of these grants."""
+    tables = "\n".join(f"[[grants]]\n{words}\n" for words in grants)
+    return list(overlaps(read((FIRST, tables), ("", ROLES)).grants))
+
+
+def test_tokens_that_an_earlier_grant_gives_are_told_of_as_roles_are(read: Read) -> None:
+    one, other = 'audiences = ["vault"]\nuser = "alice"', 'audiences = ["vault", "orders"]\nuser = "alice"'
+    assert tokens(read, one, other) == [
+        "grants#2: everyone whom it gives tokens for vault has them from grants#1 already; "
+        "take vault out of one of them"
+    ]
+    assert tokens(read, one, f'{other}\nlifetime = "5m"') == [
+        "grants#2: never says what is in tokens for vault: whom it means is meant by grants#1 before; put it first"
+    ]
+    assert tokens(read, one, 'audiences = ["vault"]\nuser = "bob"') == []
+
+
+def test_who_gets_tokens_besides_a_role_has_no_role_to_choose(read: Read) -> None:
+    assert tokens(read, 'roles = ["backup"]\nanyone = true', 'audiences = ["vault"]\nuser = "alice"') == []
+    assert tokens(read, 'audiences = ["vault"]\nanyone = true', 'roles = ["backup"]\nuser = "alice"') == []
+
+
+def test_a_role_and_an_audience_of_one_name_are_two_things(read: Read) -> None:
+    assert tokens(read, 'roles = ["backup"]\nuser = "a"', 'audiences = ["backup"]\nuser = "a"') == []
+
+
+def test_callers_inside_aws_are_none_of_this_machine() -> None:
+    anyone = Grant.model_construct(audiences=("vault",), anyone=True)
+    inside = Grant.model_construct(audiences=("vault",), aws_account=("123456789012",))
+    assert list(overlaps([anyone, inside])) == []
+    assert list(overlaps([inside, anyone])) == []
+
+
 def _quoted(names: str) -> str:
     return ", ".join(f'"{name}"' for name in names.split())
 

@@ -4,7 +4,7 @@ import pytest
 
 from agent.settings.mistakes import Wrong
 from agent.settings.section import Surroundings
-from agent.settings.templates import caller_tag, for_role, name_fault, value_fault, variables
+from agent.settings.templates import caller_tag, claim_template, for_role, name_fault, value_fault, variables
 
 HERE = Surroundings(Path("/etc/rolecall"), None, {"HOST": "web-1"})
 
@@ -26,6 +26,32 @@ def test_only_what_is_asked_of_callers_is_a_variable() -> None:
 )
 def test_what_might_be_meant_for_a_variable_is_one_or_refused(template: str) -> None:
     with pytest.raises(Wrong):
+        caller_tag(template, HERE)
+
+
+@pytest.mark.parametrize(
+    ("template", "comes_to"),
+    [
+        ("${HOST}/${UNIT}", "web-1/${UNIT}"),
+        ("$$", "$"),
+        ("a$$b", "a$b"),
+        ("$$$$", "$$"),
+        ("${AWS_ACCOUNT}", "${AWS_ACCOUNT}"),
+    ],
+)
+def test_a_text_of_a_token_may_have_a_dollar_and_waits_for_callers_of_any_kind(template: str, comes_to: str) -> None:
+    assert claim_template(template, HERE) == comes_to
+
+
+@pytest.mark.parametrize("template", ["$", "a$b", "$USER", "${ROLE}", "${user}", "$${USER}", "$$${", "${}"])
+def test_what_might_be_meant_for_a_variable_of_a_token_is_one_or_refused(template: str) -> None:
+    with pytest.raises(Wrong):
+        claim_template(template, HERE)
+
+
+@pytest.mark.parametrize("template", ["${AWS_PRINCIPAL}", "${AWS_ACCOUNT}"])
+def test_of_roles_nothing_waits_for_callers_inside_aws(template: str) -> None:
+    with pytest.raises(Wrong, match="unknown here"):
         caller_tag(template, HERE)
 
 

@@ -258,3 +258,12 @@ def test_a_token_in_a_file_is_told_of_once_however_often_it_is_put_back(audited:
     audited.audit(FileWritten("/root/credentials", "credentials", "backup", ends))  # told of as vended
     told = [(fact["event"], fact["outcome"], fact["caller"], fact["role"]) for fact in audited.lines.facts()]
     assert told == [("token_served", "served", "file:/run/backup.jwt", "backup")] * 2
+
+
+def test_a_token_for_others_that_is_put_into_a_file_is_told_with_its_audience(audited: Audited) -> None:
+    end = datetime(2026, 11, 20, 13, 0, 0, tzinfo=UTC)
+    for _ in range(2):
+        audited.audit(FileWritten("/run/vault.jwt", "token", "vault", end))
+    (line,) = audited.lines.facts()
+    assert (line["event"], line["audience"], line["caller"]) == ("token_served", "vault", "file:/run/vault.jwt")
+    assert "role" not in line

@@ -133,3 +133,13 @@ def test_a_file_that_is_stuck_says_until_when_what_it_holds_is_good() -> None:
     line = only(FileStuck("/a", "credentials", "web", WRONG, timedelta(seconds=5), NOON))
     assert line.fields["good_until"] == NOON
     assert (line.fields["error"], line.fields["hint"]) == ("it is wrong", "mend it")
+
+
+def test_what_is_in_a_file_for_others_is_called_by_its_audience() -> None:
+    for event in (
+        FileWritten("/run/vault.jwt", "token", "vault", NOON),
+        FileStuck("/run/vault.jwt", "token", "vault", WRONG, timedelta(seconds=1), None),
+    ):
+        fields = only(event).fields
+        assert (fields["what"], fields["audience"]) == ("token", "vault")
+        assert "role" not in fields
