@@ -18,11 +18,12 @@ from agent.verification import KeySource, Rule, Verified, Verifier
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The listener that proxies ask, and what keeps the keys of issuers fresh."""
+    """The listener that proxies ask, what keeps the keys of issuers fresh, and what has it tried again at once."""
 
     output: VerifyOutput
     address: Address
     jobs: Sequence[Callable[[], Awaitable[NoReturn]]]
+    retry_now: Callable[[], None]
 
 
 def verification(
@@ -37,7 +38,7 @@ def verification(
         for name, words in settings.verify.items()
     }
     output = VerifyOutput(gates, clock=clock, report=report)
-    return Verification(output, settings.listen.verify_address, sources.jobs)
+    return Verification(output, settings.listen.verify_address, sources.jobs, sources.retry_now)
 
 
 async def verify_once(
@@ -114,6 +115,12 @@ class _Sources:
         self._report = report
         self._made: dict[object, KeySource] = {}
         self.jobs: list[Callable[[], Awaitable[NoReturn]]] = []
+        self._retries: list[Callable[[], None]] = []
+
+    def retry_now(self) -> None:
+        """Read again at once the keys of issuers that could not be read."""
+        for retry in self._retries:
+            retry()
 
     def of(self, words: Verify) -> KeySource:
         how = (words.issuer, words.jwks_url, words.ca_bundle, words.proxy)
@@ -133,6 +140,7 @@ class _Sources:
         web = IssuerWeb(self._clock, ca_bundle=words.ca_bundle, proxy=words.proxy)
         made = PublishedKeys(words.issuer, web, clock=self._clock, report=self._report, jwks_url=words.jwks_url)
         self.jobs.append(made.keep_fresh)
+        self._retries.append(made.retry_now)
         return made
 
 

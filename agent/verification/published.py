@@ -9,12 +9,12 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NoReturn, Protocol
-from urllib.parse import urlsplit
 
-from agent.clock import Clock
+from agent.clock import Clock, within
 from agent.errors import IssuerUnreadable
 from agent.events import Report
 from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck
@@ -87,6 +87,7 @@ class PublishedKeys:
         self._failures = 0
         self._told: float | None = None
         self._reading = asyncio.Lock()
+        self._hurry = asyncio.Event()
         self._readings = 0
         self._waiting = 0
         self._left = _BURST
@@ -125,9 +126,16 @@ class PublishedKeys:
         """Read the keys before they are too old, for ever. What fails is reported, and tried again."""
         while True:
             async with self._reading:
-                if self._held is None or self._clock.steady() >= self._held.due:
+                if self._held is None or self._failures or self._clock.steady() >= self._held.due:
                     await self._read_again()
-            await self._clock.sleep(self._pause())
+            with suppress(TimeoutError):
+                await within(self._clock, self._pause(), self._hurry.wait())
+            self._hurry.clear()
+
+    def retry_now(self) -> None:
+        """Read the keys again now, if that has failed: somebody has mended it, and says so."""
+        if self._failures:
+            self._hurry.set()
 
     def _pause(self) -> float:
         """Until the next reading is due, in seconds."""
@@ -208,8 +216,8 @@ def _json(body: bytes, url: str) -> object:
 
 def _as_safe(url: str, asked: str) -> bool:
     """Whether an address that a document names is of https; of http only where that is how the document came."""
-    scheme = urlsplit(url).scheme if url.isascii() and url.isprintable() else ""
-    return scheme == "https" or (scheme == "http" and urlsplit(asked).scheme == "http")
+    written = url.isascii() and url.isprintable()
+    return written and url.startswith(("https://", "http://") if asked.startswith("http://") else "https://")
 
 
 def _fresh_for(fetched: Fetched) -> float:

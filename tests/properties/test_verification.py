@@ -11,12 +11,13 @@ import jwt
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from agent.errors import TokenRejected
+from agent.errors import IssuerUnreadable, TokenRejected
 from agent.verification import Rule
+from agent.verification.key_sets import read
 from agent.verification.published import PublishedKeys
 from agent.verification.verifier import RuleVerifier
 from tests.fakes.clock import FakeClock
-from tests.fakes.foreign import AUDIENCE, ISSUER, FakeWeb, a_jwk, b64, claims, private
+from tests.fakes.foreign import AUDIENCE, DISCOVERY, ISSUER, FakeWeb, a_jwk, b64, claims, private
 from tests.fakes.report import Reported
 
 #: PyJWT reads the machine's clock, so ours stands where that is.
@@ -114,7 +115,7 @@ def judged(token: bytes, rule: Rule) -> Mapping[str, Any]:
     return found
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(header=_headers, said=_claims, rule=st.sampled_from([WITH_AUDIENCE, WITH_CLIENT]))
 def test_whatever_we_take_pyjwt_takes_by_the_same_rule(
     header: Mapping[str, Any], said: Mapping[str, Any], rule: Rule
@@ -129,7 +130,7 @@ def test_whatever_we_take_pyjwt_takes_by_the_same_rule(
         assert rule.audiences or read["client_id"] == "app"
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(at=st.integers(0, 10**6), to=st.integers(0, 255), kind=st.sampled_from(["RS256", "ES256", "PS256"]))
 def test_no_byte_of_a_token_can_be_changed(at: int, to: int, kind: str) -> None:
     """Not even into another spelling of the same."""
@@ -143,3 +144,45 @@ def test_no_byte_of_a_token_can_be_changed(at: int, to: int, kind: str) -> None:
 @given(garbage=st.one_of(st.binary(max_size=200), st.text(alphabet="eyJ.-_A1{}", max_size=200).map(str.encode)))
 def test_garbage_is_rejected_and_nothing_breaks(garbage: bytes) -> None:
     assert not held(WITH_AUDIENCE)(garbage)
+
+
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+_members = st.one_of(
+    st.sampled_from(["RSA", "EC", "OKP", "oct", "P-256", "P-384", "P-521", "Ed25519", "sig", "enc", "RS256", "ES256"]),
+    st.sampled_from([a_jwk()["n"], a_jwk()["e"], SHOWN["two"]["x"], SHOWN["two"]["y"], "AQ", "AA", "", "=", "\ud800"]),
+    _anything,
+)
+_jwks = st.dictionaries(
+    st.sampled_from(["kty", "crv", "n", "e", "x", "y", "d", "k", "kid", "alg", "use", "key_ops", "x5c"]), _members
+)
+
+
+@settings(max_examples=150)
+@given(document=st.one_of(_anything, st.builds(lambda keys: {"keys": keys}, st.lists(_jwks | _anything, max_size=4))))
+def test_whatever_an_issuer_shows_its_keys_are_read_or_it_is_unreadable(document: object) -> None:
+    try:
+        keys = read(document)
+    except IssuerUnreadable:
+        return
+    for by_algorithm in keys.values():
+        for checks in by_algorithm.values():
+            assert not any(check(b"signed", b"no signature") for check in checks)
+
+
+@given(
+    where=st.one_of(
+        st.text(max_size=40), st.sampled_from(["https://[bad", "http://[::1", "https://a:99999/"]), _anything
+    )
+)
+def test_wherever_an_issuer_sends_us_we_go_over_https_or_nowhere(where: object) -> None:
+    web = FakeWeb()
+    web.documents[DISCOVERY] = {"issuer": ISSUER, "jwks_uri": where}
+    keys = PublishedKeys(ISSUER, web, clock=FakeClock(), report=Reported())
+    try:
+        asyncio.run(keys.look_up("one"))
+    except IssuerUnreadable:
+        assert all(url.startswith("https://") for url in web.asked)

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import re
@@ -18,7 +19,10 @@ from agent.verification import Rule, Verified
 from agent.verification.published import PublishedKeys
 from agent.verification.verifier import RuleVerifier
 from agent.web import Answered, Asked
+from agent.web.connections import Limits
+from agent.web.listener import answering
 from agent.web.problems import Problem, Refusal
+from agent.web.stats import RequestStats
 from tests.fakes.clock import FakeClock
 from tests.fakes.foreign import AUDIENCE, ISSUER, NOW, FakeWeb, a_token, b64, claims, forged
 from tests.fakes.report import Reported
@@ -312,3 +316,46 @@ async def test_what_is_told_can_be_quoted() -> None:
 
 def test_metrics_call_all_of_it_verify() -> None:
     assert World().output.label("/v1/verify/whatever") == ("verify", "")
+
+
+# over HTTP: a request that is recognised at once, and the same in a form that takes the ordinary way
+
+
+async def test_both_ways_through_the_listener_give_the_same_answer_to_the_same_question() -> None:
+    world, stats, bugs = World(), RequestStats(), list[BaseException]()
+    good, bad = (b"Bearer " + a_token(), b"Bearer " + a_token(claims(aud="x")))
+    long = b"Bearer " + a_token(claims(more="x" * 3000))
+    listening = answering(
+        world.output,
+        ("127.0.0.1", 0),
+        clock=world.clock,
+        stats=stats,
+        on_bug=bugs.append,
+        report=world.told,
+        limits=Limits(proxied=True),
+    )
+    async with listening as address:
+        for token in (good, bad, long, None):
+            quick = await _said(address, _request(token))
+            slow = await _said(address, _request(token, b"X-Forwarded-For: 10.0.0.1", b"X-Forwarded-For: 10.0.0.2"))
+            through = await _said(address, _request(token, b"Origin: https://a.example.com", b"Cookie: a=b"))
+            assert quick == slow == through
+            assert quick.startswith(b"HTTP/1.1 200 " if token in {good, long} else b"HTTP/1.1 401 ")
+    assert stats.requests() == {("verify", "", 200): 6, ("verify", "", 401): 6}
+    assert bugs == []
+
+
+def _request(token: bytes | None, *more: bytes) -> bytes:
+    shown = [b"Authorization: " + token] if token is not None else []
+    return b"\r\n".join(
+        (b"GET /v1/verify/api HTTP/1.1", b"Host: 127.0.0.1", *shown, *more, b"Connection: close", b"", b"")
+    )
+
+
+async def _said(address: tuple[str, int], request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(request)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()

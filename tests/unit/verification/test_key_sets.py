@@ -2,7 +2,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from agent.errors import IssuerUnreadable
 from agent.verification.key_sets import MOST, read
@@ -96,3 +96,12 @@ def test_what_is_no_key_set_is_no_issuers(document: object) -> None:
 def test_an_issuer_without_keys_is_none() -> None:
     with pytest.raises(IssuerUnreadable, match="none of the 0 keys"):
         read({"keys": []})
+
+
+def test_edwards_keys_verify_where_a_rule_takes_them() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    jwk = {**jwt.get_algorithm_by_name("EdDSA").to_jwk(key.public_key(), as_dict=True), "kid": "ed"}
+    ((check,),) = (found["EdDSA"] for found in read({"keys": [jwk]}).values())
+    assert check(b"signed", key.sign(b"signed"))
+    assert not check(b"changed", key.sign(b"signed"))
+    assert not check(b"signed", b"")

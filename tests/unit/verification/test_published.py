@@ -208,6 +208,24 @@ async def test_keys_that_are_held_are_used_for_a_day_while_their_issuer_is_away(
     assert 90 <= len(stuck) <= 102, "told when it begins, and every quarter of an hour"
 
 
+async def test_somebody_who_has_mended_it_need_not_wait() -> None:
+    scene = Scene()
+    scene.web.fail()
+    async with children() as group:
+        keeping = group.create_task(scene.keys.keep_fresh())
+        await scene.clock.advance(HOUR)
+        assert scene.has("one") is None
+        tried = scene.web.readings
+        scene.web.show(a_jwk())
+        scene.keys.retry_now()
+        await settle()
+        assert scene.has("one")
+        scene.keys.retry_now()
+        await settle()
+        assert scene.web.readings == tried + 1, "what is well is left alone"
+        keeping.cancel()
+
+
 async def test_an_issuer_that_was_never_reached_is_asked_no_oftener_for_being_wanted() -> None:
     scene = Scene()
     scene.web.fail()
