@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -74,7 +74,7 @@ class AwsDoor:
 
     open: Callable[[], AbstractAsyncContextManager[None]]
     listening: Callable[[], AbstractAsyncContextManager[Address]]
-    jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+    jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]] = field(repr=False)
 
 
 def aws_grants(granted: Iterable[TokenGrant]) -> list[TokenGrant]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.session import Session
 
 from agent.errors import AgentError, ConfigurationError, CredentialsRefused, CredentialsUnavailable
@@ -84,6 +84,8 @@ def _sts(region: str | None) -> Any:  # botocore makes its clients at run time
         if not chosen:
             raise ConfigurationError("no AWS region is set", hint="set AWS_REGION, or name one with --region")
         return session.create_client("sts", region_name=chosen, config=_TIMES)
+    except CredentialRetrievalError as error:  # credentials are looked for already now
+        problem: AgentError = _no_credentials(error)
     except (BotoCoreError, ValueError) as error:
         problem = ConfigurationError(
             f"no client for STS can be made ({type(error).__name__})",

@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from agent.callers import Facts, Peer
 from agent.callers.aws import SENTENCES, rejected
 from agent.errors import AgentError
 from agent.outputs.token import Wanted
 from agent.outputs.token_exchange import Exchange, serving_tokens
+from agent.sandbox.tls import new_authority, new_leaf
 from agent.web import Answered
 from agent.web.guests import Limits
 from agent.web.problems import Refusal
@@ -39,11 +42,12 @@ class Proof:
 
 @dataclass
 class Proofs:
-    """Whoever shows "Proof good" is somebody; `go` holds back the verdict on "Proof slow"."""
+    """Whoever shows what begins as `takes` is somebody; `go` holds back the verdict on "Proof slow"."""
 
     proof: Proof = field(default_factory=Proof)
     error: Exception | None = None
     seen: list[tuple[bytes | None, str]] = field(default_factory=list)
+    takes: bytes = b"Proof good"
     go: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
 
@@ -57,9 +61,20 @@ class Proofs:
                 await self.go.wait()
             finally:
                 self.waiting -= 1
-        elif presented != b"Proof good":
+        elif presented is None or not presented.startswith(self.takes):
             raise rejected("a secret reason", "refused" if presented else "missing")
         return self.proof
+
+
+def certify(home: Path) -> None:
+    """Put a certificate for localhost there, its key, and the authority to trust."""
+    authority = new_authority("an authority of the tests")
+    leaf = new_leaf(authority, ["localhost", "127.0.0.1"])
+    (home / "ca.pem").write_bytes(authority.pem)
+    (home / "fullchain.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
+    key = home / "privkey.pem"
+    key.touch(mode=0o600)
+    key.write_bytes(leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 class Desk:

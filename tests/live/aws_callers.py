@@ -12,13 +12,12 @@ from typing import Any
 
 import boto3
 import jwt
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.cli.sandbox import world_of
 from agent.sandbox import Sandbox, World
 from agent.sandbox.federation import Outbound
-from agent.sandbox.tls import new_authority, new_leaf
 from tests.fakes.ports import own_port
+from tests.fakes.token_exchange import certify
 from tests.live.host import BUCKET, ISSUER, Agent, Host, agent_on, fetch
 
 AUDIENCE = "https://api.example.com"
@@ -116,19 +115,10 @@ def presigned_with(
     return "AWS-Presigned " + base64.urlsafe_b64encode(url.encode()).rstrip(b"=").decode() + f".{nonce}"
 
 
-def certify(home: Path) -> None:
-    """Put a certificate for localhost there, its key, and the authority to trust."""
-    authority = new_authority("an authority of the tests")
-    leaf = new_leaf(authority, ["localhost", "127.0.0.1"])
-    (home / "ca.pem").write_bytes(authority.pem)
-    (home / "fullchain.pem").write_bytes(leaf.certificate.public_bytes(Encoding.PEM))
-    key = home / "privkey.pem"
-    key.touch(mode=0o600)
-    key.write_bytes(leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-
 @asynccontextmanager
-async def token_server(home: Path, *, grants: str = GRANTS, **how: Any) -> AsyncIterator[TokenServer]:
+async def token_server(
+    home: Path, *, grants: str = GRANTS, environ: Mapping[str, str] | None = None, **how: Any
+) -> AsyncIterator[TokenServer]:
     """All of it, up and ready."""
     await asyncio.to_thread(certify, home)
     port = own_port()
@@ -151,6 +141,6 @@ proxy = "{sandbox.proxy_url}"
         trusting = world_of(await host.furnish())
         roles = tuple(replace(role, policies=(MAY_HAVE_TOKENS,)) for role in trusting.roles)
         sandbox.world = replace(world, providers=trusting.providers, roles=roles)
-        async with agent_on(host) as agent:
+        async with agent_on(host, **(environ or {})) as agent:
             await agent.ready()
             yield TokenServer(host, sandbox, port, agent)

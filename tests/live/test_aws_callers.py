@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jwt
 import pytest
 
+from agent.clients.signed import kms_client
 from agent.sandbox.faults import Fault
+from tests.fakes.moto import REGION, endpoint, moto
 from tests.live.aws_callers import AUDIENCE, GRANTS, ROLE, TokenServer, presigned_with, token_server
 from tests.live.host import fetch, run_to_end
 
@@ -246,3 +249,35 @@ async def test_a_flood_of_forged_proofs_hurts_neither_other_addresses_nor_those_
         asked = [call for call in server.sandbox.requests[begun:] if call.action == "GetCallerIdentity"]
         assert len(asked) < 100
         assert not server.agent.events("bug")
+
+
+async def test_with_its_key_in_kms_nothing_of_it_is_on_the_machine_and_it_can_be_replaced(tmp_path: Path) -> None:
+    """The whole of what else is a function with a role and a key of its own."""
+    with moto() as url:
+        async with kms_client(endpoint(url)) as client:
+            first = await client.create_key(KeyUsage="SIGN_VERIFY", KeySpec="RSA_2048")
+            await client.create_alias(AliasName="alias/rolecall", TargetKeyId=first["KeyMetadata"]["KeyId"])
+        profile = tmp_path / "credentials"
+        profile.write_text("[kms]\naws_access_key_id = AKIAEXAMPLEEXAMPLE12\naws_secret_access_key = canary\n")
+        profile.chmod(0o600)
+        key = (
+            f'custodian = "aws_kms"\nkey_id = "alias/rolecall"\nregion = "{REGION}"\nendpoint_url = "{url}"\n'
+            'credentials = "profile:kms"\nmake_keys = true'
+        )
+        around = {"AWS_SHARED_CREDENTIALS_FILE": str(profile)}
+        rotation = f'[rotation]\nstate = "{tmp_path}/keys"'
+        async with token_server(tmp_path, key=key, rotation=rotation, environ=around) as server:
+            code, out, err = await server.exchange()
+            assert (code, err) == (0, "")
+            before = jwt.get_unverified_header(out.strip())
+            assert before["alg"] == "RS256"
+            assert server.verified(out.strip())["aws_principal"] == ROLE
+            assert not [*(tmp_path / "keys").glob("*.pem")]
+            for words in ((), ("--emergency", "--yes")):  # the first only announces one
+                rotated = await server.host.rolecall("keys", "rotate", *words, "-c", str(server.host.config), **around)
+                assert rotated[0] == 0, rotated
+            async with asyncio.timeout(40):
+                while jwt.get_unverified_header(out.strip())["kid"] == before["kid"]:
+                    code, out, err = await server.exchange()
+                    assert (code, err) == (0, "")
+            assert server.verified(out.strip())["aws_principal"] == ROLE
