@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from agent.errors import AgentError, ConfigurationError, CredentialsUnavailable,
 from agent.events import Report
 from agent.keys.pem import read_passphrase
 from agent.secret import Secret
+from agent.service import Job
 from agent.settings.cognito import Cognito as CognitoSettings
 from agent.settings.cognito import IdentityPoolRole
 from agent.settings.credentials import Sts
@@ -74,6 +75,19 @@ class Cognito:
             self._identities, role.identity_pool, self._words.provider_name, self._clock, patience=_PATIENCE
         )
         return PooledIdentity(pool, PooledRole(role.arn, f"roles.{name}"), self, self._clock, who_am_i)
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """What runs while the daemon lives."""
+        return (self.keep_watch,)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Be there while the daemon lives."""
+        try:
+            yield
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Let what is under way come to its end, so that no refresh token is lost; then close the clients."""
