@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from jwt.algorithms import ECAlgorithm
 
 from agent.cli.sandbox import world_of
 from agent.sandbox import Provider, Sandbox, World
+from tests.fakes.line import line_to
 from tests.live import oidc
 from tests.live.host import ALL_OF_S3, ISSUER, Agent, Host, agent_on, fetch
 from tests.live.oidc import AUDIENCE, Judge, client, client_certificate, openid_provider
@@ -152,6 +154,23 @@ async def test_a_jwt_that_our_own_key_signs_gets_the_role_and_is_checked_by_what
         (home / "site").rmdir()
         async with running(home, judge, 'client_authentication = "private_key_jwt"') as agent:
             assert (await fetch(agent.host))[0] == 200, "".join(agent.lines)
+
+
+async def test_a_provider_that_comes_late_and_goes_again_is_waited_for_and_not_missed(home: Path, folder: Path) -> None:
+    clients = [client(SUBJECT, "client_secret_basic", client_secret=SECRET)]
+    async with openid_provider(folder, clients) as judge, line_to(judge.proxy) as line:
+        line.cut()
+        async with running(home, replace(judge, proxy=line.url), by_secret(home)) as agent:
+            assert (await fetch(agent.host))[0] == 503
+            assert [one["level"] for one in agent.events("provider_failed")][:1] == ["warning"]
+
+            line.mend()
+            assert (await agent.host.rolecall("wait", "backup", "-c", str(agent.host.config)))[0] == 0
+            assert [one["level"] for one in agent.events("provider_answered")] == ["info"]
+
+            line.cut()
+            assert (await fetch(agent.host))[0] == 200
+            assert not any(SECRET in text for text in agent.lines)
 
 
 @pytest.mark.long
