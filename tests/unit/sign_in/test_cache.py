@@ -2,6 +2,7 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -65,22 +66,19 @@ def test_room_that_is_not_used_is_given_back(cache: Cache) -> None:
     assert [*cache.path.parent.iterdir()] == []
 
 
-def test_a_full_disk_is_told_before_anything_is_asked_for(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists() or os.geteuid() != 0:
-        pytest.skip("a small file system can be mounted by root alone")
-    small = tmp_path / "small"
-    small.mkdir()
-    if os.system(f"mount -t tmpfs -o size=16k none {small} 2>/dev/null") != 0:
-        pytest.skip("nothing can be mounted here")
+def test_that_there_is_no_room_is_told_before_anything_is_asked_for(cache: Cache) -> None:
+    """A limit on the size of files fails as a full disk does, and needs none."""
+    keep(cache)
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
     try:
-        (small / "filler").write_bytes(b"x" * 12_000)
-        with pytest.raises(CredentialsUnavailable) as caught, Cache(small, PORTAL).room():
-            raise AssertionError("there was room")
-        assert os.strerror(errno.ENOSPC).lower() in caught.value.what
-        assert "disk is not full" in caught.value.hint
-        assert [one.name for one in small.iterdir()] == ["filler"]
+        with pytest.raises(CredentialsUnavailable) as caught:
+            cache.room()
     finally:
-        os.system(f"umount {small}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert os.strerror(errno.EFBIG).lower() in caught.value.what
+    assert "disk is not full" in caught.value.hint
+    assert [one.name for one in cache.path.parent.iterdir()] == [cache.path.name]
 
 
 def test_a_write_that_fails_leaves_what_was_there(cache: Cache) -> None:
