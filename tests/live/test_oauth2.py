@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
