@@ -27,7 +27,7 @@ from agent.assembly.publishing import Place, place
 from agent.assembly.recognition import Recognition
 from agent.assembly.rotation import chores, ring_held, rotation, started
 from agent.assembly.tokens import shared_tokens
-from agent.assembly.verifying import verification
+from agent.assembly.verifying import Verification, verification
 from agent.clients.systemd import ServiceManager
 from agent.clock import Clock, RemoteClock, instant
 from agent.events import Event, Report
@@ -77,33 +77,29 @@ async def assemble(
     sessions |= held.whole
     files = kept_files(settings, held.roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
 
-    stats = RequestStats()
-    common = Common(aws_time, stats, logger, report)
+    common = Common(aws_time, RequestStats(), logger, report)
     doors = Doors(settings.listen, common)
-    keys = partial(_shown, walk)
     overview = Overview(
         held.roster,
         clock=aws_time,
         version=__version__,
-        keys=keys,
+        keys=partial(_shown, walk),
         listeners=doors.open_now,
         callers=held.vendor.callers,
         sign_ins=lambda: () if center is None else (center.status,),
         tokens=lambda: token_statuses(held.issuing.roster, held.tokens.callers),
     )
-    metrics, audit = Metrics(CollectorRegistry(), overview, stats), Audit(logger, clock)
+    metrics, audit = Metrics(CollectorRegistry(), overview, common.stats), Audit(logger, clock)
     readers += [Log(logger, aws_time), audit, metrics, held.heard, *(file.heard for file in files)]
     await held.seeing.begin()  # or the first callers would be strangers
 
     checking = verification(settings, lambda: None if walk is None else walk.ring, clock=aws_time, report=report)
-    listeners = [*_for_callers(settings, doors, held), doors.admin(overview, metrics, held.keeper)]
-    if checking is not None:
-        listeners.append(doors.verifying(checking, held.seeing.recogniser))
-    if published is not None and published.site is not None:
-        listeners.append(doors.issuer(published.site, credentials_directory))
     outside = _outside(settings, held, common, credentials_directory)
+    listeners = [*_for_callers(settings, doors, held, checking), doors.admin(overview, metrics, held.keeper)]
     if outside is not None:
         listeners.append(doors.aws_callers(outside))
+    if published is not None and published.site is not None:
+        listeners.append(doors.issuer(published.site, credentials_directory))
     signed_in = shared if isinstance(shared, Cognito) else None
     hurried = [one for one in (shared, *files, *_there(walk), *held.keepers) if one is not None]
     return Service(
@@ -123,12 +119,14 @@ async def assemble(
     )
 
 
-def _for_callers(settings: Settings, doors: Doors, held: Holding) -> Iterator[Named]:
-    """The listeners that callers fetch from."""
+def _for_callers(settings: Settings, doors: Doors, held: Holding, checking: Verification | None) -> Iterator[Named]:
+    """The listeners that callers of this machine ask, for what is held and about the tokens of others."""
     names, seeing = held.roster.names, held.seeing
     yield from doors.credentials(held.vendor, held.tokens, names, seeing.recogniser)
     if settings.containers is not None:
         yield from doors.containers(settings.containers, held.vendor, held.tokens, names, seeing.of_containers)
+    if checking is not None:
+        yield doors.verifying(checking, seeing.recogniser)
 
 
 def _outside(settings: Settings, held: Holding, common: Common, credentials_directory: Path | None) -> "AwsDoor | None":
