@@ -17,6 +17,11 @@ def members(wire: Wire) -> dict[str, str]:
     """The members of a form, or of a JSON object as far as they are texts; {} if it is neither."""
     if wire.is_form:
         return dict(reversed(parse_qsl(wire.body.decode("utf-8", "replace"), keep_blank_values=True)))
+    return json_members(wire)
+
+
+def json_members(wire: Wire) -> dict[str, str]:
+    """The members of a JSON object as far as they are texts, whatever its sender calls it; {} if it is none."""
     try:
         document = json.loads(wire.body or b"{}")
     except (ValueError, RecursionError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.sandbox.relying_parties.answers import answer, members
+from agent.sandbox.relying_parties.answers import answer, json_members, members
 from agent.sandbox.wire import Wire
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
@@ -21,6 +21,11 @@ FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 )
 def test_what_was_sent_is_read(headers: dict[str, str], body: bytes, found: dict[str, str]) -> None:
     assert members(Wire("POST", "/", "", headers, body)) == found
+
+
+def test_json_is_read_whatever_it_is_called() -> None:
+    assert json_members(Wire("POST", "/", "", FORM, b'{"a": "1"}')) == {"a": "1"}
+    assert json_members(Wire("POST", "/", "", FORM, b"a=1")) == {}
 
 
 def test_an_answer_is_json_that_is_not_kept() -> None:
