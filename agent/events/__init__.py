@@ -66,7 +66,7 @@ from agent.events.vending import (
     VendingDenied,
     VendingEvent,
 )
-from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck, TokenRefused, VerifyingEvent
+from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused, VerifyingEvent
 
 __all__ = [
     "AccountMissing", "AccountsHeard", "AccountsSilent", "CallerEvent", "CallerTokensChanged",
@@ -75,7 +75,8 @@ __all__ = [
     "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
     "IssuerCrowded", "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen",
     "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
-    "ListenerOpened", "ListenerWaiting", "NoToken", "ProviderAnswered", "ProviderEvent", "ProviderFailed",
+    "ListenerOpened", "ListenerWaiting", "NoToken", "ProofRefused", "ProviderAnswered", "ProviderEvent",
+    "ProviderFailed",
     "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
     "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver",
     "SignedIn", "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused",

@@ -41,5 +41,18 @@ class IssuerKeysStuck:
     good_for: timedelta | None
 
 
+@dataclass(frozen=True, slots=True)
+class ProofRefused:
+    """A proof of an AWS identity was not taken, or could not be checked; told at most once a minute for each reason.
+
+    `reason` is one word of a short list, `address` where it came from; `untold` is how many there were since the last.
+    """
+
+    reason: str
+    address: str
+    error: AgentError
+    untold: int = 0
+
+
 #: What happens to tokens of others, and to their issuers' keys.
-VerifyingEvent = TokenRefused | IssuerKeysFetched | IssuerKeysStuck
+VerifyingEvent = TokenRefused | IssuerKeysFetched | IssuerKeysStuck | ProofRefused

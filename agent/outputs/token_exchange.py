@@ -9,14 +9,14 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from agent.callers import Facts, Origin, Peer
 from agent.clock import Clock, within
 from agent.errors import AgentError, ListenerUnavailable, ProofUnchecked, TokenRejected
-from agent.events import Report, TokenDenied
+from agent.events import ProofRefused, Report, TokenDenied
 from agent.outputs.token import Wanted, read_query
 from agent.tasks import children
 from agent.web import Answered, sockets
@@ -44,6 +44,9 @@ NAME: Final = "token_exchange"
 _PATH: Final = "/token"
 #: How long an answer may take in all, in seconds: so long as STS may, and to wait in line as well.
 _PATIENCE: Final = 10.0
+
+#: How often is told that proofs are refused for the same reason, in seconds.
+_SELDOM: Final = 60.0
 
 #: Both ways to prove who one is (RFC 9110 §11.6.1 wants them named with each 401).
 _CHALLENGE: Final = (("WWW-Authenticate", "AWS-Presigned, Bearer"),)
@@ -93,6 +96,7 @@ class Exchange:
     stats: RequestStats
     on_bug: Callable[[BaseException], None]
     report: Report
+    _told: dict[str, tuple[float, int]] = field(default_factory=dict, init=False, repr=False)
 
     async def answer(self, head: bytes | None, visit: Visit) -> Reply:
         """The answer, and whether the connection ends with it; None is a head that was too long. Never raises."""
@@ -130,8 +134,10 @@ class Exchange:
         whence = frozenset({("peer.address", address)})
         try:
             shown = await self.proofs.prove(presented, address)
-        except TokenRejected as error:
-            self.report(TokenDenied("", f"peer.address={address}", "unknown_caller", error, whence))
+        except (TokenRejected, ProofUnchecked) as error:
+            self._tell(error, address)
+            known = "unknown_caller" if isinstance(error, TokenRejected) else "unavailable"
+            self.report(TokenDenied("", f"peer.address={address}", known, error, whence))
             raise
         try:
             given = await self.give(Peer(Origin(address, facts=shown.facts | whence), None), wanted)
@@ -140,6 +146,16 @@ class Exchange:
                 shown.give_back()
             raise
         return given.body
+
+    def _tell(self, error: TokenRejected | ProofUnchecked, address: str) -> None:
+        """Say why, once a minute for each reason: whoever wants can be refused a thousand times a second."""
+        reason = error.reason if isinstance(error, TokenRejected) else "unchecked"
+        now = self.clock.steady()
+        since, untold = self._told.get(reason, (-_SELDOM, 0))
+        if now - since >= _SELDOM:
+            self.report(ProofRefused(reason, address, error, untold))
+            since, untold = now, -1
+        self._told[reason] = (since, untold + 1)
 
     def _problem(self, error: Exception) -> Problem:
         match error:

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from agent.events import IssuerKeysFetched, IssuerKeysStuck, TokenRefused, VerifyingEvent
+from agent.events import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused, VerifyingEvent
 from agent.telemetry.key_lines import Field, Line
 
 #: What honest clients do all day.
 _EVERYDAY: Final = frozenset({"absent", "expired"})
+#: And what anybody who comes by may try.
+_EVERYDAY_PROOFS: Final = frozenset({"missing", "malformed", "expired"})
 
 
 def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
@@ -28,5 +30,9 @@ def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
             why = {"error": error.what, "hint": error.hint or None, "good_for": event.good_for}
             level = logging.WARNING if event.good_for else logging.ERROR
             yield Line(level, "issuer_keys_stuck", {"issuer": event.issuer, **why})
+        case ProofRefused(error=error):
+            about: dict[str, Field] = {"reason": event.reason, "address": event.address, "error": error.what}
+            level = logging.WARNING if error.retryable or event.reason not in _EVERYDAY_PROOFS else logging.INFO
+            yield Line(level, "proof_refused", {**about, "hint": error.hint or None, "untold": event.untold or None})
         case _:
             assert_never(event)

@@ -7,6 +7,7 @@ from agent.errors import CallerDenied, IssuerUnreadable, KeyUnavailable, TokenRe
 from agent.events import (
     IssuerKeysFetched,
     IssuerKeysStuck,
+    ProofRefused,
     SignedIn,
     SignInDue,
     SigningInEvent,
@@ -45,4 +46,5 @@ VERIFYING_EVENTS: Final[tuple[VerifyingEvent, ...]] = (
     ),
     IssuerKeysFetched("https://idp.example.com", 2, ("kid-2",), (), timedelta(hours=1)),
     IssuerKeysStuck("https://idp.example.com", _GONE, None),
+    ProofRefused("used_before", "192.0.2.1", TokenRejected("shown before", hint="sign anew", reason="used_before"), 4),
 )

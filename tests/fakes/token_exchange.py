@@ -98,7 +98,9 @@ class Desk:
         return Answered("", BODY)
 
     @asynccontextmanager
-    async def listening(self, limits: Limits | None = None) -> AsyncIterator[Address]:
+    async def listening(
+        self, limits: Limits | None = None, where: Address = ("127.0.0.1", 0)
+    ) -> AsyncIterator[Address]:
         exchange = Exchange(
             proofs=self.proofs,
             give=self.give,
@@ -110,5 +112,5 @@ class Desk:
         )
         files = Files(self.folder / "fullchain.pem", self.folder / "privkey.pem")
         shown = ShownCertificate(files, self.clock, self.told)
-        async with serving_tokens(exchange, ("127.0.0.1", 0), shown, limits or Limits()) as address:
+        async with serving_tokens(exchange, where, shown, limits or Limits()) as address:
             yield address

@@ -10,13 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import AgentError, CallerDenied, KeyUnavailable, ListenerUnavailable, ProofUnchecked
-from agent.events import TokenDenied
+from agent.events import ProofRefused, TokenDenied
 from agent.outputs.token import Wanted
-from agent.outputs.token_exchange import serving_tokens
 from agent.web.guests import Limits
 from agent.web.problems import Problem, Refusal
-from agent.web.sockets import Address
-from agent.web.tls import Files, ShownCertificate
 from tests.fakes.issuer_site import connected, request, say
 from tests.fakes.token_exchange import BODY, WHO, Desk
 from tests.unit.web.world import Told, answers
@@ -144,6 +141,27 @@ async def test_a_proof_that_is_no_good_is_a_401_that_says_how_one_proves_who_one
     assert desk.wanted == []
 
 
+async def test_why_proofs_are_refused_is_told_once_a_minute_for_each_reason_with_how_many_there_were(
+    desk: Desk,
+) -> None:
+    async with desk.listening() as address:
+
+        async def show(*fields: str) -> None:
+            await say(address, request(ASK, CLOSE, *fields))
+
+        for _ in range(3):
+            await show(BAD)
+        await show()
+        desk.proofs.error = ProofUnchecked("STS is away")
+        await show(GOOD)
+        desk.proofs.error = None
+        await desk.clock.advance(timedelta(minutes=1))
+        await show(BAD)
+    told = [(one.reason, one.address, one.untold) for one in desk.told.of(ProofRefused)]
+    here = "127.0.0.1"
+    assert told == [("refused", here, 0), ("missing", here, 0), ("unchecked", here, 0), ("refused", here, 2)]
+
+
 async def test_a_proof_that_cannot_be_judged_now_is_a_503(desk: Desk) -> None:
     desk.proofs.error = ProofUnchecked("a secret reason", hint="wait")
     told = await ask(desk, ASK, GOOD)
@@ -254,19 +272,10 @@ async def test_on_the_way_out_nobody_is_waited_for_long(desk: Desk) -> None:
 
 
 async def test_a_port_that_is_taken_is_told_of_with_what_to_do(desk: Desk) -> None:
-    files = Files(desk.folder / "fullchain.pem", desk.folder / "privkey.pem")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        where: Address = taken.getsockname()
         with pytest.raises(ListenerUnavailable) as error:
-            async with (
-                desk.listening(),
-                serving_tokens(
-                    None,
-                    where,
-                    ShownCertificate(files, desk.clock, desk.told),  # type: ignore[arg-type]  # never asked
-                ),
-            ):
+            async with desk.listening(where=taken.getsockname()):
                 pass
     assert "aws_callers.listen" in error.value.hint

@@ -2,13 +2,16 @@ import logging
 from dataclasses import replace
 from datetime import timedelta
 
-from agent.events import IssuerKeysFetched, IssuerKeysStuck, TokenRefused
+from agent.errors import ProofUnchecked, TokenRejected
+from agent.events import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused
 from agent.telemetry.verifying_lines import lines_of_verifying
 from tests.fakes.token_events import VERIFYING_EVENTS
 
 (REFUSED,) = (event for event in VERIFYING_EVENTS if isinstance(event, TokenRefused))
 (READ,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysFetched))
 (STUCK,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysStuck))
+
+(PROOF,) = (event for event in VERIFYING_EVENTS if isinstance(event, ProofRefused))
 
 
 def test_a_refusal_is_told_if_it_is_due_and_says_how_many_were_not() -> None:
@@ -40,3 +43,18 @@ def test_keys_that_cannot_be_read_are_an_error_once_there_are_none() -> None:
     (held,) = lines_of_verifying(replace(STUCK, good_for=timedelta(hours=1)))
     assert (gone.level, gone.event) == (logging.ERROR, "issuer_keys_stuck")
     assert held.level == logging.WARNING
+
+
+def test_a_proof_that_is_not_taken_is_told_with_where_it_came_from_and_what_anybody_may_try_aloud_to_nobody() -> None:
+    (strange,) = lines_of_verifying(PROOF)
+    assert (strange.level, strange.event) == (logging.WARNING, "proof_refused")
+    assert strange.fields == {
+        "reason": "used_before",
+        "address": "192.0.2.1",
+        "error": "shown before",
+        "hint": "sign anew",
+        "untold": 4,
+    }
+    (usual,) = lines_of_verifying(replace(PROOF, reason="missing", error=TokenRejected("none", reason="missing")))
+    (away,) = lines_of_verifying(replace(PROOF, reason="unchecked", error=ProofUnchecked("STS is away")))
+    assert (usual.level, away.level) == (logging.INFO, logging.WARNING)

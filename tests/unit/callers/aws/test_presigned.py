@@ -143,7 +143,7 @@ Change = Callable[[str], str]
 
 
 def change(**changes: str | None) -> Change:
-    return lambda _: url(**changes)
+    return lambda _: url(ORIGIN, START, **changes)
 
 
 def also(text: str) -> Change:
