@@ -26,6 +26,7 @@ from agent.settings.doubts import warnings
 from agent.settings.keys import paths_of
 from agent.settings.mistakes import shown
 from agent.settings.spelling import UNIT_CREDENTIALS
+from agent.settings.verifying import rules_beside
 
 HELP = "say everything that is wrong with the configuration"
 EXAMPLE = "rolecall check -c /etc/rolecall/rolecall.toml"
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"key: systemd hands {what} to the unit alone, so it was not tried: see journalctl -u rolecall"
             )
         doubts += untakable(settings, None if key is None else key.algorithm)
+        doubts += rules_beside(settings.verify, key.algorithm) if key is not None else ()
         doubts += [*warnings(settings), *(_not_tried(refusal) for refusal in refusals if _forbidden(refusal))]
         doubts += [doubt for word, doubt in files(settings, _credentials()) if word.rpartition(".")[0] not in told]
         doubts += absent(settings)

@@ -197,6 +197,14 @@ def unfit_rules(rules: Mapping[str, Verify], *, signing: bool) -> Iterator[Mista
             )
 
 
+def rules_beside(rules: Mapping[str, Verify], algorithm: str) -> Iterator[str]:
+    """Rules for our own tokens that none of them fits, as our key signs now."""
+    for name, rule in rules.items():
+        if rule.issuer == OWN and algorithm not in rule.taken:
+            said = f"no token of ours fits, as our key signs with {algorithm}"
+            yield f"verify.{name}.algorithms: {said}; add it, or leave the word out"
+
+
 def doubtful_rules(rules: Mapping[str, Verify]) -> Iterator[str]:
     """What is allowed, but probably not meant."""
     for name, rule in rules.items():

@@ -412,3 +412,16 @@ def test_grants_that_can_never_be_are_an_error_before_anything_is_tried(check: C
     code, out, err = check(GOOD.replace('token_file = "{directory}/token"', 'container = "web"'))
     assert (code, out) == (2, "")
     assert err.startswith('error: grants#1.container: needs [containers] with engine = "docker" or "podman", to know')
+
+
+def test_a_rule_for_our_own_tokens_that_our_key_cannot_fit_is_doubted_and_one_that_nothing_can_is_refused(
+    check: Check,
+) -> None:
+    rule = '[verify.own]\nissuer = "own"\naudiences = ["https://internal.example.com"]\n'
+    assert check(GOOD + rule)[2] == check(GOOD)[2]
+    code, _, err = check(f'{GOOD}{rule}algorithms = ["RS256"]\n')
+    assert code == 0
+    assert "verify.own.algorithms: no token of ours fits, as our key signs with ES256; add it" in err
+    code, _, err = check(f'{GOOD}{rule}algorithms = ["HS256"]\n')
+    assert code == 2
+    assert 'verify.own.algorithms#1: "HS256" is signed with a secret that whoever verifies has to share' in err
