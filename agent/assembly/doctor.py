@@ -54,6 +54,7 @@ _LOCKS: Final = Path("/proc/locks")
 
 
 _NOBODY_NEEDS: Final = "no role is had for a token"
+_NO_ROLES: Final = "there is no role to ask it for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ class _Chain:
     # --- STS and the clock
 
     async def _sts(self) -> tuple[Tried, Tried]:
+        if not self._settings.roles and self._settings.aws_callers is None:
+            return Tried("sts", not_tried=_NO_ROLES), Tried("clock", not_tried=_NO_ROLES)
         opened = OpenedSts(self._settings.sts)
         where = self._settings.sts.endpoint_url or f"AWS, region {self._settings.sts.region}"
         try:
@@ -208,6 +211,12 @@ class _Chain:
         try:
             site = self._elsewhere.site() if self._elsewhere.makes_them else self._own_site()
             return _Looked(await (await site).inspect())
+        except TokenRefused as error:
+            words = self._settings.identity
+            if isinstance(words, OAuth2) and words.signs:
+                # A provider that does not know us may not have found our key, so it is our site that matters now.
+                return _Looked(await (await self._own_site()).inspect())
+            return _Looked(None, error)
         except AgentError as error:
             return _Looked(None, error)
 

@@ -45,6 +45,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "invalid_request": "correct what it names in [identity]; it may want a scope, an audience or a resource",
     "access_denied": "let the client have tokens for that audience at the provider, or correct identity.audience",
     "unauthorized": "let the client have tokens for that audience at the provider, or correct identity.audience",
+    "invalid_dpop_proof": "let the client have tokens without proof of possession (DPoP), which AWS could not check",
     "consent_required": "let an administrator of the provider consent to what the client asks for",
     "interaction_required": "let the provider give this client tokens with nobody signing in",
 }

@@ -101,7 +101,7 @@ class Provider:
         said = await shown(self._client, endpoint, self._time)
         form = urlencode([*self._wanted.form(), *said.form])
         answer = await self._web.post(said.url, form.encode("ascii"), said.headers)
-        if answer.status != 200:
+        if answer.status != 200 or "error" in (answer.document or {}):
             self._told = answer.told
             raise refusal(answer, way=_way(self._client.authentication), secrets=said.secrets)
         return given(answer, self._wanted)

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from agent.assembly.doctor import Around, examine, lock_holder
+from agent.assembly.keys import write_key
 from agent.clock import SystemClock
 from agent.doctor import LINKS, configuration
 from agent.doctor.diagnosis import Diagnosis
 from agent.doctor.endpoint import Served
 from agent.errors import AgentUnreachable
 from agent.settings import Settings, load
+from tests.fakes.oauth_provider import oauth_provider
 
 
 class Nobody:
@@ -111,3 +113,24 @@ def test_a_lock_file_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None
 def test_where_the_kernel_does_not_tell_nobody_is_blamed(tmp_path: Path) -> None:
     with locked(tmp_path / "lock", fcntl.LOCK_EX):
         assert lock_holder(tmp_path / "lock", tmp_path / "no-locks") is None
+
+
+async def test_a_provider_that_does_not_know_us_leads_to_where_it_should_have_found_our_key(tmp_path: Path) -> None:
+    async with oauth_provider(tmp_path) as provider:
+        provider.status, provider.answer = 401, {"error": "invalid_client"}
+        provider.headers = {}  # it is now, as this machine sees it
+        write_key(tmp_path / "key.pem", "ec-p256")
+        settings(tmp_path)
+        provided = f'source = "oauth2"\ntoken_endpoint = "{provider.url}/token"\nca_bundle = "{provider.ca}"\n'
+        by_key = 'client_id = "us"\nclient_authentication = "private_key_jwt"'
+        text = (tmp_path / "rolecall.toml").read_text().replace('subject = "host:web-1"', provided + by_key)
+        (tmp_path / "rolecall.toml").write_text(text)
+        known = load(tmp_path / "rolecall.toml", environ={}, host="web-1")
+
+        diagnosis = await examined(known, [])
+
+    links = {one.link: one for one in diagnosis.tried}
+    assert links["key"].good
+    assert "the proxy cannot be reached" in links["issuer"].findings[0].what  # the way to our own site, not to theirs
+    assert "invalid_client" in links["token"].findings[0].what
+    assert len(provider.forms) == 1

@@ -260,12 +260,13 @@ FINAL = {
     "invalid_request": "[identity]",
     "invalid_grant": "its own log",
     "access_denied": "identity.audience",
+    "invalid_dpop_proof": "DPoP",
     "a_code_of_its_own": "a_code_of_its_own",
 }
 
 
 @pytest.mark.parametrize("code", FINAL)
-@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
 async def test_an_error_that_somebody_has_to_mend_says_who_and_where(bench: Bench, code: str, status: int) -> None:
     bench.provider.status = status
     bench.provider.answer = {"error": code, "error_description": f"No,\n{SECRET} will not do"}
