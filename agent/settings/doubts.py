@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from agent.settings import S3, Https, Settings, StsRole
+from agent.settings import S3, Https, Settings, StsRole, aws_callers
 from agent.settings.cognito import Cognito
 from agent.settings.files import TokenFile
 from agent.settings.keys import makes_keys
@@ -40,6 +40,7 @@ def warnings(settings: Settings) -> list[str]:
         *overlaps(settings.grants),
         *_unit_tokens(settings),
         *doubtful_rules(settings.verify),
+        *_aws_callers(settings),
         *_listeners(settings),
     ]
 
@@ -83,6 +84,16 @@ def _tokens_for_others(settings: Settings) -> Iterator[str]:
         if lifetime > _LONG_TOKEN_FOR_OTHERS:
             said = "nobody can call such a token back, and whoever steals it can use it as long"
             yield f"{where}.lifetime: {spell_duration(lifetime)} is long; {said}; callers get a new one in time"
+
+
+def _aws_callers(settings: Settings) -> Iterator[str]:
+    place = settings.aws_callers
+    if place is None:
+        return
+    if not any(grant.values(word) for grant in settings.grants for word in aws_callers.WHO):
+        yield "aws_callers: nobody is granted anything there; add [[grants]] with aws_principal and audiences"
+    if place.listen.is_loopback:
+        yield f"aws_callers.listen: only this machine can connect to {place.listen}, and nobody inside AWS"
 
 
 def _rotation(settings: Settings) -> Iterator[str]:

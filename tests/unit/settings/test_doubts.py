@@ -14,6 +14,11 @@ TO_DIRECTORY = '\n[publishing]\nto = "directory"\ndirectory = "site"\n'
 TO_BUCKET = '\n[publishing]\nto = "s3"\nbucket = "oidc"\nregion = "eu-central-1"\ncredentials = "profile:publisher"\n'
 OWN_SITE = '\n[publishing]\nto = "https"\ncertificate = "/etc/chain.pem"\nprivate_key = "/etc/key.pem"\n'
 MOVE = '\n[key.next]\ncustodian = "tpm2"\ndirectory = "tpm"\n\n[rotation]\nstate = "keys"\n'
+CALLERS = (
+    '\n[aws_callers]\nlisten = "127.0.0.1:8443"\nserver_id = "https://tokens.example.com"\n'
+    'certificate = "/etc/chain.pem"\nprivate_key = "/etc/key.pem"\n'
+)
+TO_CALLERS = '\n[[grants]]\naws_account = "123456789012"\naudiences = ["https://api.example.com"]\n'
 SECOND_ROLE = '\n[roles.web]\narn = "arn:aws:iam::123456789012:role/web"\n'
 
 
@@ -41,6 +46,10 @@ def test_a_plain_configuration_leaves_no_doubt(read: Read) -> None:
         ((LISTEN, 'admin = "0.0.0.0:9171"'),
          ("listen.admin: 0.0.0.0:9171 is not a loopback address: other machines can read metrics and status there; "
           "it serves no secret, but names roles and callers")),
+        (("", CALLERS + TO_CALLERS),
+         "aws_callers.listen: only this machine can connect to 127.0.0.1:8443, and nobody inside AWS"),
+        (("", CALLERS.replace("127.0.0.1", "0.0.0.0")),
+         "aws_callers: nobody is granted anything there; add [[grants]] with aws_principal and audiences"),
         (("", "\n[rotation]\nautomatic = false\n"),
          "rotation.automatic: is off; one key signs until somebody says: rolecall keys rotate"),
         (("", '\n[rotation]\nannounce = "23h59m"\n'),
