@@ -27,6 +27,7 @@ from agent.secret import Secret
 from agent.settings import Cognito, Settings
 from agent.settings.lifetimes import longest_token
 from agent.settings.oauth2 import OAuth2
+from agent.settings.tokens import SelfSigned
 from agent.spans import spell_duration
 from agent.wording import Wording
 
@@ -112,6 +113,8 @@ def _mint(arguments: argparse.Namespace) -> int:
         )
     _check_lifetime(settings, arguments)
     wording = _worded(settings, arguments)
+    if wording is None:
+        _refuse_unpinned(settings, arguments)
     changes: dict[str, Any] = {
         name: value for name in ("audience", "subject") if (value := getattr(arguments, name)) is not None
     }
@@ -134,6 +137,17 @@ def _mint(arguments: argparse.Namespace) -> int:
     value, expires_at = asyncio.run(minted())
     _give(value, expires_at, as_json=arguments.json)
     return 0
+
+
+def _refuse_unpinned(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Where there are no roles to pin it to, a token for STS would be good for any that trusts our subject."""
+    words = settings.identity
+    if not isinstance(words, SelfSigned) or settings.token_roles or not words.pin_roles:
+        return
+    if arguments.audience in (None, words.audience):
+        raise ConfigurationError(
+            "there is no role that a token for STS would be for", hint="say for whom it is to be: --audience"
+        )
 
 
 def _check_lifetime(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -173,6 +173,17 @@ def test_what_no_grant_gives_is_not_minted_as_if_one_did(
     assert f"error: {says}" in capsys.readouterr().err
 
 
+def test_where_there_are_no_roles_no_token_is_made_that_would_open_any(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, _, _ = CONFIGURATION.replace("HERE", str(config.parent)).partition("[sts]")
+    config.write_text(before + '[[grants]]\naudiences = ["orders"]\nanyone = true\n')
+    for words in ([], ["--audience", "sts.amazonaws.com"], ["--subject", "somebody"]):
+        assert main(["token", "mint", "-c", str(config), *words]) == 2
+        assert "there is no role that a token for STS would be for" in capsys.readouterr().err
+    assert minted(config, capsys, "--audience", "orders")["aud"] == "orders"
+
+
 def test_no_two_minted_tokens_have_one_id(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert minted(config, capsys)["jti"] != minted(config, capsys)["jti"]
 
