@@ -101,7 +101,7 @@ async def assemble(
     if published is not None and published.site is not None:
         listeners.append(doors.issuer(published.site, credentials_directory))
     signed_in = shared if isinstance(shared, Cognito) else None
-    hurried = [one for one in (shared, *files, *_there(walk), *held.keepers) if one is not None]
+    hurried = [one for one in (shared, checking, *files, *_there(walk), *held.keepers) if one is not None]
     return Service(
         clients=_opened(settings, walk, published, held.seeing, doors, _clients(sts, center, outside, signed_in)),
         jobs=[
