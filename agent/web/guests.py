@@ -16,13 +16,17 @@ from functools import partial
 from typing import Final, cast
 
 from agent.households import household
+from agent.web.antechamber import Antechamber
 
 #: The most that the line and the fields of one request may come to, in bytes.
 LARGEST_HEAD: Final = 16_384
 
-#: So many are accepted in so many seconds. A handshake takes our private key one to five milliseconds of the loop, and
+#: So many are let in in so many seconds. A handshake takes our private key one to five milliseconds of the loop, and
 #: whoever comes in crowds must not keep those waiting who want credentials from it.
 _AT_A_TIME, _SPELL = 5, 0.1
+
+#: So many are taken into the antechamber in one such spell, which is cheap.
+_AT_THE_DOOR: Final = 100
 
 #: So many requests are answered in one such spell, whoever they are from. An answer takes up to a tenth of a
 #: millisecond, and a connection that is there already can ask for thousands in one packet after the other.
@@ -91,7 +95,9 @@ class Guests:
         self._closing = False
         self._told = False
         self._spell = 0.0  # the loop's time when the present spell began
-        self._taken = 0  # how many were accepted in it
+        self._taken = 0  # how many handshakes were begun in it
+        self._antechamber = Antechamber()
+        self._letting_in = False  # or about to go on with it
         self._line: dict[_Guest, None] = {}  # those with a whole request, in the order in which it is their turn
         self._serving = False  # or about to go on with it
         self._round = 0.0  # the same for answers as _spell and _taken for connections
@@ -107,6 +113,8 @@ class Guests:
         self._closing = True
         self.loop.remove_reader(self._listening)
         self._listening.close()
+        while self._antechamber.turn_away():
+            pass  # each of those who are not let in any more
         shaking = [task for task in self._here.values() if not task.done()]
         for guest, task in tuple(self._here.items()):
             if task in shaking:
@@ -149,26 +157,41 @@ class Guests:
             self.loop.call_later(_SPELL, self._serve)
 
     def _accept(self) -> None:
-        if self.loop.time() - self._spell >= _SPELL:
-            self._spell, self._taken = self.loop.time(), 0
-        while self._taken < _AT_A_TIME:
+        """Take in who stands before the door, so that it is seen who else is there."""
+        for _ in range(_AT_THE_DOOR):
             try:
                 accepted, end = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
+                break
             except OSError as error:
                 self._make_do(error)
-                return
+                break
             self._told = False
-            self._taken += 1
             accepted.setblocking(False)
-            if len(self._here) >= self.limits.connections:
-                self._show_out(self._dispensable())
-            guest = _Guest(self, Visit(str(end[0])))
-            # Not a TaskGroup: it would end all connections when one of them fails.
-            task = self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
-            task.add_done_callback(partial(self._shaken, accepted, guest))
-        self._rest(_SPELL)
+            self._antechamber.come(household(str(end[0])), (accepted, str(end[0])))
+        else:
+            self._rest(_SPELL)
+        if not self._letting_in:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Shake hands with so many as may be now, and go on in the next spell if more wait."""
+        if self.loop.time() - self._spell >= _SPELL:
+            self._spell, self._taken = self.loop.time(), 0
+        while self._taken < _AT_A_TIME and len(self._antechamber):
+            self._taken += 1
+            self._begin(*self._antechamber.next())
+        self._letting_in = not self._closing and len(self._antechamber) > 0
+        if self._letting_in:
+            self.loop.call_later(_SPELL, self._let_in)
+
+    def _begin(self, accepted: socket.socket, address: str) -> None:
+        if len(self._here) >= self.limits.connections:
+            self._show_out(self._dispensable())
+        guest = _Guest(self, Visit(address))
+        # Not a TaskGroup: it would end all connections when one of them fails.
+        task = self._here[guest] = self.loop.create_task(self._shake_hands(accepted, guest))
+        task.add_done_callback(partial(self._shaken, accepted, guest))
 
     async def _shake_hands(self, accepted: socket.socket, guest: "_Guest") -> None:
         """Give the connection its transport. Raises OSError where the other end does not want it, or not as we do."""
@@ -201,7 +224,7 @@ class Guests:
         if not self._told:
             self._told = True
             self._on_bug(error)
-        if self._here:
+        if not self._antechamber.turn_away() and self._here:
             self._show_out(self._dispensable())
         self._rest(_BREATHER)
 

@@ -298,3 +298,19 @@ async def test_a_crowd_from_one_address_pushes_out_its_own_and_nobody_else(site:
         assert [await ended(reader) for reader in crowd[:3]] == [b""] * 3
         assert not quiet.at_eof()
         assert not crowd[3].at_eof()
+
+
+async def test_who_comes_alone_does_not_wait_behind_a_crowd_from_one_address(site: Site) -> None:
+    async with site.listening() as address, AsyncExitStack() as stack:
+        for _ in range(150):
+            _, writer = await asyncio.open_connection(*address)
+            stack.callback(writer.close)
+            writer.write(b"\x16\x03\x01")  # the beginning of a handshake: three seconds of them
+        began = now()
+        reader, writer = await asyncio.open_connection(
+            *address, ssl=trusting(), server_hostname="oidc.example.com", local_addr=("127.0.0.2", 0)
+        )
+        stack.callback(writer.close)
+        writer.write(request())
+        await reader.readuntil(b"]\n}\n")
+        assert elapsed(began) < 1
