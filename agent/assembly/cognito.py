@@ -69,7 +69,8 @@ class Cognito:
         endpoint = sts_endpoint(sts)
 
         async def who_am_i(access_key_id: str, secret: Secret, session_token: Secret) -> str:
-            return await caller_identity(endpoint, Keys(access_key_id, secret, session_token), _silence)
+            keys = Keys(access_key_id, secret, session_token)
+            return await caller_identity(endpoint, keys, _silence, now=self._clock.now)
 
         pool = AwsIdentityPool(
             self._identities, role.identity_pool, self._words.provider_name, self._clock, patience=_PATIENCE

@@ -9,6 +9,7 @@ from agent.clients.identity import Keys, caller_identity
 from agent.credentials.sts.silence import silence
 from agent.errors import ConfigurationError, CredentialsRefused, CredentialsUnavailable
 from agent.secret import Secret
+from tests.fakes.clock import START
 from tests.fakes.sts_server import (
     ACCESS_KEY_ID,
     CANARY_SECRET,
@@ -80,3 +81,13 @@ async def test_a_setting_that_cannot_be_is_named() -> None:
 
 def test_what_signs_is_not_shown() -> None:
     assert repr(KEYS) == f"Keys(access_key_id={ACCESS_KEY_ID!r})"
+
+
+async def test_it_is_signed_by_the_time_that_is_told_where_that_is_known() -> None:
+    async with StsServer([Reply(b"", "reset"), IDENTITY]) as server:
+        place = StsEndpoint("eu-central-1", endpoint_url=server.url)
+        assert await caller_identity(place, KEYS, silence, now=lambda: START) == SESSION_ARN
+    for request in server.requests:
+        assert request.headers["x-amz-date"] == "20261120T120000Z"
+        assert f"Credential={ACCESS_KEY_ID}/20261120/eu-central-1/sts/aws4_request" in request.headers["authorization"]
+        assert request.headers["x-amz-security-token"] == CANARY_SESSION
