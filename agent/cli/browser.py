@@ -30,22 +30,23 @@ def open_browser(url: str, environ: Mapping[str, str]) -> None:
 
 def _open(url: str, named: str) -> None:
     for command in filter(None, named.split(":")):
-        if _started(shlex.split(command), url):
+        if _ran(shlex.split(command), url):
             return
     if not named:
         webbrowser.open(url, new=2)
 
 
-def _started(words: list[str], url: str) -> bool:
-    """Start a command as $BROWSER has it: with the address in the place of %s, or behind it."""
+def _ran(words: list[str], url: str) -> bool:
+    """Run a command as $BROWSER has it: with the address in the place of %s, or behind it."""
     line = [word.replace("%s", url) for word in words]
     try:
-        subprocess.Popen(  # noqa: S603 - what its user has named to be run
+        subprocess.run(  # noqa: S603 - what its user has named to be run
             line if "%s" in " ".join(words) else [*line, url],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            check=False,
         )
     except OSError:
         return False

@@ -1,6 +1,7 @@
 """What does every source of credentials promise? One suite; each implementation is one more parameter."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from datetime import UTC, timedelta
 import pytest
 
 from agent.clients.aws import StsEndpoint, sts_client
+from agent.clients.identity_center import CenterEndpoint, identity_center_client
 from agent.clock import RemoteClock
 from agent.credentials import CredentialSource
+from agent.credentials.identity_center import Given, IdentityCenterCredentials, PermissionSet, Shared
 from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.errors import (
     CredentialsRefused,
@@ -18,8 +21,10 @@ from agent.errors import (
     KeyUnavailable,
     TokenUnavailable,
 )
+from agent.secret import Secret
+from agent.sign_in import Portal
 from agent.tokens import Token
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import START, FakeClock
 from tests.fakes.minted import MintedTokens
 from tests.fakes.sts_server import (
     CANARY_SECRET,
@@ -30,6 +35,7 @@ from tests.fakes.sts_server import (
     StsServer,
     error,
     granted,
+    http,
 )
 
 LATER = (CredentialsUnavailable, TokenUnavailable, KeyUnavailable)
@@ -45,6 +51,7 @@ class Bench:
     be_down: Callable[[], None]
     answer_nonsense: Callable[[], None]
     break_token: Callable[[Exception | None], None]
+    role_arn: str = ROLE_ARN
 
 
 class Breakable:
@@ -90,7 +97,80 @@ async def sts(stack: AsyncExitStack) -> Bench:
     )
 
 
-@pytest.fixture(params=[sts])
+SSO_SESSION = "arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Developer_0123456789abcdef/ada"
+SSO_ROLE = (
+    "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-central-1/"
+    "AWSReservedSSO_Developer_0123456789abcdef"
+)
+
+
+class Person:
+    """Somebody who is signed in, as a source of access tokens that can be made to fail."""
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+
+    async def token(self) -> Secret:
+        if self.failure is not None:
+            raise self.failure
+        return Secret("an-access-token")
+
+    async def another(self, refused: Secret) -> Secret:
+        return refused
+
+    def taken(self, token: Secret) -> None:
+        """Well."""
+
+    def over(self, why: Exception) -> None:
+        """Well."""
+
+
+async def identity_center(stack: AsyncExitStack) -> Bench:
+    count = 0
+
+    def credentials(**changed: object) -> Reply:
+        members = {
+            "accessKeyId": f"ASIAEXAMPLE{count:09}",
+            "secretAccessKey": CANARY_SECRET,
+            "sessionToken": CANARY_SESSION,
+            "expiration": int((START + timedelta(hours=1)).timestamp() * 1000),
+        }
+        return http(json.dumps({"roleCredentials": {**members, **changed}}), content_type="application/json")
+
+    def numbered(_: Request) -> Reply:
+        nonlocal count
+        count += 1
+        return credentials()
+
+    async def who_am_i(_: Given) -> str:
+        return SSO_SESSION
+
+    server = await stack.enter_async_context(StsServer([numbered]))
+    endpoint = CenterEndpoint("eu-central-1", server.url)
+    center = await stack.enter_async_context(identity_center_client(endpoint))
+    clock, person = RemoteClock(FakeClock()), Person()
+    portal = Portal("https://example.awsapps.com/start", "eu-central-1")
+    shared = Shared(portal, center, person, person, who_am_i, clock, lambda _: None, timedelta(seconds=20))
+
+    def play(reply: Reply) -> None:
+        server.replies[:] = [reply]
+
+    def break_token(failure: Exception | None) -> None:
+        person.failure = failure
+
+    no_access = json.dumps({"message": "No access", "__type": "com.amazonaws.switchboard.portal#ForbiddenException"})
+    return Bench(
+        IdentityCenterCredentials(PermissionSet("123456789012", "Developer", "eu-central-1"), shared),
+        lambda: count,
+        lambda: play(http(no_access, 403, content_type="application/json")),
+        lambda: play(Reply(b"", "reset")),
+        lambda: play(credentials(secretAccessKey="")),
+        break_token,
+        SSO_ROLE,
+    )
+
+
+@pytest.fixture(params=[sts, identity_center])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     build: Callable[[AsyncExitStack], Awaitable[Bench]] = request.param
     async with AsyncExitStack() as stack:
@@ -102,7 +182,7 @@ async def test_what_is_given_is_whole_in_utc_and_good_for_a_while(bench: Bench) 
     assert given.access_key_id.startswith("ASIA")
     assert given.secret_access_key.reveal() == CANARY_SECRET
     assert given.session_token.reveal() == CANARY_SESSION
-    assert (given.role_arn, given.account_id) == (ROLE_ARN, "123456789012")
+    assert (given.role_arn, given.account_id) == (bench.role_arn, "123456789012")
     assert given.obtained_at.tzinfo is UTC
     assert given.expires_at.tzinfo is UTC
     assert timedelta(0) < given.lifetime <= timedelta(hours=1, minutes=5)
