@@ -154,6 +154,9 @@ def _plan(arguments: argparse.Namespace, home: Path, chance: random.Random) -> _
         made = sign_in_world(settings, settings.identity)
         return _Plan(made.world, sites, {}, settings.path, ("sts", "identity"), made.password)
     if settings.identity_center is None:
+        believing = with_relying_parties(settings, World())
+        if not settings.token_roles and believing != World():  # tokens are for others alone
+            return _Plan(believing, sites, {})
         return _Plan(with_relying_parties(settings, world_of(settings)), sites, {}, settings.path)
     world = with_identity_center(settings, world_of(settings) if settings.token_roles else None)
     sections = ("sts", "identity_center") if settings.token_roles else ("identity_center",)

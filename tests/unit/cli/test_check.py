@@ -425,3 +425,14 @@ def test_a_rule_for_our_own_tokens_that_our_key_cannot_fit_is_doubted_and_one_th
     code, _, err = check(f'{GOOD}{rule}algorithms = ["HS256"]\n')
     assert code == 2
     assert 'verify.own.algorithms#1: "HS256" is signed with a secret that whoever verifies has to share' in err
+
+
+def test_tokens_that_will_be_refused_wherever_they_are_shown_are_a_warning(check: Check) -> None:
+    """The key of these tests is on a curve."""
+    granted = '[[grants]]\naudiences = ["api://AzureADTokenExchange"]\ntoken_file = "{directory}/token"\n'
+    code, _, err = check(GOOD + granted)
+    assert code == 0
+    said = (
+        '"api://AzureADTokenExchange" is Microsoft Entra ID, which takes RS256 alone; what ES256 has signed is refused'
+    )
+    assert f"warning: grants#2.audiences: {said} there\n" in err

@@ -1,7 +1,11 @@
 """Who believes tokens for others in a sandbox of a configuration."""
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
+import urllib.request
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,3 +111,20 @@ def test_a_token_that_is_minted_by_hand_is_taken(
 
 def test_a_world_without_any_is_a_world_all_the_same() -> None:
     assert list(doors(World(relying_parties=RelyingParties()), "x")) == []
+
+
+def test_tokens_for_others_alone_want_no_account(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "rolecall.toml").write_text(
+        f'[issuer]\nurl = "{ISSUER}"\n[key]\ncustodian = "pem"\ndirectory = "keys"\n'
+        '[identity]\nsource = "self_signed"\n[publishing]\nto = "directory"\ndirectory = "site"\n' + grant("vault")
+    )
+    command = [sys.executable, "-m", "agent", "sandbox", "--json", "-c", str(tmp_path / "rolecall.toml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
+        assert sandbox.stdout is not None
+        facts, _ = json.JSONDecoder().raw_decode("".join(iter(sandbox.stdout.readline, "}\n")) + "}")
+        with urllib.request.urlopen(f"{facts['control_url']}/world", timeout=10) as answer:
+            world = json.loads(answer.read())
+        sandbox.terminate()
+    assert world["roles"] == []
+    assert [auth["roles"][0]["bound_audiences"] for auth in world["relying_parties"]["vault"]] == [["vault"]]
