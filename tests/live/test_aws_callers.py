@@ -8,6 +8,7 @@ import shutil
 import ssl
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,26 +171,26 @@ async def test_a_proof_that_somebody_else_has_seen_is_worth_nothing_to_him(tmp_p
         assert "X-Amz-Signature" not in log
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"header": "X-K8s-Aws-Id"}, "not bound to this server"),
-        ({"header": None}, "not bound to this server"),
-        ({"server_id": "https://other.example.com"}, "does not hold"),
-        ({"method": "POST"}, "does not hold"),
-        ({"endpoint": "https://sts.eu-central-1.amazonaws.com.example.com"}, "endpoint that is not asked"),
-        ({"endpoint": "https://[::1]"}, "endpoint that is not asked"),
-        ({"action": "get_session_token"}, "another request"),
-        ({"expires": 3600}, "another request"),
-    ],
-)
-async def test_what_a_true_signer_signs_for_another_purpose_is_no_proof(
-    tmp_path: Path, changes: dict[str, Any], sentence: str
-) -> None:
+#: What a true signer may have signed for somebody else, and what he is told here.
+FOR_OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"header": "X-K8s-Aws-Id"}, "not bound to this server"),
+    ({"header": None}, "not bound to this server"),
+    ({"server_id": "https://other.example.com"}, "does not hold"),
+    ({"method": "POST"}, "does not hold"),
+    ({"endpoint": "https://sts.eu-central-1.amazonaws.com.example.com"}, "endpoint that is not asked"),
+    ({"endpoint": "https://[::1]"}, "endpoint that is not asked"),
+    ({"action": "get_session_token"}, "another request"),
+    ({"expires": 3600}, "another request"),
+]
+
+
+async def test_what_a_true_signer_signs_for_another_purpose_is_no_proof(tmp_path: Path) -> None:
     async with token_server(tmp_path) as server:
-        status, said = await ask(server, await proof_of(server, **changes))
-        assert status == 401
-        assert sentence in said["message"]
+        for changes, sentence in FOR_OTHERS:
+            status, said = await ask(server, await proof_of(server, **changes))
+            assert (status, said["code"]) == (401, "ProofRejected"), changes
+            assert sentence in said["message"], changes
+        assert (await ask(server, await proof_of(server)))[0] == 200
 
 
 async def test_when_aws_is_away_a_proof_keeps_its_worth(tmp_path: Path) -> None:
@@ -213,6 +214,7 @@ async def test_a_workload_whose_clock_is_wrong_is_told_so(tmp_path: Path) -> Non
         assert "clocks" in err
 
 
+@pytest.mark.long
 async def test_a_flood_of_forged_proofs_hurts_neither_other_addresses_nor_those_who_fetch_credentials(
     tmp_path: Path,
 ) -> None:
@@ -251,6 +253,7 @@ async def test_a_flood_of_forged_proofs_hurts_neither_other_addresses_nor_those_
         assert not server.agent.events("bug")
 
 
+@pytest.mark.long
 async def test_with_its_key_in_kms_nothing_of_it_is_on_the_machine_and_it_can_be_replaced(tmp_path: Path) -> None:
     """The whole of what else is a function with a role and a key of its own."""
     with moto() as url:
@@ -281,3 +284,44 @@ async def test_with_its_key_in_kms_nothing_of_it_is_on_the_machine_and_it_can_be
                     code, out, err = await server.exchange()
                     assert (code, err) == (0, "")
             assert server.verified(out.strip())["aws_principal"] == ROLE
+
+
+async def test_a_flood_of_connections_from_one_address_keeps_nobody_else_out(tmp_path: Path) -> None:
+    """They only begin a handshake, or talk nonsense, and come again and again."""
+    async with token_server(tmp_path) as server:
+        proofs = [await proof_of(server) for _ in range(3)]
+        over = asyncio.Event()
+
+        async def nuisance(opening: bytes) -> None:
+            while not over.is_set():
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                    writer.write(opening)
+                    await asyncio.sleep(0.05)
+                    writer.transport.abort()
+
+        crowd = [
+            asyncio.ensure_future(nuisance(opening))
+            for opening in (
+                b"\x16\x03\x01",
+                b"GET /token HTTP/1.1\r\n\r\n",
+                b"\x16\x03\x01\x02\x00\x01\x00" + bytes(512),
+            )
+            for _ in range(40)
+        ]
+        await asyncio.sleep(0.5)
+        took = []
+        for proof in proofs:
+            start = time.perf_counter()
+            assert (await fetch(server.host))[0] == 200
+            took.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            assert (await ask(server, proof, "127.0.0.2"))[0] == 200
+            assert time.perf_counter() - start < 3
+        over.set()
+        await asyncio.gather(*crowd)
+        assert max(took) < 0.5
+        assert not server.agent.events("bug")
+        served = server.agent.events("token_served")
+        assert {one["audience"] for one in served} == {AUDIENCE}
+        assert all(ROLE in one["caller"] for one in served)
