@@ -21,6 +21,8 @@ from agent.settings import (
     FromFile,
     Grant,
     Https,
+    IdentityCenter,
+    IdentityCenterRole,
     IdentityPoolRole,
     Infrastructure,
     Issuer,
@@ -67,6 +69,7 @@ SHOWN: dict[str, list[tuple[str, type[Section]]]] = {
     "tokens.toml": [("files", TokenFile)],
     "oauth2.toml": [("identity", OAuth2)],
     "cognito.toml": [("identity", Cognito), ("roles.NAME", IdentityPoolRole)],
+    "identity-center.toml": [("identity_center", IdentityCenter), ("roles.NAME", IdentityCenterRole)],
     "verify.toml": [("verify.NAME", Verify)],
     "aws-callers.toml": [("aws_callers", AwsCallers)],
 }  # fmt: skip
