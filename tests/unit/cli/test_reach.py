@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from agent.cli.reach import Access, Stranger, access, get, status_of
+from agent.cli.reach import Access, Stranger, access, get, presence, status_of
 from agent.errors import AgentError, AgentUnreachable, CallerDenied, ConfigurationError, CredentialsUnavailable
 from agent.secret import Secret
 from agent.settings import Address, Settings, load
@@ -281,6 +281,42 @@ def test_without_a_role_nobody_is_given_one_of_two_tokens_by_chance(tmp_path: Pa
         access(found, "", None)
     assert access(found, "reports", None).token == Secret("another-token-0123456789")
     assert access(found, "", tmp_path / "other").path == "/v1/credentials"
+
+
+TOKENS = """
+[issuer]
+url = "https://oidc.example.com"
+[key]
+custodian = "pem"
+directory = "keys"
+[sts]
+region = "eu-central-1"
+[roles.backup]
+arn = "arn:aws:iam::123456789012:role/backup"
+[[grants]]
+audiences = ["orders"]
+anyone = true
+[[grants]]
+roles = ["backup"]
+audiences = ["vault"]
+token_file = "HOME/backup.token"
+"""
+
+
+def test_who_asks_for_tokens_shows_what_those_grants_want_and_who_asks_for_a_role_what_that_does(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "backup.token").write_text(TOKEN)
+    path = tmp_path / "rolecall.toml"
+    path.write_text(TOKENS.replace("HOME", str(tmp_path)))
+    known = load(path, environ={}, host="host")
+    for role in ("", "backup"):  # of which the grant of tokens to anyone says nothing
+        assert access(known, role, None).token == Secret(TOKEN)
+    assert presence(known, "vault", None).token == Secret(TOKEN)
+    assert presence(known, "orders", None).token is None
+    assert presence(known, "", None).token is None
+    with pytest.raises(ConfigurationError, match="nobody is granted role nosuch"):
+        presence(known, "nosuch", None)
 
 
 def test_without_a_role_the_token_is_shown_that_sdks_here_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

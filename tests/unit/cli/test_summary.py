@@ -121,6 +121,45 @@ def test_each_grant_is_told_by_who_gets_how_much(words: str, told: str, tmp_path
     assert [line for line in lines if line.startswith("grant ")][1] == f"grant        backup: {told}"
 
 
+def test_what_tokens_for_others_say_is_told(tmp_path: Path) -> None:
+    grants = """
+[[grants]]
+audiences = ["orders", "vault"]
+unit = "web.service"
+subject = "${HOST}/${UNIT}"
+scopes = ["read", "write"]
+claims = { team = "web", uid = "${UID}" }
+[[grants]]
+roles = ["backup"]
+audiences = ["vault"]
+user = "alice"
+duration = "15m"
+lifetime = "2m"
+[[files]]
+kind = "token"
+path = "/gcp.jwt"
+audience = "gcp"
+lifetime = "1h"
+"""
+    lines = list(summary(read(tmp_path, KEYS, grants), None))
+    assert [line for line in lines if line.startswith(("grant", "file"))][1:] == [
+        (
+            'grant        tokens for orders, tokens for vault: unit "web.service"; tokens good for 10m, '
+            "of web-1/${UNIT}, with the scopes read write, with team, uid"
+        ),
+        'grant        backup, tokens for vault: user "alice"; for 15m; tokens good for 2m',
+        "file         /gcp.jwt: a token for gcp, good for 1h",
+    ]
+
+
+def test_where_there_are_no_roles_no_sts_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text(f'[issuer]\nurl = "https://oidc.example.com"\n{KEYS}\n[[grants]]\naudiences = "a"\nanyone = true\n')
+    lines = list(summary(load(path, environ={}, host="web-1"), None))
+    assert not [line for line in lines if line.startswith("STS")]
+    assert "grant        tokens for a: anyone; tokens good for 10m" in lines
+
+
 def test_every_listener_and_file_is_told(tmp_path: Path) -> None:
     listen = '[listen]\ncredentials = ["127.0.0.1:0", "[::1]:9170"]\nadmin = "127.0.0.1:0"\nimds = "127.0.0.1:9172"'
     files = "".join(

@@ -214,3 +214,74 @@ def test_an_agent_that_knows_no_such_question_is_to_be_restarted(
 def test_the_help_has_an_example_of_both() -> None:
     done = rolecall("who", "--help")
     assert "rolecall who; rolecall who backup --unit backup@daily.service --user backup" in done.stdout
+
+
+# Tokens for others
+
+TOKENS = """
+[issuer]
+url = "https://oidc.example.com"
+[key]
+custodian = "pem"
+directory = "keys"
+[[grants]]
+audiences = ["orders", "vault"]
+unit = "web@*.service"
+scopes = ["read", "write"]
+[[grants]]
+audiences = ["vault"]
+user = "alice"
+claims = { who = "${USER}" }
+[listen]
+credentials = "127.0.0.1:PORT"
+"""
+
+
+def tokens(home: Path, *words: str, port: int = 9) -> int:
+    config = home / "rolecall.toml"
+    config.write_text(TOKENS.replace("PORT", str(port)))
+    return main(["who", *words, "-c", str(config)])
+
+
+def test_for_whom_a_described_caller_may_have_tokens_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tokens(tmp_path, "--unit", "web@1.service", "--user", "alice", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["granted"], told["audiences"]) == ([], ["orders", "vault"])
+    assert [(one["grant"], one["role"], one["audience"], one["counts"]) for one in told["grants"]] == [
+        ("grants#1", None, "orders", True),
+        ("grants#1", None, "vault", True),
+        ("grants#2", None, "vault", False),
+    ]
+    assert [one["scopes"] for one in told["grants"]] == [["read", "write"], ["read", "write"], []]
+
+
+def test_of_one_audience_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokens(tmp_path, "orders", "--user", "alice") == 1
+    out, err = capsys.readouterr()
+    assert "grants#1: tokens for orders with the scopes read write: unit must fit web@*.service" in out
+    assert "vault" not in out
+    assert "not granted: orders" in err
+
+
+def test_an_audience_that_nobody_is_granted_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokens(tmp_path, "nosuch", "--user", "alice") == 2
+    assert "has no role 'nosuch'" in capsys.readouterr().err
+
+
+def test_what_the_agent_grants_is_compared_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen_of = {"caller": "somebody", "facts": [["unix.uid", "7"], ["unix.user", "alice"]], "granted": []}
+    for there, warned in ((["vault"], False), (["vault", "orders"], True)):
+        listed = [{"audience": one, "scopes": [], "by": "grants#1"} for one in there]
+        with answering(http(200, seen_of | {"tokens": listed})) as agent:
+            assert tokens(tmp_path, port=agent.port) == 0
+        out, err = capsys.readouterr()
+        assert "yes  grants#2: tokens for vault" in out
+        assert ("it runs with another configuration" in err) is warned
+
+
+def test_an_agent_of_before_knows_no_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(http(200, {"caller": "somebody", "facts": [["unix.user", "alice"]], "granted": []})) as agent:
+        tokens(tmp_path, port=agent.port)
+    assert "the agent grants nothing" in capsys.readouterr().err

@@ -71,6 +71,18 @@ async def test_the_token_is_there_at_once_for_its_owner_alone_and_without_a_newl
     assert (written.path, written.what, written.role) == (str(host.path), "web_identity_token", "backup")
 
 
+async def test_a_token_for_others_is_told_as_one_and_by_its_audience(tmp_path: Path) -> None:
+    ours = Host(tmp_path / "token")
+    means = Means(ours.clock, ours.reported, lambda: 0.0)
+    ours.file = TokenFile("vault", ours.tokens, Place(ours.path), means, "token")
+    async with kept(ours.file.keep_fresh):
+        ours.path.unlink()
+        ours.path.mkdir()
+        await pass_time(ours.clock, timedelta(seconds=10))
+    (written,), (stuck,) = ours.reported.of(FileWritten), ours.reported.of(FileStuck)
+    assert (written.what, written.role) == (stuck.what, stuck.role) == ("token", "vault")
+
+
 async def test_it_is_replaced_at_half_its_life(host: Host) -> None:
     async with kept(host.file.keep_fresh):
         await pass_time(host.clock, timedelta(seconds=149))

@@ -34,8 +34,10 @@ def tokens(read: Read, *grants: str) -> list[str]:
 def test_tokens_that_an_earlier_grant_gives_are_told_of_as_roles_are(read: Read) -> None:
     one, other = 'audiences = ["vault"]\nuser = "alice"', 'audiences = ["vault", "orders"]\nuser = "alice"'
     assert tokens(read, one, other) == [
-        "grants#2: everyone whom it gives tokens for vault has them from grants#1 already; "
-        "take vault out of one of them"
+        (
+            "grants#2: everyone whom it gives tokens for vault has them from grants#1 already; "
+            "take vault out of one of them"
+        )
     ]
     assert tokens(read, one, f'{other}\nlifetime = "5m"') == [
         "grants#2: never says what is in tokens for vault: whom it means is meant by grants#1 before; put it first"
