@@ -39,7 +39,7 @@ SIGNING_IN_EVENTS: Final[tuple[SigningInEvent, ...]] = (
     SignInDue("identity_center", _NOON, "rolecall login"),
     SignInOver("identity_center", "rolecall login"),
     SignedIn("identity_center", _NOON),
-    RefreshTokenUnsaved("machine in eu-central-1_Ab129faBb", "/var/lib/rolecall/cognito.json", "No space left on device"),
+    RefreshTokenUnsaved("machine in eu-central-1_Ab129faBb", "/var/lib/rolecall/cognito.json", "No space left"),
 )
 
 VERIFYING_EVENTS: Final[tuple[VerifyingEvent, ...]] = (

@@ -15,12 +15,15 @@ TEXT = (Path(__file__).resolve().parents[3] / "docs" / "sandbox.md").read_text()
 
 
 def test_the_world_it_shows_is_one() -> None:
-    shown, parties, outbound = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
+    shown, parties, pools, outbound = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)
     written = json.loads(shown)
     assert set(written) == set(world_as_json(world_from_json(written)))
     assert world_from_json(written).roles[0].name == "backup"
     believing = world_from_json(json.loads(parties)).relying_parties
     assert all([believing.apis, believing.providers, believing.applications, believing.vault])
+    signing_in = world_from_json(json.loads(pools))
+    assert [one.pool_id for one in signing_in.user_pools] == ["eu-central-1_Ab129faBb"]
+    assert signing_in.identity_pools[0].clients[0][0] == signing_in.user_pools[0].provider_name
     issuing = world_from_json(json.loads(outbound)).outbound
     assert issuing is not None
     assert issuing.organization == "o-a1b2c3d4e5"
