@@ -3,13 +3,13 @@
 import random
 from typing import TYPE_CHECKING, assert_never
 
-from agent.assembly.issuing import identity_of
+from agent.assembly.issuing import identity_of, subject_of
 from agent.assembly.tokens import token_ids, token_source
 from agent.clock import RemoteClock
 from agent.events import Report
 from agent.narrowing import WHOLE
 from agent.roster import RoleRoster
-from agent.settings import CredentialsFile, SelfSigned, Settings, TokenFile, WebIdentityTokenFile
+from agent.settings import CredentialsFile, Settings, TokenFile, WebIdentityTokenFile
 from agent.tokens import TokenSource
 from agent.tokens.self_signed import SelfSigned as SelfSignedTokens
 from agent.tokens.self_signed import Signer
@@ -51,8 +51,9 @@ def kept_files(
                 tokens = token_source(settings, role, signer, clock=clock, token_id=ids, report=report, shared=shared)
                 found.append(KeptToken(file.role, tokens, place, means))
             case TokenFile():
-                assert isinstance(settings.identity, SelfSigned) and settings.issuer is not None and signer is not None
-                identity = identity_of(settings.issuer.url, file.audience, file.wording(settings.identity.subject))
+                assert settings.issuer is not None  # the settings saw to it
+                assert signer is not None
+                identity = identity_of(settings.issuer.url, file.audience, file.wording(subject_of(settings)))
                 issued = SelfSignedTokens(signer, identity, clock, token_id=ids, report=report)
                 found.append(KeptToken(file.audience, issued, place, means, "token"))
             case _:

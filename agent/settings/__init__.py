@@ -34,10 +34,11 @@ from agent.settings.unit_tokens import UnitTokens
 from agent.settings.verifying import Verify
 
 __all__ = [
-    "S3", "Address", "AwsCallers", "AwsKms", "Callers", "Cognito", "Containers", "CredentialsFile", "Directory", "FromFile", "Grant",
-    "Https", "Identity", "IdentityCenter", "IdentityCenterRole", "IdentityPoolRole", "Infrastructure", "Issuer", "KeptFile", "Key",
-    "Listen", "Log", "OAuth2", "Pem", "Pkcs11", "Publishing", "Role", "Rotation", "SelfSigned", "Settings", "Sts", "StsRole",
-    "TokenFile", "Tpm2", "UnitTokens", "VaultTransit", "Verify", "WebIdentityTokenFile", "find", "load",
+    "S3", "Address", "AwsCallers", "AwsKms", "Callers", "Cognito", "Containers", "CredentialsFile", "Directory",
+    "FromFile", "Grant", "Https", "Identity", "IdentityCenter", "IdentityCenterRole", "IdentityPoolRole",
+    "Infrastructure", "Issuer", "KeptFile", "Key", "Listen", "Log", "OAuth2", "Pem", "Pkcs11", "Publishing", "Role",
+    "Rotation", "SelfSigned", "Settings", "Sts", "StsRole", "TokenFile", "Tpm2", "UnitTokens", "VaultTransit",
+    "Verify", "WebIdentityTokenFile", "find", "load",
 ]  # fmt: skip
 
 
@@ -45,9 +46,10 @@ __all__ = [
 class Settings:
     """The whole configuration, read and found consistent.
 
-    `issuer` and `key` are there whenever `identity` is one for which our key signs and a role is had for a token. `next_key` is
-    [key.next], the custodian to move to; `rotation` is None where one key signs for good; it is asked for where
-    [rotation] or [key.next] is written, and otherwise goes without saying. Paths are absolute, templates filled in.
+    `issuer` and `key` are there whenever `identity` is one for which our key signs, and a role is had for a token or
+    others are given some. `next_key` is [key.next], the custodian to move to; `rotation` is None where one key signs
+    for good; it is asked for where [rotation] or [key.next] is written, and otherwise goes without saying. Paths are
+    absolute, templates filled in.
     """
 
     path: Path

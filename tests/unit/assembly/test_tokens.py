@@ -76,7 +76,8 @@ async def test_a_role_adds_tags_to_those_of_the_identity_and_may_change_them(tmp
 
 async def test_each_token_is_signed_by_the_key_that_signs_by_then(tmp_path: Path) -> None:
     known, clock, keys = settings(tmp_path), RemoteClock(FakeClock()), [MemoryKey()]
-    source = token_source(known, known.token_roles["backup"], lambda: keys[-1], clock=clock, token_id=ids, report=Reported())
+    role, report = known.token_roles["backup"], Reported()
+    source = token_source(known, role, lambda: keys[-1], clock=clock, token_id=ids, report=report)
     first = await source.token()
     keys.append(MemoryKey())
     signed = [jwt.get_unverified_header(token.value.reveal())["kid"] for token in (first, await source.token())]
