@@ -33,8 +33,8 @@ class FileEmptied:
 class FileStuck:
     """A file could not be written, or not filled, for a reason not told of yet; it is tried again in `retry_in`.
 
-    `what` and `role` are as in `FileWritten`. What it holds, it still holds as a whole: good until `good_until`, if that
-    is known.
+    `what` and `role` are as in `FileWritten`. What it holds, it still holds as a whole: good until `good_until`, if
+    that is known.
     """
 
     path: str
