@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
+from agent.cli.durations import seconds
+from agent.cli.patience import patiently
 from agent.cli.terminal import show_json
 from agent.errors import AgentError, AgentUnreachable, CallerDenied, ConfigurationError, TokenRejected
 from agent.secret import Secret
@@ -21,6 +23,12 @@ EXAMPLE: Final = "rolecall token exchange https://tokens.example.com --audience 
 _PATIENCE: Final = 15.0
 _LARGEST: Final = 65_536
 _PRINTABLE: Final = re.compile(r"[ -~]{1,300}")
+
+
+class Unreachable(AgentUnreachable):
+    """The operator's turn: there is no token server, or not for us. Waiting does not change that."""
+
+    retryable = False
 
 
 def configure_exchange(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +47,9 @@ def configure_exchange(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--region", metavar="REGION", help="the region whose STS is used (default: as AWS's SDKs do)")
     parser.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="5s", help="how long to try where there is no token yet"
+    )
+    parser.add_argument(
         "--ca-bundle", type=Path, metavar="FILE", help="authorities to trust instead of the public ones"
     )
 
@@ -53,7 +64,14 @@ def exchange(arguments: argparse.Namespace) -> int:
     wanted = f"/token?aud={quote(arguments.audience, safe='')}"
     if arguments.scope:
         wanted += f"&scope={quote(' '.join(arguments.scope), safe='')}"
-    document = _ask(url, wanted, prove(server_id, arguments.region), _trust(arguments.ca_bundle))
+    trust = _trust(arguments.ca_bundle)
+
+    ready = [prove(server_id, arguments.region)]  # without AWS credentials, there is nothing to be patient about
+
+    def ask(_: float) -> dict[str, Any]:
+        return _ask(url, wanted, ready.pop() if ready else prove(server_id, arguments.region), trust)
+
+    document = patiently(ask, arguments.timeout, f"a token from https://{url.netloc}")
     if arguments.json:
         show_json(document)
     else:
@@ -98,15 +116,15 @@ def _ask(url: SplitResult, wanted: str, proof: Secret, trust: ssl.SSLContext) ->
         answer = connection.getresponse()
         status, body = answer.status, answer.read(_LARGEST)
     except ssl.SSLCertVerificationError as error:
-        raise AgentUnreachable(
+        raise Unreachable(
             f"the certificate of {where} is not to be trusted: {error.verify_message}",
             hint="name the authority that it is from with --ca-bundle, if that is a private one",
         ) from error
     except socket.gaierror as error:
-        raise AgentUnreachable(f"there is no host {url.hostname}", hint="correct the URL") from error
+        raise Unreachable(f"there is no host {url.hostname}", hint="correct the URL") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise AgentUnreachable(f"{where} does not answer: {reason}", hint="see whether it can be reached") from error
+        raise Unreachable(f"{where} does not answer: {reason}", hint="see whether it can be reached") from error
     finally:
         connection.close()
     return _read(where, status, body)
@@ -118,7 +136,7 @@ def _read(where: str, status: int, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise AgentUnreachable(f"what answers at {where} is no token server", hint="correct the URL")
+        raise Unreachable(f"what answers at {where} is no token server", hint="correct the URL")
     if status == HTTPStatus.OK and isinstance(document.get("token"), str):
         return document
     raise _refused(where, status, document)

@@ -58,7 +58,7 @@ class Proofs:
         self._ways = tuple(ways)
         self._patterns = tuple(sorted({value for way in ways for name, value in way if name == _LIKE}))
         self._clock = clock
-        self._spent = Spent(clock.now().replace(microsecond=0))
+        self._spent = Spent(clock)
         self._patience = Patience(clock)
 
     async def prove(self, presented: bytes | None, address: str) -> Shown:
@@ -93,12 +93,11 @@ class Proofs:
         return Shown(known, partial(self._spent.give_back, mark))
 
     async def _by_sts(self, shown: bytes, address: str) -> tuple[bytes, Principal]:
-        now = self._clock.now()
         proof = read_presigned(shown, self._origins)
-        proof.check_time(now)
+        proof.check_time(self._clock.now())
         mark = bytes.fromhex(proof.mark.reveal())
         # Before STS is asked: of two that come at once, one is refused.
-        self._spent.spend(mark, proof.signed_at, proof.expires_at, now)
+        self._spent.spend(mark, proof.signed_at, proof.expires_at)
         try:
             return mark, await self._sts.whose(proof, address)
         except BaseException:
@@ -107,5 +106,5 @@ class Proofs:
 
     async def _by_token(self, shown: bytes) -> tuple[bytes, Principal]:
         proven, made = await self._web_identity.read(shown)
-        self._spent.spend(proven.mark, made, proven.until, self._clock.now())
+        self._spent.spend(proven.mark, made, proven.until)
         return proven.mark, proven.principal

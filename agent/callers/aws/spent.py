@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agent.callers.aws import Reason, rejected
+from agent.clock import Clock
 from agent.errors import ProofUnchecked
 
 #: So many proofs of callers that are granted something are remembered, 20 MB of them; each for at most an hour. More
@@ -21,38 +22,39 @@ from agent.errors import ProofUnchecked
 MOST: Final = 65_536
 #: So many proofs that were no good are remembered, so that they are not asked about again. The oldest are forgotten.
 MOST_REFUSED: Final = 8_192
-_TIDY: Final = timedelta(seconds=1)
+_TIDY: Final = 1.0
 
 
 class Spent:
     """The proofs that have been shown, by their marks."""
 
-    def __init__(self, started: datetime, most: int = MOST) -> None:
-        """Nothing was shown yet; `started` is now."""
-        self._started = started
+    def __init__(self, clock: Clock, most: int = MOST) -> None:
+        """Nothing was shown yet. `clock` is the one by which proofs end; it may yet learn what time it is."""
+        self._clock = clock
+        self._began = clock.steady()
         self._most = most
         self._until: dict[bytes, datetime] = {}
-        self._tidied = started
+        self._tidied = self._began
         self._refused: OrderedDict[bytes, Reason] = OrderedDict()
 
     def __len__(self) -> int:
         """How many are remembered, but for those that were refused."""
         return len(self._until)
 
-    def spend(self, mark: bytes, made: datetime, until: datetime, now: datetime) -> None:
+    def spend(self, mark: bytes, made: datetime, until: datetime) -> None:
         """Take a proof, made then and good until then. Raises TokenRejected if it was taken before, or may have been.
 
         Raises ProofUnchecked if no more can be remembered.
         """
         if mark in self._until:
             raise rejected("the proof has been shown before", "used_before", hint="make a new one for each request")
-        if made < self._started:
+        if made < self._started():
             raise rejected(
                 "the proof was made before this agent started, so it may have been used", "expired",
                 hint="make a new one for each request; if it is new, compare the clocks",
             )  # fmt: skip
         if len(self._until) >= self._most:
-            self._forget(now)
+            self._forget()
         if len(self._until) >= self._most:
             raise ProofUnchecked("more proofs were shown than can be remembered", hint="see who asks so often")
         self._until[mark] = until
@@ -71,8 +73,14 @@ class Spent:
         """Why it is known to be no good, if it is."""
         return self._refused.get(mark)
 
-    def _forget(self, now: datetime) -> None:
+    def _started(self) -> datetime:
+        """When we began, by what the clock says now, in whole seconds, as proofs have them."""
+        since = timedelta(seconds=self._clock.steady() - self._began)
+        return (self._clock.now() - since).replace(microsecond=0)
+
+    def _forget(self) -> None:
         """Forget those that have ended. That means looking at all, so not more than once a second."""
-        if abs(now - self._tidied) >= _TIDY:  # the clock may be set back
-            self._tidied = now
+        steady, now = self._clock.steady(), self._clock.now()
+        if steady - self._tidied >= _TIDY:
+            self._tidied = steady
             self._until = {mark: until for mark, until in self._until.items() if until >= now}

@@ -92,9 +92,31 @@ async def test_who_is_not_granted_is_told_where_that_would_be(desk: Desk) -> Non
 
 async def test_a_server_that_cannot_tell_now_may_be_asked_again(desk: Desk) -> None:
     desk.proofs.error = ProofUnchecked("away")
-    error = await failure(desk)
+    error = await failure(desk, "--timeout", "0s")
     assert isinstance(error, AgentUnreachable)
     assert error.retryable
+
+
+async def test_where_there_is_no_token_yet_it_asks_again_with_another_proof(desk: Desk) -> None:
+    desk.proofs.error = ProofUnchecked("away")
+
+    async def come_back() -> None:
+        while not desk.proofs.seen:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+        desk.proofs.error = None
+
+    back = asyncio.ensure_future(come_back())
+    assert await exchange(desk) == 0
+    await back
+    shown = [presented for presented, _ in desk.proofs.seen]
+    assert len(shown) == len({*shown}) == 2
+
+
+async def test_what_does_not_pass_is_not_tried_again(desk: Desk) -> None:
+    assert not (await failure(desk, trusted=False)).retryable
+    desk.proofs.takes = b"nothing"
+    await failure(desk)
+    assert len(desk.proofs.seen) == 1
 
 
 async def test_a_certificate_of_an_authority_that_nobody_knows_is_told_of(desk: Desk) -> None:
