@@ -1,5 +1,8 @@
 """How is the sign-in of a person put together, for the daemon and for the commands?"""
 
+import os
+import pwd
+import shlex
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,9 +35,24 @@ _PATIENCE: Final = timedelta(seconds=20)
 USUAL: Final = Path("~/.aws/sso/cache")
 
 
+#: From here on users are people (login.defs(5), UID_MIN).
+_FIRST_PERSON: Final = 1000
+
+
 def portal_of(words: Words, command: str = "rolecall login") -> Portal:
     """The access portal that is configured; `command` is what to tell people to run."""
     return Portal(words.start_url, words.region, words.session or "", words.scopes, command)
+
+
+def command_of(user: int) -> str:
+    """What to run to sign in for this user: a service has no screen, and nobody who is it."""
+    if not 0 < user < _FIRST_PERSON:
+        return "rolecall login"
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        name = f"#{user}"
+    return f"sudo -u {shlex.quote(name)} rolecall login --device"
 
 
 def cache_of(words: Words, portal: Portal) -> Cache:
@@ -134,16 +152,17 @@ class IdentityCenter:
 
 
 def identity_center(
-    settings: Settings, *, wall: Clock, clock: RemoteClock, report: Report, command: str = "rolecall login"
+    settings: Settings, *, wall: Clock, clock: RemoteClock, report: Report, user: int | None = None
 ) -> IdentityCenter | None:
     """The sign-in of a person, of which nothing is opened or read yet; None if there is no [identity_center].
 
-    `wall` is this machine's clock, by which the times in the file of a sign-in are written.
+    `wall` is this machine's clock, by which the times in the file of a sign-in are written; `user` is who has to sign
+    in, by number: whoever runs this, if nobody is named.
     """
     words = settings.identity_center
     if words is None:
         return None
-    portal = portal_of(words, command)
+    portal = portal_of(words, command_of(os.geteuid() if user is None else user))
     cache = cache_of(words, portal)
     center = OpenedCenter(words)
     renewal = Renewal(portal, cache, center, wall, report)

@@ -125,7 +125,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
 def _sign_ins(status: Mapping[str, Any]) -> Iterator[str]:
     """Who has to sign in."""
     for one in status.get("sign_ins", []):
-        until = f" until {one['ends_at']}" if one["ends_at"] else ""
+        until = f" until {one['ends_at']} at the latest" if one["ends_at"] else ""
         needed = f": run {one['command']}" if one["state"] in {"due", "over"} else ""
         style = {"due": "yellow", "over": "red"}.get(one["state"], "green")
         said = {"unknown": "not looked at yet", "due": "ending"}.get(one["state"], one["state"])

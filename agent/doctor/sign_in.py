@@ -1,7 +1,7 @@
 """Is somebody signed in, until when, and may they have what is configured?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -37,7 +37,7 @@ class Seen:
     ends_at: datetime
     renewable: bool
     command: str
-    assigned: Mapping[str, Sequence[str]] | None
+    assigned: Mapping[str, Sequence[str]] | None = field(repr=False)
     why_not: str = ""
 
 

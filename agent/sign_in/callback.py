@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -34,7 +34,7 @@ _HOST_LINE: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:[ \t]*([!-~]*)[ \t]*(?=\r
 @dataclass(frozen=True, slots=True)
 class _Reply:
     status: HTTPStatus
-    page: bytes
+    page: bytes = field(repr=False)
 
 
 class Callback:

@@ -103,7 +103,9 @@ class Watch:
         if was_over or anew:
             self._renewal.start_afresh()
             self._told = None
-            self._report(SignedIn(SOURCE, self._kept.sign_in.ends_at(self._clock.now())))
+            sign_in = self._kept.sign_in
+            lasts = sign_in.is_renewable(self._clock.now())  # then only the portal knows for how long
+            self._report(SignedIn(SOURCE, None if lasts else sign_in.expires_at))
             self.standing = Standing("good", self._portal.command)
 
     def _judge(self, *, even_over: bool = False) -> None:

@@ -273,7 +273,7 @@ def _sign_in(one: SignInStatus) -> str:
     """How the sign-in of a person stands, and what to run."""
     said = {"unknown": "not looked at yet", "good": "good", "due": "ending", "over": "over"}[one.state]
     tone = {"due": "warn", "over": "bad"}.get(one.state, "good")
-    ends = f" until {_moment(one.ends_at)}" if one.ends_at else ""
+    ends = f" until {_moment(one.ends_at)} at the latest" if one.ends_at else ""
     run = f"; run <code>{escape(one.command)}</code>" if one.state in {"due", "over"} else ""
     badge = f'<span class="badge {tone}">{said}</span>'
     return f"<div><dt>Sign-in, {escape(one.source)}</dt><dd>{badge}{ends}{run}</dd></div>"

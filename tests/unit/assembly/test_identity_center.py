@@ -1,4 +1,5 @@
 import hashlib
+import pwd
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -6,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.assembly.identity_center import IdentityCenter, cache_of, center_endpoint, identity_center, portal_of
+from agent.assembly.identity_center import (
+    IdentityCenter,
+    cache_of,
+    center_endpoint,
+    command_of,
+    identity_center,
+    portal_of,
+)
 from agent.clock import RemoteClock, SystemClock
 from agent.errors import CredentialsUnavailable, SignInNeeded
 from agent.sandbox import Sandbox, practice_world
@@ -14,6 +22,9 @@ from agent.settings import IdentityCenterRole, Settings, load
 from agent.status.sign_ins import SignInStatus
 from tests.fakes.center import REGION, START_URL, sign_in
 from tests.fakes.report import Reported
+
+#: A number that no user of this machine has.
+_NOBODY = next(one for one in range(900, 1000) if one not in {user.pw_uid for user in pwd.getpwall()})
 
 
 def settings(home: Path, more: str = "", endpoint: str = "http://127.0.0.1:1") -> Settings:
@@ -70,6 +81,19 @@ def test_the_usual_cache_is_that_of_the_aws_cli(tmp_path: Path, monkeypatch: pyt
     assert words is not None
     cache = cache_of(words.model_copy(update={"cache": None}), portal_of(words))
     assert cache.path.parent == tmp_path / "me" / ".aws" / "sso" / "cache"
+
+
+@pytest.mark.parametrize(
+    ("user", "command"),
+    [
+        (0, "rolecall login"),
+        (1000, "rolecall login"),
+        (1, "sudo -u daemon rolecall login --device"),
+        (_NOBODY, f"sudo -u '#{_NOBODY}' rolecall login --device"),
+    ],
+)
+def test_the_command_is_one_that_signs_in_for_whoever_runs_the_agent(user: int, command: str) -> None:
+    assert command_of(user) == command
 
 
 def test_without_the_table_there_is_none(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ async def test_what_the_portal_refuses_is_over_until_the_file_is_another(bench: 
     assert (bench.watch.standing.state, bench.watch.standing.ends_at) == ("over", None)
     await bench.keep("2")
     assert bench.told == ["SignInOver", "SignedIn"]
+    assert bench.reported.of(SignedIn) == [SignedIn("identity_center", None)]  # the portal alone knows how long
     assert bench.watch.standing.state == "good"
 
 
