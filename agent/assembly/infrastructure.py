@@ -39,9 +39,7 @@ def trust_of(settings: Settings, *, require_pinning: bool) -> Trust | None:
         issuer.url,
         identity.audience,
         identity.subject,
-        tags=any(
-            [identity.tags, *(role.tags for role in settings.token_roles.values()), *(one.tags for one in grants)]
-        ),
+        tags=any([identity.tags, *(role.tags for role in roles), *(one.tags for one in grants)]),
         source_identity=any([identity.source_identity, *(one.source_identity for one in grants)]),
         require_pinning=require_pinning,
     )
