@@ -274,7 +274,7 @@ async def _live_through(story: Sequence[object], every: timedelta | None) -> int
         return len(world.vault.made)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(some.lists(happenings, min_size=3, max_size=20), some.sampled_from([None, 2 * DAY]))
 @example(WALK * 3, None)
 # Tokens that live for a day, and are made shorter before, while and after their key is retired.
