@@ -16,6 +16,7 @@ from agent.errors import (
     CredentialsRefused,
     CredentialsUnavailable,
     KeyUnavailable,
+    ProofUnchecked,
     RoleAmbiguous,
     RoleUnknown,
     SignInNeeded,
@@ -88,6 +89,7 @@ _TABLE: Mapping[type[AgentError], Problem] = {
     SignInNeeded: Problem(503, "SignInNeeded", "Somebody has to sign in.", (("Retry-After", "5"),)),
     TokenUnavailable: _NONE_TO_BE_HAD,
     TokenRefused: _NONE_TO_BE_HAD,
+    ProofUnchecked: _NONE_TO_BE_HAD,
     KeyUnavailable: _NONE_TO_BE_HAD,
 }
 
