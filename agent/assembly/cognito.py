@@ -237,6 +237,11 @@ def _late(words: CognitoSettings, service: "Service") -> Late:
     return Late(opening)
 
 
+def secret_in(path: Path, directory: Path | None, what: str) -> Secret:
+    """The secret in a file that nobody else can read; `directory` is systemd's. Blocks. Raises KeyUnavailable."""
+    return read_passphrase(path, credentials_directory=directory, what=what)
+
+
 def _reader(path: Path | None, directory: Path | None, what: str) -> "ReadSecret":
     """Read a secret from a file each time, since files are replaced; None where there is none to read."""
 
@@ -244,7 +249,7 @@ def _reader(path: Path | None, directory: Path | None, what: str) -> "ReadSecret
         if path is None:
             return None
         try:
-            return await aside(partial(read_passphrase, path, credentials_directory=directory, what=what))
+            return await aside(partial(secret_in, path, directory, what))
         except RuntimeError as error:
             raise TokenUnavailable(
                 f"the {what} in {path} cannot be read: there is no thread to be had", hint="see what uses them up"

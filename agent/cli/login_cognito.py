@@ -54,12 +54,13 @@ def sign_in(arguments: argparse.Namespace, settings: Settings) -> int:
 class _Terminal:
     """Asks at the terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: Path = _TERMINAL) -> None:
+        self._terminal = terminal
         self.has_changed_password = False
 
     def password(self, user: str) -> Secret:
         """Ask for the password."""
-        return _asked(f"Password of {user}: ")
+        return self._asked(f"Password of {user}: ")
 
     def answer(self, challenge: str, destination: str) -> Secret:
         """Ask for a code, or twice for a new password."""
@@ -67,9 +68,9 @@ class _Terminal:
             question = _QUESTIONS.get(challenge, challenge).format(
                 to=f" to {_plain(destination)}" if destination else ""
             )
-            return Secret(_asked(f"{question}: ").reveal().strip())
+            return Secret(self._asked(f"{question}: ").reveal().strip())
         say("The password is a temporary one: choose another.")
-        while (chosen := _asked("New password: ")) != _asked("The same again: "):
+        while (chosen := self._asked("New password: ")) != self._asked("The same again: "):
             say("The two are not the same.")
         self.has_changed_password = True
         return chosen
@@ -78,20 +79,19 @@ class _Terminal:
         """Say what was wrong."""
         say(f"error: {trouble.what}")
 
-
-def _asked(question: str) -> Secret:
-    """Ask without showing what is typed. Raises ConfigurationError where there is no terminal."""
-    try:
-        _TERMINAL.open("rb").close()
-    except OSError as error:
-        raise ConfigurationError(
-            "there is no terminal to ask at", hint="run this at a terminal; with ssh, by ssh -t"
-        ) from error
-    with _interruptible():
+    def _asked(self, question: str) -> Secret:
+        """Ask without showing what is typed. Raises ConfigurationError where there is no terminal."""
         try:
-            return Secret(getpass.getpass(question))
-        except EOFError:
-            raise KeyboardInterrupt from None
+            self._terminal.open("rb").close()
+        except OSError as error:
+            raise ConfigurationError(
+                "there is no terminal to ask at", hint="run this at a terminal; with ssh, by ssh -t"
+            ) from error
+        with _interruptible():
+            try:
+                return Secret(getpass.getpass(question))
+            except EOFError:
+                raise KeyboardInterrupt from None
 
 
 @contextmanager

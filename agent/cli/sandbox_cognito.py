@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.assembly.cognito import secret_in
 from agent.cli.keys import credentials_directory
 from agent.errors import ConfigurationError
 from agent.infrastructure import Account, Trust
 from agent.infrastructure import Role as Created
 from agent.infrastructure.trust import policy_of
-from agent.keys.pem import read_passphrase
 from agent.sandbox import Provider, Role, World, use_of_bucket
 from agent.sandbox.pools import AppClient, Flow, IdentityPool, User, UserPool
 from agent.settings import Cognito, IdentityPoolRole, Settings, StsRole
@@ -108,4 +108,4 @@ def _secret(path: Path | None, what: str) -> str | None:
     """What is in a file, so that the sandbox knows the same. Raises KeyUnavailable."""
     if path is None:
         return None
-    return read_passphrase(path, credentials_directory=credentials_directory(), what=what).reveal()
+    return secret_in(path, credentials_directory(), what).reveal()

@@ -5,16 +5,25 @@ RevokeToken. AWS does not publish the order of its checks; the client comes firs
 """
 
 import base64
-import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from agent.sandbox.cloud import Cloud
 from agent.sandbox.cognito import srp, totp
+from agent.sandbox.cognito.desk import (
+    CLIENT_ID,
+    Desk,
+    check_client_secret,
+    check_hash,
+    check_secret_hash,
+    is_same,
+    moment_of,
+    needed,
+)
 from agent.sandbox.cognito.issuing import Origin, PoolKeys, access_token, id_token, new_id, new_keys
 from agent.sandbox.cognito.refusals import (
     INCORRECT,
@@ -30,7 +39,7 @@ from agent.sandbox.cognito.refusals import (
 from agent.sandbox.cognito.sign_ins import SESSION, Attempts, Challenge, Challenges, Refreshing, RefreshTokens
 from agent.sandbox.cognito.speech import Spoken
 from agent.sandbox.documents import Value
-from agent.sandbox.pools import AppClient, Flow, User, UserPool
+from agent.sandbox.pools import Flow, User, UserPool
 from agent.sandbox.refusals import Refusal
 from agent.secret import Secret
 
@@ -46,24 +55,10 @@ _CHALLENGES: Final = (
     "CUSTOM_CHALLENGE", "SELECT_CHALLENGE", "DEVICE_SRP_AUTH", "DEVICE_PASSWORD_VERIFIER", "ADMIN_NO_SRP_AUTH",
     "NEW_PASSWORD_REQUIRED", "SMS_OTP", "PASSWORD", "WEB_AUTHN", "PASSWORD_SRP",
 )  # fmt: skip
-_CLIENT_ID: Final = r"[\w+]+"
 _TOKEN: Final = r"[A-Za-z0-9-_=.]+"  # noqa: S105 - the pattern of the service's model
-#: Java's EEE MMM d HH:mm:ss z yyyy, the day not padded.
-_TIMESTAMP: Final = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d{1,2}) "
-    r"(\d\d:\d\d:\d\d) UTC (\d{4})"
-)
 #: How far the time that a client signs may be off. That there is such a bound is a guess; that it is strict helps.
 _OFF: Final = timedelta(minutes=5)
 _BLOCK: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """The app client that speaks, and its pool."""
-
-    pool: UserPool
-    client: AppClient
 
 
 class UserPools:
@@ -112,15 +107,15 @@ class UserPools:
             raise flow_not_enabled(flow)
         if _FLOWS[flow] == "ALLOW_REFRESH_TOKEN_AUTH":
             return self._refresh(desk, parameters)
-        name = _needed(parameters, "USERNAME")
-        _check_secret_hash(desk, name, parameters)
+        name = needed(parameters, "USERNAME")
+        check_secret_hash(desk, name, parameters)
         if flow == "USER_PASSWORD_AUTH":
-            password = _needed(parameters, "PASSWORD")
+            password = needed(parameters, "PASSWORD")
             user = self._user(desk, name)
-            self._check_password(desk, user, user is not None and _same(user.password, password))
+            self._check_password(desk, user, user is not None and is_same(user.password, password))
             assert user is not None  # or the password would be wrong
             return self._past_password(desk, user)
-        return self._begin_srp(desk, name, _needed(parameters, "SRP_A"))
+        return self._begin_srp(desk, name, needed(parameters, "SRP_A"))
 
     def _begin_srp(self, desk: Desk, name: str, public: str) -> Value:
         if not re.fullmatch(r"[0-9a-fA-F]{1,1024}", public):
@@ -149,10 +144,10 @@ class UserPools:
         }
 
     def _refresh(self, desk: Desk, parameters: Mapping[str, str]) -> Value:
-        token = _needed(parameters, "REFRESH_TOKEN")
+        token = needed(parameters, "REFRESH_TOKEN")
         known = self.refresh_tokens.use(token, desk.client, self._cloud.now())
         if desk.client.secret is not None:
-            _check_hash(desk, parameters, (known.user,))
+            check_hash(desk, parameters, (known.user,))
         return self._result(desk, self._still(desk, known.user), known.origin)
 
     # --- challenges
@@ -162,8 +157,8 @@ class UserPools:
         session = asked.maybe("Session", least=20, most=4096)
         desk = self._desk(asked)
         answers = asked.table("ChallengeResponses")
-        username = _needed(answers, "USERNAME")
-        _check_secret_hash(desk, username, answers)
+        username = needed(answers, "USERNAME")
+        check_secret_hash(desk, username, answers)
         if name == "PASSWORD_VERIFIER":
             return self._verify(desk, username, answers)
         if session is None:
@@ -174,24 +169,24 @@ class UserPools:
             raise not_authorized(WRONG_SESSION)
         match name:
             case "NEW_PASSWORD_REQUIRED":
-                user = self._change_password(desk, user, _needed(answers, "NEW_PASSWORD"))
+                user = self._change_password(desk, user, needed(answers, "NEW_PASSWORD"))
                 return self._past_password(desk, user)
             case "SOFTWARE_TOKEN_MFA":
-                self._check_totp(desk, user, _needed(answers, "SOFTWARE_TOKEN_MFA_CODE"))
+                self._check_totp(desk, user, needed(answers, "SOFTWARE_TOKEN_MFA_CODE"))
                 return self._signed_in(desk, user)
             case "SMS_MFA":
-                if not _same(challenge.code.reveal(), _needed(answers, "SMS_MFA_CODE")):
+                if not is_same(challenge.code.reveal(), needed(answers, "SMS_MFA_CODE")):
                     raise mismatch()
                 return self._signed_in(desk, user)
         raise not_authorized(WRONG_SESSION)
 
     def _verify(self, desk: Desk, username: str, answers: Mapping[str, str]) -> Value:
         """The proof of SRP. Raises Refusal."""
-        block = _needed(answers, "PASSWORD_CLAIM_SECRET_BLOCK")
-        signature = _needed(answers, "PASSWORD_CLAIM_SIGNATURE")
-        stamp = _needed(answers, "TIMESTAMP")
+        block = needed(answers, "PASSWORD_CLAIM_SECRET_BLOCK")
+        signature = needed(answers, "PASSWORD_CLAIM_SIGNATURE")
+        stamp = needed(answers, "TIMESTAMP")
         now = self._cloud.now()
-        if (said := _moment(stamp)) is None:
+        if (said := moment_of(stamp)) is None:
             raise invalid("TIMESTAMP format should be EEE MMM d HH:mm:ss z yyyy in english")
         challenge = self._challenges.take(block, "PASSWORD_VERIFIER", desk.client.client_id, now)
         assert challenge.srp is not None  # every challenge of this name has one
@@ -307,7 +302,7 @@ class UserPools:
     def _tokens_from_refresh_token(self, asked: Spoken) -> Value:
         token = asked.text("RefreshToken", _TOKEN)
         desk = self._desk(asked)
-        _check_client_secret(desk, asked)
+        check_client_secret(desk, asked)
         now = self._cloud.now()
         known = self.refresh_tokens.use(token, desk.client, now)
         user = self._still(desk, known.user)
@@ -319,7 +314,7 @@ class UserPools:
     def _revoke(self, asked: Spoken) -> Value:
         token = asked.text("Token", _TOKEN)
         desk = self._desk(asked)
-        _check_client_secret(desk, asked)
+        check_client_secret(desk, asked)
         if token.count(".") != 4:
             raise Refusal("UnsupportedTokenTypeException", "Unsupported token type")  # the text is a guess
         self.refresh_tokens.revoke(token, desk.client.client_id)
@@ -328,7 +323,7 @@ class UserPools:
     # --- who
 
     def _desk(self, asked: Spoken) -> Desk:
-        client_id = asked.text("ClientId", _CLIENT_ID, 1, 128)
+        client_id = asked.text("ClientId", CLIENT_ID, 1, 128)
         for pool in self._cloud.world.user_pools:
             if client := pool.client_of(client_id):
                 return Desk(pool, client)
@@ -348,58 +343,3 @@ class UserPools:
         if not user.enabled:
             raise not_authorized("User is disabled.")
         return user
-
-
-def secret_hash(client: AppClient, name: str) -> str:
-    """What a client with a secret shows with a user's name."""
-    assert client.secret is not None  # or nobody asks
-    digest = hmac.digest(client.secret.encode(), f"{name}{client.client_id}".encode(), "sha256")
-    return base64.b64encode(digest).decode()
-
-
-def _check_secret_hash(desk: Desk, name: str, parameters: Mapping[str, str]) -> None:
-    if desk.client.secret is None:
-        if "SECRET_HASH" in parameters:
-            raise not_authorized(f"Client {desk.client.client_id} is not configured for secret but secret was received")
-        return
-    _check_hash(desk, parameters, (name,))
-
-
-def _check_hash(desk: Desk, parameters: Mapping[str, str], names: tuple[str, ...]) -> None:
-    client = desk.client
-    if "SECRET_HASH" not in parameters:
-        raise not_authorized(f"Client {client.client_id} is configured for secret but secret was not received")
-    if not any(_same(secret_hash(client, name), parameters["SECRET_HASH"]) for name in names):
-        raise not_authorized(f"Unable to verify secret hash for client {client.client_id}")
-
-
-def _check_client_secret(desk: Desk, asked: Spoken) -> None:
-    """Where there is no user name to hash, the secret itself is shown. Raises Refusal."""
-    shown = asked.maybe("ClientSecret", _CLIENT_ID, 24, 64)
-    wanted = desk.client.secret
-    if wanted is not None and shown is None:
-        raise not_authorized(f"Client {desk.client.client_id} is configured for secret but secret was not received")
-    if shown is not None and (wanted is None or not _same(shown, wanted)):
-        raise not_authorized("Invalid Client Secret")  # the text is a guess
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
-
-
-def _needed(parameters: Mapping[str, str], name: str) -> str:
-    if not parameters.get(name):
-        raise invalid(f"Missing required parameter {name}")
-    return parameters[name]
-
-
-def _moment(stamp: str) -> datetime | None:
-    """What a TIMESTAMP says, if it is one."""
-    found = _TIMESTAMP.fullmatch(stamp)
-    if found is None or found[2].startswith("0"):
-        return None
-    try:
-        said = datetime.strptime(stamp.replace("UTC", "+0000"), "%a %b %d %H:%M:%S %z %Y")
-    except ValueError:
-        return None
-    return said if said.strftime("%a") == stamp[:3] else None

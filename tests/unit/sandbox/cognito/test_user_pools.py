@@ -5,8 +5,8 @@ from typing import Any
 import jwt
 import pytest
 
+from agent.sandbox.cognito.desk import secret_hash
 from agent.sandbox.cognito.totp import STEP, code_at
-from agent.sandbox.cognito.user_pools import secret_hash
 from tests.fakes.cognito import (
     CLIENT,
     ISSUER,
