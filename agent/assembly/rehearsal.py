@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.assembly.callers import grants
 from agent.assembly.credentials import OpenedSts
+from agent.assembly.identity_center import OpenedCenter
 from agent.assembly.rotation import signing_key
 from agent.assembly.sessions import refused
 from agent.assembly.tokens import check_identity
@@ -59,3 +60,9 @@ async def _clients(settings: Settings) -> AsyncIterator[Refusal]:
             pass
     except AgentError as error:
         yield Refusal("sts", error)
+    try:
+        if settings.identity_center is not None:
+            async with OpenedCenter(settings.identity_center):
+                pass
+    except AgentError as error:
+        yield Refusal("identity_center", error)

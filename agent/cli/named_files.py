@@ -56,6 +56,8 @@ def named(settings: Settings) -> Iterator[Named]:
         yield Named("issuer.ca_bundle", settings.issuer.ca_bundle)
     if settings.sts.ca_bundle is not None:
         yield Named("sts.ca_bundle", settings.sts.ca_bundle)
+    if settings.identity_center is not None and settings.identity_center.ca_bundle is not None:
+        yield Named("identity_center.ca_bundle", settings.identity_center.ca_bundle)
     for table, key in (("key", settings.key), ("key.next", settings.next_key)):
         yield from _of_key(table, key, settings)
     yield from _of_publishing(settings)

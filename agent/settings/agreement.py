@@ -178,6 +178,8 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
         secret.append(("unit_tokens.secret", draft.unit_tokens.secret))
     if draft.rotation is not None:
         secret.append(("rotation.state", draft.rotation.state))
+    if draft.identity_center is not None:
+        secret.append(("identity_center.cache", draft.identity_center.cache))
     if isinstance(draft.identity, OAuth2 | Cognito):
         secret += [(f"identity.{word}", path) for word, path in draft.identity.secret_paths.items()]
     if isinstance(draft.identity, Cognito):

@@ -90,3 +90,9 @@ async def test_of_several_keys_the_one_that_the_ring_names_is_tried(tmp_path: Pa
         rehearsal = await rehearse(known, None)
         assert rehearsal.refusals == ()
         assert rehearsal.key == walk.signer().public
+
+
+async def test_an_identity_center_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    center = 'start_url = "https://example.awsapps.com/start"\nregion = "eu-central-1"\nca_bundle = "none.pem"'
+    known = settings(tmp_path, role=f"[identity_center]\n{center}")
+    assert [refusal.path for refusal in (await rehearse(known, None)).refusals] == ["identity_center"]

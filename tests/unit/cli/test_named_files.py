@@ -147,3 +147,11 @@ def test_what_is_kept_for_callers_need_not_be_there_but_its_directory(tmp_path: 
         ("files#1.path", stat.S_IRWXO, "/home/legacy/credentials"),
         ("files#2.path", stat.S_IRWXO, "/run/rolecall/token"),
     ]
+
+
+def test_whom_we_trust_to_be_identity_center_is_named(tmp_path: Path) -> None:
+    center = '[identity_center]\nstart_url = "https://example.awsapps.com/start"\nregion = "eu-central-1"'
+    key = '[key]\ncustodian = "pem"\ndirectory = "/keys"'
+    assert "identity_center.ca_bundle" not in of(tmp_path, key, center)
+    found = of(tmp_path, key, f'{center}\nca_bundle = "/c"')
+    assert found["identity_center.ca_bundle"] == Named("identity_center.ca_bundle", Path("/c"))
