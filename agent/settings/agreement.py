@@ -174,12 +174,12 @@ def _exposed(draft: Draft) -> Iterator[Mistake]:
     secret += [(f"files#{n}.path", file.path) for n, file in draft.files.items()]
     if draft.aws_callers is not None:
         secret.append(("aws_callers.private_key", draft.aws_callers.private_key))
-    if draft.unit_tokens is not None:
-        secret.append(("unit_tokens.secret", draft.unit_tokens.secret))
-    if draft.rotation is not None:
-        secret.append(("rotation.state", draft.rotation.state))
-    if draft.identity_center is not None:
-        secret.append(("identity_center.cache", draft.identity_center.cache))
+    kept = (
+        ("unit_tokens", draft.unit_tokens, "secret"),
+        ("rotation", draft.rotation, "state"),
+        ("identity_center", draft.identity_center, "cache"),
+    )
+    secret += [(f"{table}.{word}", getattr(section, word)) for table, section, word in kept if section is not None]
     if isinstance(draft.identity, OAuth2 | Cognito):
         secret += [(f"identity.{word}", path) for word, path in draft.identity.secret_paths.items()]
     if isinstance(draft.identity, Cognito):
