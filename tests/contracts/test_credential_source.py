@@ -10,10 +10,12 @@ from datetime import UTC, timedelta
 import pytest
 
 from agent.clients.aws import StsEndpoint, sts_client
+from agent.clients.cognito import CognitoEndpoint, cognito_client
 from agent.clients.identity_center import CenterEndpoint, identity_center_client
 from agent.clock import RemoteClock
 from agent.credentials import CredentialSource
 from agent.credentials.identity_center import Given, IdentityCenterCredentials, PermissionSet, Shared
+from agent.credentials.identity_pool import AwsIdentityPool, PooledIdentity, PooledRole
 from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.errors import (
     CredentialsRefused,
@@ -30,6 +32,7 @@ from tests.fakes.sts_server import (
     CANARY_SECRET,
     CANARY_SESSION,
     ROLE_ARN,
+    SESSION_ARN,
     Reply,
     Request,
     StsServer,
@@ -170,7 +173,55 @@ async def identity_center(stack: AsyncExitStack) -> Bench:
     )
 
 
-@pytest.fixture(params=[sts, identity_center])
+async def identity_pool(stack: AsyncExitStack) -> Bench:
+    count = 0
+
+    def answer(document: object, status: int = 200) -> Reply:
+        return http(json.dumps(document), status, content_type="application/x-amz-json-1.1")
+
+    def credentials(**changed: object) -> Reply:
+        members = {
+            "AccessKeyId": f"ASIAEXAMPLE{count:09}",
+            "SecretKey": CANARY_SECRET,
+            "SessionToken": CANARY_SESSION,
+            "Expiration": (START + timedelta(hours=1)).timestamp(),
+        }
+        return answer({"Credentials": members | changed})
+
+    def numbered(request: Request) -> Reply:
+        nonlocal count
+        if request.headers["x-amz-target"].endswith("GetId"):
+            return answer({"IdentityId": "eu-central-1:0"})
+        count += 1
+        return credentials()
+
+    async def who_am_i(_: str, __: Secret, ___: Secret) -> str:
+        return SESSION_ARN
+
+    server = await stack.enter_async_context(StsServer([numbered]))
+    endpoint = CognitoEndpoint("eu-central-1", server.url)
+    client = await stack.enter_async_context(cognito_client("cognito-identity", endpoint))
+    clock = RemoteClock(FakeClock())
+    tokens = Breakable(MintedTokens(clock))
+    pool = AwsIdentityPool(client, "eu-central-1:0", "provider", clock, patience=timedelta(seconds=20))
+
+    def play(reply: Reply) -> None:
+        server.replies[:] = [reply]
+
+    def break_token(failure: Exception | None) -> None:
+        tokens.failure = failure
+
+    return Bench(
+        PooledIdentity(pool, PooledRole(ROLE_ARN), tokens, clock, who_am_i),
+        lambda: count,
+        lambda: play(answer({"__type": "InvalidIdentityPoolConfigurationException"}, 400)),
+        lambda: play(Reply(b"", "reset")),
+        lambda: play(credentials(SecretKey="")),
+        break_token,
+    )
+
+
+@pytest.fixture(params=[sts, identity_center, identity_pool])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     build: Callable[[AsyncExitStack], Awaitable[Bench]] = request.param
     async with AsyncExitStack() as stack:

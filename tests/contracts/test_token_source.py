@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 import pytest
@@ -16,8 +16,9 @@ from aiohttp import web
 
 from agent.clock import Clock, RemoteClock
 from agent.errors import KeyUnavailable, TokenUnavailable
-from agent.keys import SigningKey
+from agent.keys import PublicKey, SigningKey
 from agent.keys.pem import PemKey
+from agent.sandbox import Fault
 from agent.secret import Secret
 from agent.tokens import TokenSource
 from agent.tokens.file import TokenFile
@@ -25,6 +26,7 @@ from agent.tokens.oauth2.asking import Client, ClientSecret, Place, Wanted
 from agent.tokens.oauth2.source import OAuth2Tokens, Provider
 from agent.tokens.self_signed import Identity, SelfSigned
 from tests.fakes.clock import FakeClock
+from tests.fakes.cognito import CLIENT, PASSWORD, a_world, agent_of, pool_keys, sandbox_of
 from tests.fakes.memory_key import MemoryKey, pem
 from tests.fakes.oauth_provider import SECRET, oauth_provider
 
@@ -32,13 +34,28 @@ AUDIENCE = "sts.amazonaws.com"
 IDENTITY = Identity("https://oidc.example.com", "host:web-1", AUDIENCE, timedelta(minutes=10))
 
 
+class Shown(Protocol):
+    """Something that has a public key."""
+
+    @property
+    def public(self) -> PublicKey: ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOfPool:
+    """A key of a user pool."""
+
+    public: PublicKey
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A source, the key that verifies what it gives, and a way to break it."""
 
     source: TokenSource
-    verifier: SigningKey
+    verifier: Shown
     break_it: Callable[[], None]
+    audience: str = AUDIENCE
 
 
 def signed_by(key: SigningKey, clock: Clock) -> SelfSigned:
@@ -94,7 +111,9 @@ async def of_a_provider(directory: Path, clock: Clock, stack: AsyncExitStack) ->
     aws_time.learn(clock.now())
     client = Client("us", ClientSecret(lambda: Secret(SECRET)))
     place = Place(provider.issuer, ca_bundle=provider.ca)
-    source = OAuth2Tokens(Provider(place, client, Wanted(), aws_time), aws_time, report=lambda _: None, spread=lambda: 0.5)
+    source = OAuth2Tokens(
+        Provider(place, client, Wanted(), aws_time), aws_time, report=lambda _: None, spread=lambda: 0.5
+    )
 
     def break_it() -> None:
         provider.handler, provider.status = None, 503
@@ -104,11 +123,27 @@ async def of_a_provider(directory: Path, clock: Clock, stack: AsyncExitStack) ->
     return Bench(source, key, break_it)
 
 
+async def of_a_user(directory: Path, clock: Clock, stack: AsyncExitStack) -> Bench:
+    assert isinstance(clock, FakeClock)
+    (directory / "password").write_text(PASSWORD)
+    sandbox = await stack.enter_async_context(sandbox_of(a_world(), clock))
+    agent = await stack.enter_async_context(agent_of(sandbox, directory, clock))
+    jwk = pool_keys().of_id_tokens.jwk
+
+    def break_it() -> None:
+        sandbox.faults.add(Fault("status", status=503))
+        clock.suspend(timedelta(hours=1))  # what is held is good until its end
+
+    key = KeyOfPool(PublicKey(str(jwk["kid"]), "RS256", {name: str(value) for name, value in jwk.items()}))
+    return Bench(agent.source, key, break_it, CLIENT)
+
+
 SOURCES: dict[str, Callable[[Path, Clock, AsyncExitStack], Coroutine[None, None, Bench]]] = {
     "self-signed": in_memory,
     "self-signed-rsa": with_rsa,
     "file": in_a_file,
     "oauth2": of_a_provider,
+    "cognito": of_a_user,
 }
 
 
@@ -129,7 +164,7 @@ def claims(bench: Bench, token: str) -> dict[str, Any]:
         token,
         jwt.PyJWK(dict(public.jwk), public.algorithm),
         [public.algorithm],
-        audience=AUDIENCE,
+        audience=bench.audience,
         options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
     )
     return decoded
@@ -138,7 +173,7 @@ def claims(bench: Bench, token: str) -> dict[str, Any]:
 async def test_it_gives_a_token_that_is_signed_and_for_one_audience(bench: Bench) -> None:
     token = await bench.source.token()
 
-    assert claims(bench, token.value.reveal())["aud"] == AUDIENCE
+    assert claims(bench, token.value.reveal())["aud"] == bench.audience
 
 
 async def test_it_says_when_the_token_expires(bench: Bench) -> None:
@@ -152,7 +187,7 @@ async def test_the_token_is_good_now_by_the_clock_it_was_given(bench: Bench, clo
     token = await bench.source.token()
     stated = claims(bench, token.value.reveal())
 
-    assert stated["nbf"] <= clock.now().timestamp() < stated["exp"]
+    assert stated.get("nbf", stated["iat"]) <= clock.now().timestamp() < stated["exp"]
 
 
 async def test_it_stays_good_for_as_long_as_it_is_asked(bench: Bench, clock: FakeClock) -> None:
