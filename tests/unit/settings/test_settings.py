@@ -252,6 +252,12 @@ def _values() -> SearchStrategy[object]:
             "tags",
             "policy_arns",
             "credentials",
+            "audiences",
+            "claims",
+            "scopes",
+            "subject",
+            "lifetime",
+            "anyone",
         ]
     )
     return strategies.recursive(
