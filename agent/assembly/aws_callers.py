@@ -35,6 +35,8 @@ SUBJECT: Final = "${AWS_PRINCIPAL}"
 _CLAIMS: Final[tuple[tuple[str, Claim], ...]] = (("aws_account", "${AWS_ACCOUNT}"), ("aws_principal", SUBJECT))
 _ORGANIZATION: Final[tuple[str, Claim]] = ("aws_organization", "${AWS_ORGANIZATION}")
 
+_OURS: Final = frozenset(name for name, _ in (*_CLAIMS, _ORGANIZATION))
+
 #: How the facts begin that are known of AWS callers alone.
 _AWS: Final = "aws."
 
@@ -85,7 +87,7 @@ def aws_grants(granted: Iterable[TokenGrant]) -> list[TokenGrant]:
     found = []
     for grant in granted:
         if any(name.startswith(_AWS) for name, _ in grant.when):
-            own = tuple((name, claim) for name, claim in grant.extent.claims if name not in dict(_CLAIMS))
+            own = tuple((name, claim) for name, claim in grant.extent.claims if name not in _OURS)
             plain = replace(grant.extent, claims=(*own, *_CLAIMS))
             whole = replace(plain, claims=(*plain.claims, _ORGANIZATION))
             found += [replace(grant, when=grant.when | {TOLD}, extent=whole), replace(grant, extent=plain)]

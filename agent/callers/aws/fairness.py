@@ -41,7 +41,7 @@ class Lanes:
     @asynccontextmanager
     async def turn(self, address: str) -> AsyncIterator[None]:
         """Wait for it, and let the next one have it afterwards. Raises ProofUnchecked if too many wait."""
-        if self._free and not self._waiting:
+        if self._free:  # then nobody waits
             self._free -= 1
         else:
             await self._wait(household(address))

@@ -45,9 +45,10 @@ def test_a_token_says_who_its_bearer_is_and_the_organization_where_that_is_known
 
 
 def test_nobody_else_can_say_so() -> None:
-    found = aws_grants([grant(("aws.principal", ROLE), aws_principal="somebody else", aws_account="none")])
-    assert said(found, KNOWN)["aws_principal"] == ROLE
-    assert said(found, KNOWN)["aws_account"] == "123456789012"
+    written = {"aws_principal": "somebody else", "aws_account": "none", "aws_organization": "o-0000000000"}
+    found = aws_grants([grant(("aws.principal", ROLE), **written)])
+    assert said(found, KNOWN) == {"sub": ROLE, "aws_principal": ROLE, "aws_account": "123456789012"}
+    assert said(found, OF_ORGANIZATION)["aws_organization"] == "o-a1b2c3d4e5"
 
 
 def test_what_is_not_known_of_a_caller_is_not_said() -> None:

@@ -48,6 +48,8 @@ def test_whoever_is_the_same_has_one_name(arn: str, canonical: str, session: str
         f"arn:aws:iam::{ACCOUNT}:role/{'x' * 65}",
         f"arn:aws:iam::{ACCOUNT}:role/depl\u00f6y",
         f"arn:aws:iam::{ACCOUNT}:user/:{ACCOUNT}:role/deploy",
+        f"arn:aws:iam::{ACCOUNT}:user/te*m/alice",
+        f"arn:aws:iam::{ACCOUNT}:user/te?m/alice",
         f"arn:aws:iam::{ACCOUNT}:assumed-role/deploy/web",
         f"arn:aws:iam::{ACCOUNT}:federated-user/alice",
         f"arn:aws:sts::{ACCOUNT}:role/deploy",
