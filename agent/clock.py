@@ -118,6 +118,35 @@ class RemoteClock:
         return self.now() - self._base.now()
 
 
+class WorldClock:
+    """The time of the world outside, as well as it is known here: an `IssuerClock` for what we sign ourselves.
+
+    Who takes our tokens judges them by the right time, whatever the time was here when they were signed, and by that
+    we judge those of others. So whatever sets our time right counts here, forward or back: the service that was heard;
+    a pause that the wall clock alone shows; and, where no service was heard, the wall clock, however it is set.
+    """
+
+    def __init__(self, remote: RemoteClock) -> None:
+        """Follow what is known of a service's time."""
+        self._remote = remote
+
+    def now(self) -> datetime:
+        """Tell the time, as others will."""
+        return self._remote.now() if self._remote.offset is None else self._remote.latest()
+
+    def latest(self) -> datetime:
+        """The same: there is no better word on it."""
+        return self.now()
+
+    def steady(self) -> float:
+        """Seconds, as the machine's steady clock counts them."""
+        return self._remote.steady()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, by the machine's own clock."""
+        await self._remote.sleep(seconds)
+
+
 def instant(moment: datetime) -> str:
     """The moment, to the second, as AWS and all that we serve write it: 2026-11-20T12:00:00Z."""
     return moment.astimezone(UTC).strftime(_INSTANT)

@@ -27,6 +27,12 @@ PATIENCE = 0.7
 #: The longest nap between two looks at the clock: a suspended machine wakes with its timers late by that much.
 NAP = 10.0
 
+#: By so much a clock may be set before what is dated by it is made anew, in seconds: half of what tokens are backdated.
+_SET = 5.0
+
+#: By so much a later set may seem to end before the one that is held, in seconds: ends are told in whole ones.
+_ROUNDED = 1.0
+
 #: How long a source may take, in seconds. Sources have time limits of their own, so this ends only what is stuck:
 #: without it a role whose source hangs would never be asked for again, and nobody would be told.
 STUCK = 120.0
@@ -229,7 +235,7 @@ class Session(Generic[L]):
                 f"the new {self._kind.of(self.name)} are good for {left.total_seconds():.0f} s only",
                 hint="is something between this machine and STS answering in its place, or with an old answer?",
             )
-        if self._clock.steady() + (left - self._policy.margin).total_seconds() < self._ends:
+        if self._clock.steady() + (left - self._policy.margin).total_seconds() + _ROUNDED < self._ends:
             raise CredentialsUnavailable(
                 f"the new {self._kind.of(self.name)} would end before those that are held",
                 hint="these stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
@@ -275,12 +281,20 @@ class Keeper:
     """Keeps all sessions fresh: one scheduler, few calls at a time."""
 
     def __init__(
-        self, sessions: Iterable[Session[Any]], *, clock: IssuerClock, concurrency: int, spread: Callable[[], float]
+        self,
+        sessions: Iterable[Session[Any]],
+        *,
+        clock: IssuerClock,
+        concurrency: int,
+        spread: Callable[[], float],
+        dated: bool = False,
     ) -> None:
-        """Start nothing. `concurrency` is the most calls under way at once."""
+        """Start nothing. `concurrency` calls are under way at most. `dated`: what is held is dated by this `clock`."""
         self._sessions = dict.fromkeys(sessions)  # a set that keeps its order
         self._untried = set(self._sessions)
+        self._again: set[Session[Any]] = set()  # to be renewed once more when what is under way has come to its end
         self._clock = clock
+        self._dated = dated
         self._slots = asyncio.Semaphore(concurrency)
         self._order = itertools.count()
         self._due: list[tuple[float, int, Session[Any]]] = []
@@ -299,6 +313,7 @@ class Keeper:
     def drop(self, session: Session[Any]) -> None:
         """Keep this one fresh no longer; a fetch of it under way is let run out."""
         self._sessions.pop(session, None)
+        self._again.discard(session)
         self._due = [one for one in self._due if one[2] is not session]
         heapq.heapify(self._due)
         self._tried(session)
@@ -333,7 +348,8 @@ class Keeper:
         self._changed.set()
 
     def renew_all(self) -> None:
-        """Renew every session now: what they hold is good for nothing any more, as when its key was stolen."""
+        """Renew every session now: what they hold, or are just being given, is good for nothing any more."""
+        self._again = self._sessions.keys() - {session for _, _, session in self._due}
         self._hasten(set(self._sessions))
         self._changed.set()
 
@@ -344,9 +360,10 @@ class Keeper:
     def _notice_lost_time(self) -> None:
         """Have what is held counted anew, and what turns out to be doubtful renewed, if time seems to be missing."""
         lag = self._lag()
-        if abs(lag - self._gained) > DRIFT.total_seconds() / 2:
+        if abs(lag - self._gained) > (_SET if self._dated else DRIFT.total_seconds() / 2):
             self._gained = lag
-            self._hasten({session for session in self._sessions if session.recheck()})
+            doubtful = {session for session in self._sessions if session.recheck()}
+            self.renew_all() if self._dated else self._hasten(doubtful)
 
     def _hasten(self, sessions: Collection[Session[Any]]) -> None:
         now = self._clock.steady()
@@ -357,10 +374,11 @@ class Keeper:
         async with self._slots:
             if session not in self._sessions:  # dropped while it waited for its turn
                 return
+            self._again.discard(session)
             wait = await session.renew()
         self._tried(session)
         if session in self._sessions:
-            self._plan(session, wait)
+            self._plan(session, timedelta(0) if session in self._again else wait)
 
     def _tried(self, session: Session[Any]) -> None:
         self._untried.discard(session)

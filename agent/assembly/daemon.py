@@ -29,7 +29,7 @@ from agent.assembly.rotation import chores, ring_held, rotation, started
 from agent.assembly.tokens import shared_tokens
 from agent.assembly.verifying import Verification, verification
 from agent.clients.systemd import ServiceManager
-from agent.clock import Clock, RemoteClock, instant
+from agent.clock import Clock, RemoteClock, WorldClock, instant
 from agent.events import Event, Report
 from agent.ring import prospect
 from agent.rotation import Rotation
@@ -93,7 +93,8 @@ async def assemble(
     readers += [Log(logger, aws_time), audit, metrics, held.heard, *(file.heard for file in files)]
     await held.seeing.begin()  # or the first callers would be strangers
 
-    checking = verification(settings, lambda: None if walk is None else walk.ring, clock=aws_time, report=report)
+    ring, world = (lambda: None if walk is None else walk.ring), WorldClock(aws_time)
+    checking = verification(settings, ring, clock=world, report=report)
     outside = _outside(settings, held, common, credentials_directory)
     listeners = [*_for_callers(settings, doors, held, checking), doors.admin(overview, metrics, held.keeper)]
     if outside is not None:

@@ -1,11 +1,12 @@
 """Which files are kept fresh, and by what?"""
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
 from agent.assembly.issuing import identity_of, subject_of
 from agent.assembly.tokens import token_ids, token_source
-from agent.clock import RemoteClock
+from agent.clock import RemoteClock, WorldClock
 from agent.events import Report
 from agent.narrowing import WHOLE
 from agent.roster import RoleRoster
@@ -37,7 +38,7 @@ def kept_files(
     from agent.outputs.replacing import Place
     from agent.outputs.token_file import TokenFile as KeptToken
 
-    means, ids = Means(clock, report, chance.random), token_ids(chance)
+    means, ids, world = Means(clock, report, chance.random), token_ids(chance), WorldClock(clock)
     found: list[KeptCredentials | KeptToken] = []
     for file in settings.files:
         place = Place(file.path, file.permissions, file.group)
@@ -54,8 +55,8 @@ def kept_files(
                 assert settings.issuer is not None  # the settings saw to it
                 assert signer is not None
                 identity = identity_of(settings.issuer.url, file.audience, file.wording(subject_of(settings)))
-                issued = SelfSignedTokens(signer, identity, clock, token_id=ids, report=report)
-                found.append(KeptToken(file.audience, issued, place, means, "token"))
+                issued = SelfSignedTokens(signer, identity, world, token_id=ids, report=report)
+                found.append(KeptToken(file.audience, issued, place, replace(means, clock=world), "token"))
             case _:
                 assert_never(file)
     return found

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from agent.assembly.tokens import token_ids
 from agent.callers import Attestor
-from agent.clock import Clock, RemoteClock
+from agent.clock import Clock, RemoteClock, WorldClock
 from agent.errors import ConfigurationError
 from agent.events import Report
 from agent.keys import SigningKey
@@ -53,7 +53,7 @@ def issuing(
     chance: random.Random,
 ) -> Issuing:
     """Put it together for all `grants`; nothing is signed yet. Raises ConfigurationError where nobody could sign."""
-    ids = token_ids(chance)
+    ids, time = token_ids(chance), WorldClock(clock)
 
     def make(audience: str, wording: Wording) -> Session[IssuedToken]:
         if signer is None or settings.issuer is None:
@@ -62,9 +62,9 @@ def issuing(
         policy = RefreshPolicy(reserve=timedelta(0), margin=min(_MARGIN, wording.lifetime / _OF_ITS_LIFE))
         return Session(
             audience,
-            SelfSigned(signer, identity, clock, token_id=ids, report=report),
+            SelfSigned(signer, identity, time, token_id=ids, report=report),
             policy,
-            clock=clock,
+            clock=time,
             report=report,
             spread=chance.random,
             about=wording.about,
@@ -78,7 +78,7 @@ def issuing(
         if not grant.extent.variables
         for wording in (replace(grant.extent, about=grant.setting),)
     }
-    keeper = Keeper(first.values(), clock=clock, concurrency=_AT_ONCE, spread=chance.random)
+    keeper = Keeper(first.values(), clock=time, concurrency=_AT_ONCE, spread=chance.random, dated=True)
     names = {grant.name: "" for grant in grants}
     return Issuing(Roster(first, names, Making(make, keeper, clock, report), TOKENS), keeper, report)
 

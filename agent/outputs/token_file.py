@@ -26,6 +26,10 @@ What = Literal["web_identity_token", "token"]
 #: The least time between two tokens, in seconds, however soon those end that we are given.
 _SHORTEST: Final = 10.0
 
+#: By so much the clock may be set before the token that is dated by it is replaced, in seconds: half of what ours are
+#: backdated by.
+_SET: Final = 5.0
+
 
 class TokenFile:
     """The token for one role, or for one audience, replaced at half its life."""
@@ -43,6 +47,7 @@ class TokenFile:
         self._written: Token | None = None
         self._stamp: Stamp | None = None
         self._renewal = 0.0  # the steady time at which the next token is due
+        self._ahead = 0.0  # by how much the clock was ahead of the steady one when the token was asked for
 
     @property
     def trouble(self) -> AgentError | None:
@@ -68,8 +73,10 @@ class TokenFile:
             await self._attempts.nap(left if left > 0 else NAP)
 
     async def _look(self) -> None:
-        renewed = self._means.clock.steady() >= self._renewal
+        ahead = self._ahead_of_steady()
+        renewed = self._means.clock.steady() >= self._renewal or abs(ahead - self._ahead) > _SET
         if renewed:
+            self._ahead = ahead
             self._renewal = math.inf  # until there is one, or `retry_now` asks for yet another
         try:
             if not renewed and await self._attempts.blocking(stamp, self._place) == self._stamp:
@@ -85,6 +92,10 @@ class TokenFile:
             self._renewal = self._means.clock.steady() + self._wait(token)
         failures = self._attempts.succeeded()
         self._means.report(FileWritten(str(self._place.path), self._what, self._name, token.expires_at, failures))
+
+    def _ahead_of_steady(self) -> float:
+        """It changes when the clock is set, or the machine was paused: then what is written may be over, or to come."""
+        return self._means.clock.now().timestamp() - self._means.clock.steady()
 
     def _wait(self, token: Token) -> float:
         """For how many seconds a token stays before the next."""

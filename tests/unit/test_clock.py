@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agent.clock import DRIFT, RemoteClock, SystemClock, instant, parse_instant, within
+from agent.clock import DRIFT, RemoteClock, SystemClock, WorldClock, instant, parse_instant, within
 from tests.fakes.clock import START, FakeClock, settle
 
 HOUR = timedelta(hours=1)
@@ -150,6 +150,44 @@ def test_until_the_service_is_heard_there_is_nothing_to_compare_with() -> None:
     clock = RemoteClock(base)
     base.step(HOUR)
     assert clock.latest() == START
+
+
+# The time by which strangers judge
+
+
+@pytest.mark.parametrize("step", [3 * HOUR, -3 * HOUR], ids=str)
+def test_until_a_service_is_heard_the_time_of_the_world_is_the_wall_clock_however_it_is_set(step: timedelta) -> None:
+    base = FakeClock()
+    world = WorldClock(RemoteClock(base))
+    base.step(step)
+    assert world.now() == world.latest() == START + step
+
+
+def test_a_service_that_is_heard_has_the_time_of_the_world() -> None:
+    base, remote = heard(wrong=-HOUR)
+    world = WorldClock(remote)
+    told = world.now()
+    assert told == remote.now()
+    base.step(-3 * HOUR)
+    assert world.now() == told
+
+
+def test_a_pause_that_the_wall_clock_shows_has_passed_for_the_world() -> None:
+    base, remote = heard()
+    world = WorldClock(remote)
+    before = world.now()
+    base.pause(2 * HOUR)
+    assert world.now() == before + 2 * HOUR
+    assert remote.now() == before
+
+
+async def test_the_clock_of_the_world_sleeps_and_counts_by_our_own() -> None:
+    base = FakeClock()
+    world = WorldClock(RemoteClock(base))
+    sleeping = asyncio.ensure_future(world.sleep(5))
+    await base.advance(timedelta(seconds=5))
+    assert sleeping.done()
+    assert world.steady() == base.steady()
 
 
 def test_an_instant_is_written_in_utc_to_the_second() -> None:

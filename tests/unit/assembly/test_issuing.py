@@ -1,4 +1,7 @@
+import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import jwt
@@ -8,10 +11,11 @@ from agent.assembly.issuing import Issuing, identity_of, issuing, subject_of
 from agent.callers import Origin, Peer
 from agent.clock import RemoteClock
 from agent.errors import ConfigurationError, CredentialsUnavailable
+from agent.sessions import NAP
 from agent.settings import Settings, load
 from agent.tokens.self_signed import Signer
 from agent.wording import TokenGrant, Wording
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.memory_key import MemoryKey
 from tests.fakes.report import Reported
 
@@ -28,6 +32,7 @@ region = "eu-central-1"
 arn = "arn:aws:iam::123456789012:role/backup"
 """
 ANYONE = frozenset[tuple[str, str]]()
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 PLAIN = Wording("host:web-1", timedelta(minutes=2), ("read",), (("team", "web"),))
 OF_USER = Wording("user:${UID}", timedelta(minutes=10))
 
@@ -51,6 +56,26 @@ def key() -> MemoryKey:
 
 def built(settings: Settings, signer: Signer | None, clock: FakeClock, *grants: TokenGrant) -> Issuing:
     return issuing(settings, grants, signer, clock=RemoteClock(clock), report=Reported(), chance=random.Random(1))
+
+
+@asynccontextmanager
+async def kept(parts: Issuing) -> AsyncIterator[Issuing]:
+    keeping = asyncio.ensure_future(parts.keeper.keep_fresh())
+    await settle()
+    try:
+        yield parts
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+def given(parts: Issuing) -> dict[str, int]:
+    """What the one token says that is handed out now."""
+    (only,) = parts.roster.kept()
+    held = only.session.usable()
+    assert held is not None
+    said: dict[str, int] = jwt.decode(held.value.reveal(), options={"verify_signature": False})
+    return said
 
 
 async def test_what_depends_on_nobody_is_signed_before_anybody_asks(
@@ -111,3 +136,102 @@ def test_what_a_token_says_is_what_the_wording_says() -> None:
         "scope": "read",
         "team": "web",
     }
+
+
+LONG = Wording("host:web-1", timedelta(hours=24))
+LOOK = timedelta(seconds=NAP + 0.1)
+
+
+@pytest.mark.parametrize("by", [3 * HOUR, -3 * HOUR, 20 * SECOND, -20 * SECOND], ids=str)
+@pytest.mark.parametrize("wording", [PLAIN, LONG], ids=["2m", "24h"])
+async def test_where_no_service_tells_the_time_a_clock_that_is_set_has_tokens_dated_anew(
+    settings: Settings, key: MemoryKey, clock: FakeClock, by: timedelta, wording: Wording
+) -> None:
+    """A host without a battery for its clock starts hours off; what it signed then is over, or not good yet."""
+    async with kept(built(settings, lambda: key, clock, TokenGrant("api", ANYONE, wording))) as parts:
+        clock.step(by)
+        await clock.advance(LOOK)
+        said, now = given(parts), clock.now().timestamp()
+        assert said["nbf"] <= now
+        assert said["exp"] >= now + wording.lifetime.total_seconds() / 2
+
+
+@pytest.mark.parametrize("off", [HOUR, -HOUR], ids=str)
+async def test_what_was_signed_before_a_service_told_the_time_is_dated_anew(
+    settings: Settings, key: MemoryKey, clock: FakeClock, off: timedelta
+) -> None:
+    remote, right = RemoteClock(clock), clock.now() - off
+    parts = issuing(
+        settings,
+        [TokenGrant("api", ANYONE, LONG)],
+        lambda: key,
+        clock=remote,
+        report=Reported(),
+        chance=random.Random(1),
+    )
+    async with kept(parts):
+        before = given(parts)
+        remote.learn(right)
+        await clock.advance(LOOK)
+        assert before["iat"] - given(parts)["iat"] == pytest.approx(off.total_seconds(), abs=NAP + 2)
+
+
+async def test_a_pause_is_made_up_for_though_the_service_that_tells_the_time_is_away(
+    settings: Settings, key: MemoryKey, clock: FakeClock
+) -> None:
+    remote = RemoteClock(clock)
+    remote.learn(clock.now())
+    parts = issuing(
+        settings,
+        [TokenGrant("api", ANYONE, LONG)],
+        lambda: key,
+        clock=remote,
+        report=Reported(),
+        chance=random.Random(1),
+    )
+    async with kept(parts):
+        clock.pause(30 * HOUR)
+        await clock.advance(LOOK)
+        assert given(parts)["exp"] > clock.now().timestamp() + 23 * 3600
+
+
+async def test_a_clock_that_only_drifts_has_nothing_signed(
+    settings: Settings, key: MemoryKey, clock: FakeClock
+) -> None:
+    async with kept(built(settings, lambda: key, clock, TokenGrant("api", ANYONE, LONG))) as parts:
+        before = given(parts)["jti"]
+        for _ in range(4):
+            clock.step(timedelta(seconds=1))
+            await clock.advance(LOOK)
+        assert given(parts)["jti"] == before
+
+
+class Slow(MemoryKey):
+    """A device that signs when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signs = asyncio.Event()
+
+    async def sign(self, message: bytes) -> bytes:
+        await self.signs.wait()
+        return await super().sign(message)
+
+
+async def test_what_a_stolen_key_is_just_signing_is_signed_anew_at_once(settings: Settings, clock: FakeClock) -> None:
+    """Or it would be handed out for half of its life, though the issuer shows its key no more."""
+    stolen, fresh = Slow(), MemoryKey()
+    keys: list[MemoryKey] = [stolen]
+    parts = built(settings, lambda: keys[-1], clock, TokenGrant("api", ANYONE, LONG))
+    async with kept(parts):
+        keys.append(fresh)
+        parts.keeper.renew_all()
+        stolen.signs.set()
+        await clock.advance(SECOND)
+        (only,) = parts.roster.kept()
+        held = only.session.usable()
+        assert held is not None
+        assert jwt.get_unverified_header(held.value.reveal())["kid"] == fresh.public.kid
+        signed = len(fresh.signed)
+        await clock.advance(HOUR)
+        assert (signed, len(fresh.signed)) == (1, 1)

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from agent.assembly.rotation import signing_key
 from agent.assembly.tokens import mint
 from agent.assembly.verifying import rule_of, verification, verify_once, verify_published
 from agent.callers import Origin, Peer
-from agent.clock import SystemClock
+from agent.clock import RemoteClock, SystemClock, WorldClock
 from agent.errors import ConfigurationError, TokenRejected
 from agent.jose import compact, signing_input
 from agent.keys import PublicKey
@@ -97,6 +98,24 @@ async def test_tokens_of_our_own_are_verified_by_the_ring(tmp_path: Path) -> Non
     ready = made.output.ready(Asked("GET", "/v1/verify/own", Peer(Origin("127.0.0.1"), b"Bearer " + token)))
     assert ready is not None
     assert dict(ready.headers)["X-Token-Subject"] == "host:web-1"
+
+
+async def test_a_machine_that_was_paused_takes_no_token_that_ended_meanwhile(tmp_path: Path) -> None:
+    """Though the service that tells the time, which was heard before, is away."""
+    key, base = MemoryKey(), FakeClock()
+    remote = RemoteClock(base)
+    remote.learn(base.now())
+    words = settings(tmp_path, '[verify.own]\nissuer = "own"\naudiences = ["a"]\n')
+    made = verification(words, lambda: a_ring(key.public), clock=WorldClock(remote), report=Reported())
+    assert made is not None
+    now = int(base.now().timestamp())
+    said = {"iss": "https://oidc.example.com", "aud": "a", "iat": now, "exp": now + 300}
+    signed = signing_input({"alg": "ES256", "kid": key.public.kid}, said)
+    token = compact(signed, key.sign_now(signed)).encode()
+    asked = Asked("GET", "/v1/verify/own", Peer(Origin("127.0.0.1"), b"Bearer " + token))
+    assert made.output.ready(asked) is not None
+    base.pause(timedelta(hours=1))
+    assert made.output.ready(asked) is None
 
 
 async def test_a_command_verifies_by_a_rule_and_the_keys_of_this_host(tmp_path: Path) -> None:

@@ -107,6 +107,25 @@ async def test_a_machine_that_slept_has_a_new_one_ten_seconds_later(host: Host) 
         assert host.path.read_text() == f"{CANARY_TOKEN}-2"
 
 
+@pytest.mark.parametrize("by", [timedelta(hours=3), -timedelta(hours=3), timedelta(seconds=20)], ids=str)
+async def test_a_clock_that_is_set_has_a_token_by_the_new_time_ten_seconds_later(host: Host, by: timedelta) -> None:
+    """By that of those who read it, the one that is there is over, or not good yet."""
+    async with kept(host.file.keep_fresh):
+        host.clock.step(by)
+        await pass_time(host.clock, timedelta(seconds=10))
+        assert host.path.read_text() == f"{CANARY_TOKEN}-2"
+        await pass_time(host.clock, timedelta(seconds=100))
+        assert host.count == 2
+
+
+async def test_a_clock_that_drifts_changes_nothing(host: Host) -> None:
+    async with kept(host.file.keep_fresh):
+        for _ in range(4):
+            host.clock.step(timedelta(seconds=1))
+            await pass_time(host.clock, timedelta(seconds=10))
+        assert host.count == 1
+
+
 @pytest.mark.parametrize("event", [KeyPromoted("new", "old"), KeyReady("new", "RS256")])
 async def test_when_another_key_signs_there_is_another_token_at_once(host: Host, event: KeyPromoted | KeyReady) -> None:
     async with kept(host.file.keep_fresh):
