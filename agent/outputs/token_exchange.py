@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from agent.callers import Facts, Origin, Peer
 from agent.clock import Clock, within
 from agent.errors import AgentError, ListenerUnavailable, ProofUnchecked, TokenRejected
-from agent.events import ProofRefused, Report, TokenDenied
+from agent.events import Denial, ProofRefused, Report, TokenDenied
 from agent.outputs.token import Wanted, read_query
 from agent.tasks import children
 from agent.web import Answered, sockets
@@ -136,7 +136,7 @@ class Exchange:
             shown = await self.proofs.prove(presented, address)
         except (TokenRejected, ProofUnchecked) as error:
             self._tell(error, address)
-            known = "unknown_caller" if isinstance(error, TokenRejected) else "unavailable"
+            known: Denial = "unknown_caller" if isinstance(error, TokenRejected) else "unavailable"
             self.report(TokenDenied("", f"peer.address={address}", known, error, whence))
             raise
         try:
