@@ -26,8 +26,9 @@ PRIME: Final = int(
     16,
 )
 GENERATOR: Final = 2
-#: How many random bytes an exchange takes: half as many bits would do for a group of this size.
-RANDOM_BYTES: Final = 128
+#: How many random bytes an exchange takes: 256 bits, as RFC 5054 §2.5.4 has it, which is what a group of this size is
+#: worth. More would only hold up the loop, since Python does its powers in one go.
+RANDOM_BYTES: Final = 32
 _INFO: Final = b"Caldera Derived Key"
 _KEY_LENGTH: Final = 16
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
