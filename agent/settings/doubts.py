@@ -12,6 +12,8 @@ from agent.settings.oauth2 import OAuth2
 from agent.settings.openings import openings
 from agent.settings.outputs import numbered
 from agent.settings.overlaps import overlaps
+from agent.settings.templates import run_together
+from agent.settings.token_words import texts
 from agent.settings.tokens import FromFile, SelfSigned
 from agent.settings.vain import in_vain
 from agent.settings.verifying import doubtful_rules
@@ -84,6 +86,13 @@ def _tokens_for_others(settings: Settings) -> Iterator[str]:
         if lifetime > _LONG_TOKEN_FOR_OTHERS:
             said = "nobody can call such a token back, and whoever steals it can use it as long"
             yield f"{where}.lifetime: {spell_duration(lifetime)} is long; {said}; callers get a new one in time"
+    for number, grant in enumerate(settings.grants, start=1):
+        told = [("subject", grant.subject or ""), *(("claims", one) for one in texts(grant.claims))]
+        for word, template in told if grant.audiences else ():
+            if (names := run_together(template)) is not None:
+                pair = " and ".join(f"${{{name}}}" for name in names)
+                said = f"nothing keeps {pair} apart, so that one caller may be called what another one is"
+                yield f'grants#{number}.{word}: {said}; put a mark between them that names do not have, as in "/"'
 
 
 def _aws_callers(settings: Settings) -> Iterator[str]:

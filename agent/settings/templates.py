@@ -6,6 +6,7 @@ between them has to be what AWS takes, since nobody looks at it later.
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Final
 
 from agent.settings.mistakes import Wrong, shown_word
@@ -19,6 +20,11 @@ _EARLY: Final = ("HOST", "ROLE")
 #: What is known of callers on this machine: those inside AWS are given no roles.
 _OF_MACHINE: Final = [name for name in VARIABLES if not name.startswith("AWS_")]
 _PART: Final = re.compile(r"\$(?:\{([^{}]*)\})?")
+#: What names of users, units and containers may have in them, colons aside: users have none, nor have containers, and
+#: of two units one is known by the other.
+_IN_NAMES: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.@\\+$ ")
+#: Variables that stand for nothing but digits.
+_NUMBERS: Final = frozenset({"UID", "AWS_ACCOUNT"})
 #: The same where a dollar sign can be written, as $$; not before a brace, where it would be read again later.
 _PART_OR_DOLLAR: Final = re.compile(r"\$\$(?!\{)|\$(?:\{([^{}]*)\})?")
 #: What AWS takes in names of sessions and source identities (STS API reference).
@@ -35,6 +41,24 @@ def for_role(template: str, role: str) -> str:
 def variables(texts: Iterable[str]) -> list[str]:
     """Names of what has to be known of a caller, each once, in the order in which they stand there."""
     return [name for name in _named(texts) if name in VARIABLES]
+
+
+def run_together(template: str) -> tuple[str, str] | None:
+    """Two variables that nothing keeps apart, so that two callers may come to one text: "a-b" and "c", "a" and "b-c".
+
+    What stands between them does, if it has a mark that is in no name of either kind; numbers have no marks at all.
+    """
+    found = list(_PART.finditer(template))
+    for one, other in pairwise(found):
+        between = template[one.end() : other.start()]
+        names = {one[1], other[1]}
+        if names & _NUMBERS:
+            apart = any(not mark.isdigit() for mark in between)
+        else:
+            apart = any(mark not in _IN_NAMES for mark in between) and "AWS_PRINCIPAL" not in names
+        if not apart:
+            return one[1], other[1]
+    return None
 
 
 def name_fault(template: str) -> str:

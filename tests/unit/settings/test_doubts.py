@@ -19,6 +19,7 @@ CALLERS = (
     'certificate = "/etc/chain.pem"\nprivate_key = "/etc/key.pem"\n'
 )
 TO_CALLERS = '\n[[grants]]\naws_account = "123456789012"\naudiences = ["https://api.example.com"]\n'
+TOGETHER = '\n[[grants]]\nuser_unit = "sync.service"\nuser = ["ann", "ann-x"]\naudiences = ["a"]\nHOW\n'
 SECOND_ROLE = '\n[roles.web]\narn = "arn:aws:iam::123456789012:role/web"\n'
 
 
@@ -48,6 +49,12 @@ def test_a_plain_configuration_leaves_no_doubt(read: Read) -> None:
           "it serves no secret, but names roles and callers")),
         (("", CALLERS + TO_CALLERS),
          "aws_callers.listen: only this machine can connect to 127.0.0.1:8443, and nobody inside AWS"),
+        (("", TOGETHER.replace("HOW", 'subject = "${USER}-${USER_UNIT}"')),
+         ("grants#2.subject: nothing keeps ${USER} and ${USER_UNIT} apart, so that one caller may be called what "
+          'another one is; put a mark between them that names do not have, as in "/"')),
+        (("", TOGETHER.replace("HOW", 'claims = { who = [{ is = "${USER}${USER_UNIT}" }] }')),
+         ("grants#2.claims: nothing keeps ${USER} and ${USER_UNIT} apart, so that one caller may be called what "
+          'another one is; put a mark between them that names do not have, as in "/"')),
         (("", CALLERS.replace("127.0.0.1", "0.0.0.0")),
          "aws_callers: nobody is granted anything there; add [[grants]] with aws_principal and audiences"),
         (("", "\n[rotation]\nautomatic = false\n"),

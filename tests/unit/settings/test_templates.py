@@ -4,7 +4,15 @@ import pytest
 
 from agent.settings.mistakes import Wrong
 from agent.settings.section import Surroundings
-from agent.settings.templates import caller_tag, claim_template, for_role, name_fault, value_fault, variables
+from agent.settings.templates import (
+    caller_tag,
+    claim_template,
+    for_role,
+    name_fault,
+    run_together,
+    value_fault,
+    variables,
+)
 
 HERE = Surroundings(Path("/etc/rolecall"), None, {"HOST": "web-1"})
 
@@ -15,6 +23,32 @@ def test_the_host_is_filled_in_and_all_else_waits() -> None:
 
 def test_the_role_is_filled_in_for_each() -> None:
     assert [for_role("${ROLE}-${UID}", role) for role in ("a", "b")] == ["a-${UID}", "b-${UID}"]
+
+
+@pytest.mark.parametrize(
+    ("template", "pair"),
+    [
+        (
+            "${USER}-${USER_UNIT}",
+            ("USER", "USER_UNIT"),
+        ),  # a user "ann" with "x-y.service", a user "ann-x" with "y.service"
+        ("${USER}${USER_UNIT}", ("USER", "USER_UNIT")),
+        ("user:${USER}-unit-${USER_UNIT}:x", ("USER", "USER_UNIT")),
+        ("${UID}${USER_UNIT}", ("UID", "USER_UNIT")),
+        ("${UID}0${UNIT}", ("UID", "UNIT")),
+        ("${AWS_PRINCIPAL}/${AWS_SESSION}", ("AWS_PRINCIPAL", "AWS_SESSION")),
+        ("${UID}/${USER}.${CONTAINER}", ("USER", "CONTAINER")),
+        ("${USER}/${USER_UNIT}", None),
+        ("${USER}:${UNIT}", None),
+        ("${UID}-${USER_UNIT}", None),
+        ("${USER_UNIT}-${UID}", None),
+        ("aws:${AWS_ACCOUNT}:${AWS_SESSION}", None),
+        ("user:${USER}:x", None),
+        ("plain", None),
+    ],
+)
+def test_two_variables_that_names_run_together_in_are_found(template: str, pair: tuple[str, str] | None) -> None:
+    assert run_together(template) == pair
 
 
 def test_only_what_is_asked_of_callers_is_a_variable() -> None:
