@@ -27,7 +27,7 @@ from agent.status.sign_ins import SignInStatus
 
 if TYPE_CHECKING:
     from agent.clients.identity_center import CenterEndpoint
-    from agent.credentials.identity_center import Given
+    from agent.credentials.identity_center.validation import Given
 
 #: What a request may take: connecting, answering, looking up the name, an answer that trickles.
 _PATIENCE: Final = timedelta(seconds=20)
@@ -135,7 +135,8 @@ class IdentityCenter:
 
     def source(self, name: str, role: IdentityCenterRole) -> CredentialSource:
         """The source of one role's credentials."""
-        from agent.credentials.identity_center import IdentityCenterCredentials, PermissionSet, Shared
+        from agent.credentials.identity_center.permission_set import PermissionSet
+        from agent.credentials.identity_center.source import IdentityCenterCredentials, Shared
 
         shared = Shared(
             self.portal, self.center, self.renewal, self.watch, self._who_am_i, self.clock, self.report, _PATIENCE

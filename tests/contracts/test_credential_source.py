@@ -14,7 +14,9 @@ from agent.clients.cognito import CognitoEndpoint, cognito_client
 from agent.clients.identity_center import CenterEndpoint, identity_center_client
 from agent.clock import RemoteClock
 from agent.credentials import CredentialSource
-from agent.credentials.identity_center import Given, IdentityCenterCredentials, PermissionSet, Shared
+from agent.credentials.identity_center.permission_set import PermissionSet
+from agent.credentials.identity_center.source import IdentityCenterCredentials, Shared
+from agent.credentials.identity_center.validation import Given
 from agent.credentials.identity_pool import AwsIdentityPool, PooledIdentity, PooledRole
 from agent.credentials.sts import AwsSts, Role, StsWebIdentity
 from agent.errors import (

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 
 from agent.clock import RemoteClock
-from agent.credentials.identity_center import Given, IdentityCenterCredentials, PermissionSet, Shared
+from agent.credentials.identity_center.permission_set import PermissionSet
+from agent.credentials.identity_center.source import IdentityCenterCredentials, Shared
+from agent.credentials.identity_center.validation import Given
 from agent.errors import AgentError, CredentialsRefused, CredentialsUnavailable, SignInNeeded
 from agent.secret import Secret
 from agent.sign_in import SUCCESS, Answer
