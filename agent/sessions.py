@@ -233,12 +233,12 @@ class Session(Generic[L]):
         if left <= self._policy.margin:
             raise CredentialsUnavailable(
                 f"the new {self._kind.of(self.name)} are good for {left.total_seconds():.0f} s only",
-                hint="is something between this machine and STS answering in its place, or with an old answer?",
+                hint="how long does whoever gives them take? Does something else answer, or with an old answer?",
             )
         if self._clock.steady() + (left - self._policy.margin).total_seconds() + _ROUNDED < self._ends:
             raise CredentialsUnavailable(
                 f"the new {self._kind.of(self.name)} would end before those that are held",
-                hint="these stay in use. What makes STS, or what answers in its place, give shorter sessions now?",
+                hint="these stay in use. What makes whoever gives them, or answers instead, give shorter ones now?",
             )
 
     def _renewed(self, fresh: L, took: timedelta) -> timedelta:

@@ -56,6 +56,8 @@ def parts(token: bytes) -> Parts:
     if len(pieces) != 3:
         said = "the token is encrypted" if len(pieces) == 5 else "the token is not three parts joined by dots"
         raise _no("malformed", said)
+    if not pieces[2]:
+        raise _no("malformed", "the token is not signed")
     header = _object(pieces[0], "header")
     algorithm, kid = _named(header)
     claims = _object(pieces[1], "body")

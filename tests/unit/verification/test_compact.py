@@ -32,6 +32,11 @@ def test_a_token_of_the_longest_length_is_read_and_one_byte_more_is_not() -> Non
         parts(b"x" * (LONGEST + 1))
 
 
+def test_a_token_without_a_signature_is_called_so() -> None:
+    with pytest.raises(TokenRejected, match="the token is not signed"):
+        parts(forged({"alg": "none"}, claims(), sign=False))
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_are_no_json_are_refused_wherever_they_stand(number: str) -> None:
     with pytest.raises(TokenRejected, match="not one object of JSON"):
