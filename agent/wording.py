@@ -80,9 +80,10 @@ class Wording:
 
     def asking(self, scopes: Sequence[str]) -> "Wording":
         """The same with these scopes alone, in the order in which they are granted. Raises NotGranted."""
-        if strangers := [scope for scope in scopes if scope not in self.scopes]:
-            raise NotGranted(strangers[0])
-        return replace(self, scopes=tuple(scope for scope in self.scopes if scope in scopes))
+        asked = frozenset(scopes)
+        if strangers := asked.difference(self.scopes):
+            raise NotGranted(min(strangers))
+        return replace(self, scopes=tuple(scope for scope in self.scopes if scope in asked))
 
     def as_claims(self) -> dict[str, object]:
         """The claims besides those that every token has, as JSON would have them; fresh, and yours to change."""
