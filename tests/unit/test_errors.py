@@ -14,6 +14,7 @@ RETRYABLE = {
     "CredentialsNotReady",
     "IssuerUnreadable",
     "AgentUnreachable",
+    "ProofUnchecked",
 }
 
 
