@@ -26,7 +26,7 @@ class SignedEndpoint:
     Attributes:
         region: the region whose endpoint is asked.
         credentials: "profile:NAME", "environment", "container" or "instance"; or what gives those of one of our
-            roles whenever it is asked, such as `RoleSession.credentials`.
+            roles whenever it is asked, such as `Session.current`.
         endpoint_url: another address instead of the region's own. For S3, buckets are then part of the path.
         ca_bundle: a PEM file of CAs to trust instead of the public ones.
         proxy: the URL of an HTTP proxy, without a password. Those of the environment are not used.

@@ -49,6 +49,9 @@ class Front:
                 return await service.answer(wire, request_id)
         if not is_for_sts(wire):
             return self.store.answer(wire, request_id)
+        return await self._by_sts(wire, request_id)
+
+    async def _by_sts(self, wire: Wire, request_id: str) -> Reply | None:
         arguments = wire.arguments()
         role = arguments.get("RoleArn", "")
         faults = self.cloud.faults.strike(role, _BEFORE)

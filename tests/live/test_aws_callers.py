@@ -21,6 +21,8 @@ from tests.fakes.moto import REGION, endpoint, moto
 from tests.live.aws_callers import AUDIENCE, GRANTS, ROLE, TokenServer, presigned_with, token_server
 from tests.live.host import fetch, run_to_end
 
+pytestmark = pytest.mark.long
+
 ORGANIZATION = (
     GRANTS
     + """

@@ -16,6 +16,8 @@ from aiohttp.test_utils import TestServer
 from tests.fakes.ports import own_port
 from tests.live.browser import Browser, BrowserError, chromium
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 _KILLED = """
 import asyncio

@@ -43,6 +43,8 @@ from tests.fakes.cognito import (
 from tests.live.cognito_terminal import typed
 from tests.live.host import ALL_OF_S3, ROLECALL, TOKEN, Agent, Host, agent_on, fetch
 
+pytestmark = pytest.mark.long
+
 JAVASCRIPT = Path(__file__).parent / "javascript"
 SRP = ["InitiateAuth", "RespondToAuthChallenge"]
 RENEWAL = "GetTokensFromRefreshToken"

@@ -26,6 +26,8 @@ from tests.live.browser import Browser
 from tests.live.host import ROLECALL, Host, agent_on, fetch, run_to_end
 from tests.unit.sandbox.identity_center.visit import START_URL, center
 
+pytestmark = pytest.mark.long
+
 REGION = "eu-central-1"
 ROLE = "AWSReservedSSO_Developer_"
 PROFILE = f"""

@@ -23,6 +23,8 @@ from agent.sandbox.proxy import Proxy
 from tests.live.browser import chromium
 from tests.unit.sandbox.identity_center.visit import START_URL, center, visit
 
+pytestmark = pytest.mark.long
+
 REGION = "eu-central-1"
 HOSTS = tuple(f"{name}.{REGION}.amazonaws.com" for name in ("oidc", "portal.sso", "sts"))
 ARN = re.compile(r"arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Developer_[0-9a-f]{16}/ada")

@@ -23,6 +23,8 @@ from tests.live import oidc
 from tests.live.host import ALL_OF_S3, ISSUER, Agent, Host, agent_on, fetch
 from tests.live.oidc import AUDIENCE, Judge, client, client_certificate, openid_provider
 
+pytestmark = pytest.mark.long
+
 SECRET = "a secret of the tests: +/%&= and more than thirty-two bytes"
 SUBJECT = "rolecall"
 

@@ -25,6 +25,8 @@ from agent.settings import Settings, load
 from agent.tokens.self_signed import Identity, SelfSigned
 from tests.live.told import CLIENT, NUMBER, TENANT, by_commands, by_terraform
 
+pytestmark = pytest.mark.long
+
 ISSUER = "https://oidc.example.com"
 NAMES = get_args(Name)
 TRAP = "host:a'b\"c$HOME`id`\\n%{if}${x} é"

@@ -13,6 +13,8 @@ from aiohttp.test_utils import TestServer
 from tests.live.browser import Browser, chromium
 from tests.unit.sandbox.identity_center.visit import refused, visit
 
+pytestmark = pytest.mark.long
+
 
 @dataclass
 class Site:

@@ -21,6 +21,8 @@ from tests.fakes.foreign import a_jwk, private
 from tests.fakes.ports import own_port
 from tests.live.host import Agent, agent_on, sandboxed
 
+pytestmark = pytest.mark.long
+
 CLIENT = AppClient("1h57kf5cpq17m0eml12example")
 POOL = UserPool("eu-central-1_Ab129faBb", clients=(CLIENT,))
 ALICE = User("alice", "Correct-Horse-7", attributes={"email": "alice@example.com"}, groups=("staff", "admins"))
