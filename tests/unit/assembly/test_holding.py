@@ -8,6 +8,7 @@ from agent.assembly.credentials import OpenedSts
 from agent.assembly.holding import Holding, Issuers, holding
 from agent.callers import Origin, Peer
 from agent.clock import RemoteClock
+from agent.errors import KeyUnavailable
 from agent.events import KeyForgotten, KeyReady
 from agent.narrowing import WHOLE
 from agent.settings import load
@@ -51,10 +52,14 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def held(tmp_path: Path, clock: FakeClock) -> Holding:
+def key() -> MemoryKey:
+    return MemoryKey()
+
+
+@pytest.fixture
+def held(tmp_path: Path, clock: FakeClock, key: MemoryKey) -> Holding:
     (tmp_path / "rolecall.toml").write_text(CONFIGURATION)
     settings = load(tmp_path / "rolecall.toml", environ={}, host="web-1")
-    key = MemoryKey()
     chance = random.Random(1)
     issuers = Issuers(lambda: key)
     return holding(
@@ -95,6 +100,16 @@ async def test_when_the_key_was_stolen_what_it_signed_is_signed_anew(held: Holdi
     assert after.id != known.id
 
 
-async def test_a_key_that_is_there_again_has_everything_that_failed_tried_again(held: Holding) -> None:
-    held.heard(KeyReady("kid", "ES256"))  # nothing has failed, so nothing is to be done
-    assert all(not one.session.attempted for one in held.roster.kept())
+async def test_a_key_that_is_there_again_has_everything_that_failed_tried_again(held: Holding, key: MemoryKey) -> None:
+    (kept,) = held.issuing.roster.kept()
+    key.failure = KeyUnavailable("the token is locked", hint="unlock it")
+    task = asyncio.ensure_future(held.issuing.keeper.keep_fresh())
+    await settle()
+    key.failure = None
+    await settle()
+    before = kept.session.usable()  # it would be tried by itself as well, but later
+    held.heard(KeyReady("kid", "ES256"))
+    await settle()
+    task.cancel()
+    assert kept.session.attempted
+    assert (before, kept.session.usable() is not None) == (None, True)
