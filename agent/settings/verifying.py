@@ -32,9 +32,12 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 #: Headers that say something of the answer itself.
 _TAKEN: Final = frozenset(
-    {"cache-control", "connection", "content-length", "content-type", "date", "location", "server", "set-cookie",
-     "transfer-encoding", "www-authenticate", "x-accel-redirect"}
+    {"age", "cache-control", "connection", "content-encoding", "content-length", "content-range", "content-type", "date",
+     "keep-alive", "location", "server", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "vary",
+     "www-authenticate"}
 )  # fmt: skip
+#: What nginx takes for orders to itself begins so.
+_ORDERS: Final = "x-accel-"
 _MOST_HEADERS: Final = 20
 _MOST: Final = 50
 _LONGEST: Final = 255
@@ -122,7 +125,7 @@ def _check_claim(name: str) -> None:
 def _check_header(name: str) -> None:
     if not _HEADER.fullmatch(name):
         raise Wrong('is no name that a header should have; write letters, digits and hyphens, as in "X-Token-Subject"')
-    if name.lower() in _TAKEN:
+    if name.lower() in _TAKEN or name.lower().startswith(_ORDERS):
         raise Wrong("says something of the answer itself; take another name, as in X-Token-Subject")
 
 

@@ -97,6 +97,14 @@ def test_our_own_tokens_can_be_meant_only_where_we_make_some(mistakes: Mistakes)
             f'{RULE}headers = {{ Content-Length = "sub" }}',
             "headers.Content-Length: says something of the answer itself",
         ),
+        (
+            f'{RULE}headers = {{ content-encoding = "sub" }}',
+            "headers.content-encoding: says something of the answer itself",
+        ),
+        (
+            f'{RULE}headers = {{ X-Accel-Limit-Rate = "sub" }}',
+            "headers.X-Accel-Limit-Rate: says something of the answer itself",
+        ),
         (f'{RULE}headers = {{ X-A = "sub", x-a = "iss" }}', "headers: has names that differ only in upper and lower"),
         (f"{RULE}headers = {{ X-A = 7 }}", "headers.X-A: must be text in quotes"),
         (
