@@ -32,9 +32,9 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 #: Headers that say something of the answer itself.
 _TAKEN: Final = frozenset(
-    {"age", "cache-control", "connection", "content-encoding", "content-length", "content-range", "content-type", "date",
-     "keep-alive", "location", "server", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade", "vary",
-     "www-authenticate"}
+    {"age", "cache-control", "connection", "content-encoding", "content-length", "content-range", "content-type",
+     "date", "keep-alive", "location", "server", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
+     "vary", "www-authenticate"}
 )  # fmt: skip
 #: What nginx takes for orders to itself begins so.
 _ORDERS: Final = "x-accel-"
