@@ -20,6 +20,8 @@ from tests.fakes.clock import settle
 from tests.fakes.memory_key import KINDS, MemoryKey, pem
 from tests.fakes.places import QUICK, every, moto_on_demand
 
+pytestmark = pytest.mark.long
+
 COORDINATE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}
 RSA_ALGORITHMS: tuple[Algorithm, ...] = ("RS256", "RS384", "RS512")
 

@@ -6,8 +6,12 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.live.host import Agent, Host, agent_on
 from tests.live.test_tokens import ask, checked
+
+pytestmark = pytest.mark.long
 
 TABLES = """
 [[grants]]

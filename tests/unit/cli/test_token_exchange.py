@@ -24,6 +24,8 @@ from agent.web.problems import Problem, Refusal
 from tests.fakes.ports import own_port
 from tests.fakes.token_exchange import Desk, certify
 
+pytestmark = pytest.mark.long
+
 AUDIENCE = "https://api.example.com/a b"
 
 

@@ -22,6 +22,8 @@ from tests.fakes.certificate import certificate
 from tests.fakes.minted import CANARY_TOKEN
 from tests.fakes.sts_server import ROLE_ARN, Reply, Request, StsServer, granted, http, members
 
+pytestmark = pytest.mark.long
+
 ROLE = Role(ROLE_ARN, "host-1", timedelta(hours=1))
 NO_WAY = Reply(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 

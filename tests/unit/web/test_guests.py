@@ -18,6 +18,8 @@ from agent.web.guests import Limits
 from tests.fakes.issuer_site import KEYS, Site, connected, request, say, trusting
 from tests.unit.web.world import answers
 
+pytestmark = pytest.mark.long
+
 CLOSE = "Connection: close"
 #: So short that a test can wait for them.
 SOON = Limits(handshake=0.1, head=0.15, idle=0.3, linger=0.1)

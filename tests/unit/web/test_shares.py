@@ -14,6 +14,8 @@ from agent.web.connections import Limits
 from agent.web.shares import ASKED, CONNECTED, MADE, Share, Shares
 from tests.unit.web.world import WEB, Told, World, answers, request
 
+pytestmark = pytest.mark.long
+
 MALLORY, ALICE = "127.0.0.2", "127.0.0.3"
 
 

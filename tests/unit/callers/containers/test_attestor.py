@@ -21,6 +21,8 @@ from tests.fakes.clock import FakeClock, settle
 from tests.fakes.engine import Contained, EngineApi, an_id, engine_api
 from tests.fakes.other_network import OtherNetwork, other_network
 
+pytestmark = pytest.mark.long
+
 A, B = an_id("a"), an_id("b")
 HERE = ("169.254.170.2", 80)
 

@@ -23,6 +23,8 @@ from tests.fakes.clock import FakeClock, settle
 from tests.fakes.memory_key import KINDS
 from tests.fakes.moto import ACCOUNT, REGION, endpoint, moto
 
+pytestmark = pytest.mark.long
+
 ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 

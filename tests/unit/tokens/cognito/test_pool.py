@@ -23,6 +23,8 @@ from agent.tokens.cognito.refusals import Refused, Turn
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.sts_server import Reply, StsServer, http
 
+pytestmark = pytest.mark.long
+
 APP = App("eu-central-1_Ab129faBb", "client", Secret("canary-secret"))
 REFRESH = Secret("canary.refresh")
 RESULT = {"IdToken": "canary.id.token", "AccessToken": "canary.access", "RefreshToken": "canary.refresh"}

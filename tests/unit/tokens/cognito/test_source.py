@@ -39,6 +39,8 @@ from tests.fakes.cognito import (
     with_user,
 )
 
+pytestmark = pytest.mark.long
+
 SRP = ["InitiateAuth", "RespondToAuthChallenge"]
 RENEWAL = "GetTokensFromRefreshToken"
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
