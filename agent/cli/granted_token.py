@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from agent.assembly.callers import token_grants
 from agent.assembly.issuing import subject_of
@@ -12,6 +13,16 @@ from agent.errors import ConfigurationError
 from agent.settings import Settings, TokenFile
 from agent.templates import Unfillable
 from agent.wording import NotGranted, TokenGrant, Wording
+
+#: How to say what a template names: with which option, and as in what.
+_SAID_BY: Final = {
+    "USER": "--user backup",
+    "UID": "--user backup",
+    "UNIT": "--unit backup.service",
+    "INSTANCE": "--unit backup@daily.service",
+    "USER_UNIT": "--user-unit sync.service",
+    "CONTAINER": "--container backup",
+}
 
 
 def configure_granted(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +49,7 @@ def granted(settings: Settings, audience: str, scopes: Sequence[str], facts: Fac
     if facts and not fitting:
         raise ConfigurationError(
             f"nobody of whom this is known is granted tokens for {audience}",
-            hint="see what is missing, with the same words: rolecall who",
+            hint=f"see what is missing, with the same words: rolecall who {audience}",
         )
     wording = _filled(fitting[0], known) if fitting else kept[0].wording(subject_of(settings))
     try:
@@ -54,5 +65,14 @@ def _filled(grant: TokenGrant, known: Facts) -> Wording:
     except Unfillable as missing:
         raise ConfigurationError(
             f"{grant.setting} names ${{{missing}}}, so its tokens depend on who asks",
-            hint="say as whom, as in: --unit backup.service --user backup",
+            hint=_how_to_say(str(missing), known),
         ) from missing
+
+
+def _how_to_say(variable: str, known: Facts) -> str:
+    accounts = [value for name, value in known if name == "unix.user"]
+    if variable == "UID" and accounts:
+        return f"there is no user {accounts[0]!r} on this machine; name one that there is"
+    if variable not in _SAID_BY:
+        return "nobody but the agent knows that of a caller: ask it for the token"
+    return f"say as whom, as in: {_SAID_BY[variable]}"

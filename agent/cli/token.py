@@ -166,19 +166,31 @@ def _worded(settings: Settings, arguments: argparse.Namespace) -> Wording | None
     facts = supposed(arguments)
     by_hand = [word for word in ("role", "subject", "claim") if getattr(arguments, word)]
     if facts and (by_hand or not arguments.audience):
-        word = f"--{by_hand[0]}" if by_hand else "a token for no --audience"
+        if by_hand:
+            raise ConfigurationError(
+                f"--{by_hand[0]} cannot stand beside the words that describe a caller",
+                hint="leave out the one or the others: what is in a caller's token is what its grant says",
+            )
         raise ConfigurationError(
-            f"who asks means nothing for {word}",
-            hint="it says what a grant gives: add --audience, and leave out others",
+            "the words that describe a caller mean nothing without --audience", hint="say for whom the token is to be"
         )
     if not arguments.audience or by_hand:
         return None
     wording = granted(settings, arguments.audience, arguments.scope, facts)
     if wording is None and facts:
-        raise ConfigurationError(f"nobody is granted tokens for {arguments.audience}", hint="add a [[grants]] for it")
+        raise _granted_to_nobody(settings, arguments.audience)
     if wording is not None and arguments.lifetime is not None:
         return replace(wording, lifetime=timedelta(seconds=arguments.lifetime))
     return wording
+
+
+def _granted_to_nobody(settings: Settings, audience: str) -> ConfigurationError:
+    said = f"nobody is granted tokens for {audience}"
+    if audience in {words.audience for words in [settings.identity] if isinstance(words, SelfSigned)}:
+        return ConfigurationError(said, hint="that is what opens roles: name the role instead of a caller, with --role")
+    there = sorted({name for grant in settings.grants for name in grant.audiences})
+    listed = f"grants have {', '.join(there)}; correct it, or " if there else ""
+    return ConfigurationError(said, hint=f"{listed}add a [[grants]] for it")
 
 
 def _fetch(settings: Settings, words: OAuth2 | Cognito, arguments: argparse.Namespace) -> int:

@@ -126,8 +126,9 @@ def run(arguments: argparse.Namespace) -> int:
             )
         found = _seen_of(without(role, arguments.token_file, os.environ))
     elif role and role not in {*settings.roles, *(one.name for one in _written(settings))}:
-        known = ", ".join(sorted(settings.roles))
-        raise ConfigurationError(f"the configuration has no role {role!r}", hint=f"it has: {known}")
+        audiences = {one.name for one in _written(settings)} - settings.roles.keys()
+        known = ", ".join([*sorted(settings.roles), *sorted(audiences)])
+        raise ConfigurationError(f"the configuration has no role or audience {role!r}", hint=f"it has: {known}")
     elif described:
         found = _described(described, _written(settings))
     else:

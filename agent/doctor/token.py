@@ -35,6 +35,10 @@ def verified(
             issuer=issuer,
             options={"require": ["iss", "sub", "aud", "exp", "iat"]},
         )
+    except jwt.InvalidAudienceError as error:
+        raise AgentError(
+            f"the token is not good: {error}", hint=f"its aud should be {audience}; see it with: rolecall token show"
+        ) from error
     except (jwt.PyJWTError, ValueError) as error:  # ValueError: a key that is no point of its curve
         raise AgentError(
             f"the token is not good: {error}", hint="see what it says with: rolecall token show"

@@ -53,6 +53,28 @@ def test_what_depends_on_who_asks_needs_somebody_who_does(settings: Settings) ->
         granted(settings, "orders", (), frozenset())
 
 
+@pytest.mark.parametrize(
+    ("template", "facts", "hint"),
+    [
+        ("${UNIT}", frozenset(), "say as whom, as in: --unit backup.service"),
+        ("${UID}", frozenset({UNIT}), "say as whom, as in: --user backup"),
+        (
+            "${UID}",
+            frozenset({UNIT, ("unix.user", "no one")}),
+            "there is no user 'no one' on this machine; name one that there is",
+        ),
+    ],
+)
+def test_what_has_to_be_said_of_a_caller_is_named(
+    template: str, facts: frozenset[tuple[str, str]], hint: str, tmp_path: Path
+) -> None:
+    written = tmp_path / "rolecall.toml"
+    written.write_text(CONFIGURATION.replace("${UNIT}", template))
+    with pytest.raises(ConfigurationError) as caught:
+        granted(load(written, environ={}, host="web-1"), "orders", (), facts)
+    assert caught.value.hint == hint
+
+
 def test_a_scope_that_is_not_granted_is_refused_with_those_that_are(settings: Settings) -> None:
     with pytest.raises(ConfigurationError) as caught:
         granted(settings, "orders", ("admin",), frozenset({UNIT}))

@@ -160,9 +160,16 @@ def test_what_is_written_out_is_made_as_it_is_written_out(granting: Path, capsys
         (["--audience", "orders"], "grants#2 names ${UNIT}, so its tokens depend on who asks"),
         (["--audience", "orders", "--user", "carol"], "nobody of whom this is known is granted tokens for orders"),
         (["--audience", "vault", "--user", "carol", "--scope", "read"], "the scope read is not granted there"),
-        (["--audience", "else", "--user", "carol"], "nobody is granted tokens for else"),
-        (["--user", "carol"], "who asks means nothing for a token for no --audience"),
-        (["--audience", "vault", "--user", "carol", "--subject", "me-and-you"], "who asks means nothing for --subject"),
+        (["--audience", "else", "--user", "carol"], "nobody is granted tokens for else\nhint: grants have "),
+        (
+            ["--audience", "sts.amazonaws.com", "--user", "carol"],
+            "nobody is granted tokens for sts.amazonaws.com\nhint: that is what opens roles: name the role",
+        ),
+        (["--user", "carol"], "the words that describe a caller mean nothing without --audience"),
+        (
+            ["--audience", "vault", "--user", "carol", "--subject", "me-and-you"],
+            "--subject cannot stand beside the words that describe a caller",
+        ),
         (["--audience", "vault", "--lifetime", "3h"], "a token of 3h could outlive what shows the key that signed it"),
     ],
 )
@@ -338,7 +345,8 @@ def test_a_token_for_somebody_else_does_not_verify(
     piped(monkeypatch, capsys.readouterr().out)
 
     assert main(["token", "verify", "--jwks", str(jwks)]) == 1
-    assert "the token is not good: Audience doesn't match" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the token is not good: Audience doesn't match\nhint: its aud should be sts.amazonaws.com" in said
 
 
 def keys_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> Path:

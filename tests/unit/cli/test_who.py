@@ -191,7 +191,7 @@ def test_a_token_is_one_more_thing_to_say_of_another_caller(tmp_path: Path) -> N
 
 def test_a_role_that_does_not_exist_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert who(tmp_path, "nosuch") == 2
-    assert "has no role 'nosuch'" in capsys.readouterr().err
+    assert "has no role or audience 'nosuch'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("said", [{"facts": "none", "granted": []}, {"facts": [["a"]], "granted": []}, {"facts": []}])
@@ -267,7 +267,9 @@ def test_of_one_audience_what_is_missing_is_told(tmp_path: Path, capsys: pytest.
 
 def test_an_audience_that_nobody_is_granted_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tokens(tmp_path, "nosuch", "--user", "alice") == 2
-    assert "has no role 'nosuch'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "has no role or audience 'nosuch'" in said
+    assert "orders" in said.partition("hint: it has: ")[2]
 
 
 def test_what_the_agent_grants_is_compared_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
