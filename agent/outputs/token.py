@@ -27,9 +27,13 @@ _SCOPES: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x
 _LONGEST: Final = 4096
 
 _BAD_QUERY: Final = Problem(
-    400, "BadRequest", "Ask for /v1/token?aud=AUDIENCE, or …&scope=SCOPES with blanks between them, each once."
+    400,
+    "BadRequest",
+    "Ask for /v1/token?aud=AUDIENCE, or with &scope=SCOPES and %20 between them; each once, none empty, nothing else.",
 )
-_DENIED: Final = Problem(403, "CallerDenied", "This caller is not granted this token.")
+_DENIED: Final = Problem(
+    403, "CallerDenied", "This caller is not granted this token; rolecall who says what it is granted."
+)
 _NOT_READY: Final = Problem(503, "TokenNotReady", "The first token is still on its way.", (("Retry-After", "1"),))
 _NONE: Final = Problem(503, "ServiceUnavailable", "There is no token to be had at the moment.", (("Retry-After", "5"),))
 

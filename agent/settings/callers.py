@@ -232,7 +232,7 @@ def _who(words: Mapping[str, object], named: Sequence[str], answers: Mapping[str
         yield from ((word, "is empty, so nobody is meant; write who is, or leave it out") for word in empty)
     elif words.get("anyone", False) is False and not answers.keys() & words.keys():
         example = 'unit = "….service", user = "…" or token_file = "/…"'
-        yield "", f"does not say who gets the roles; write {example}, or anyone = true if that is meant"
+        yield "", f"does not say who is meant; write {example}, or anyone = true if that is meant"
 
 
 def _contradictions(named: Sequence[str]) -> Iterator[tuple[str, str]]:
