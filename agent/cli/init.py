@@ -80,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     usual = (arguments.directory or (SERVICE_DIRECTORY if arguments.service else Path())) / "rolecall.toml"
     if (there := there_already(arguments, usual)) is not None:
         return write_beside(there, arguments.relying_party, as_json=arguments.json)
+    if arguments.relying_party and not arguments.issuer:
+        say(f"There is no configuration at {arguments.config or usual} to write this beside, so a first one is made.")
     try:
         answers = _answers(arguments)
         if (doubt := doubt_about(answers.region)) is not None:

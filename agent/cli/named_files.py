@@ -52,12 +52,7 @@ def named(settings: Settings) -> Iterator[Named]:
         yield from _of_sign_in(settings.identity)
     for number, grant in enumerate(settings.grants, start=1):
         yield from (Named(f"grants#{number}.token_file", path, stat.S_IRWXO, secret=True) for path in grant.token_file)
-    if settings.issuer is not None and settings.issuer.ca_bundle is not None:
-        yield Named("issuer.ca_bundle", settings.issuer.ca_bundle)
-    if settings.sts.ca_bundle is not None:
-        yield Named("sts.ca_bundle", settings.sts.ca_bundle)
-    if settings.identity_center is not None and settings.identity_center.ca_bundle is not None:
-        yield Named("identity_center.ca_bundle", settings.identity_center.ca_bundle)
+    yield from _of_authorities(settings)
     for table, key in (("key", settings.key), ("key.next", settings.next_key)):
         yield from _of_key(table, key, settings)
     yield from _of_publishing(settings)
@@ -65,6 +60,15 @@ def named(settings: Settings) -> Iterator[Named]:
     ring = settings.rotation.state if settings.rotation else None
     if ring is not None and ring not in {path for _, path in paths_of(settings.key)}:
         yield Named("rotation.state", ring, directory=True, written=True)
+
+
+def _of_authorities(settings: Settings) -> Iterator[Named]:
+    """By what we know those whom we ask, as far as that is not said beside their secrets."""
+    sections = {"issuer": settings.issuer, "sts": settings.sts, "identity_center": settings.identity_center}
+    rules = {f"verify.{name}": rule for name, rule in settings.verify.items()}
+    for section, words in {**sections, **rules}.items():
+        if words is not None and words.ca_bundle is not None:
+            yield Named(f"{section}.ca_bundle", words.ca_bundle)
 
 
 def _of_provider(words: OAuth2) -> Iterator[Named]:

@@ -180,3 +180,10 @@ def test_a_place_where_nothing_can_be_written_is_told(home: Path, capsys: Said) 
     (home / "relying-parties").write_text("in the way")
     assert init(home, *parties("vault")) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_where_there_is_no_configuration_it_is_said_that_a_first_one_is_made(home: Path, capsys: Said) -> None:
+    assert init(home, "--yes", *parties("vault")) == 2
+    told = capsys.readouterr().err
+    assert f"There is no configuration at {home}/rolecall.toml to write this beside" in told
+    assert "error: --issuer is missing" in told

@@ -155,3 +155,9 @@ def test_whom_we_trust_to_be_identity_center_is_named(tmp_path: Path) -> None:
     assert "identity_center.ca_bundle" not in of(tmp_path, key, center)
     found = of(tmp_path, key, f'{center}\nca_bundle = "/c"')
     assert found["identity_center.ca_bundle"] == Named("identity_center.ca_bundle", Path("/c"))
+
+
+def test_whom_a_rule_trusts_may_be_read_by_all_and_written_by_few(tmp_path: Path) -> None:
+    rule = '[verify.api]\nissuer = "https://login.example.com"\naudiences = ["a"]\nca_bundle = "/c"\n'
+    found = of(tmp_path, PKCS11, rule)
+    assert found["verify.api.ca_bundle"] == Named("verify.api.ca_bundle", Path("/c"), stat.S_IWOTH)
