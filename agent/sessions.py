@@ -27,8 +27,8 @@ PATIENCE = 0.7
 #: The longest nap between two looks at the clock: a suspended machine wakes with its timers late by that much.
 NAP = 10.0
 
-#: By so much a clock may be set before what is dated by it is made anew, in seconds: half of what tokens are backdated.
-_SET = 5.0
+#: By so much a clock may be set before what is dated by it is made anew, in seconds: by so much tokens are backdated.
+_SET = 10.0
 
 #: By so much a later set may seem to end before the one that is held, in seconds: ends are told in whole ones.
 _ROUNDED = 1.0

@@ -26,9 +26,9 @@ What = Literal["web_identity_token", "token"]
 #: The least time between two tokens, in seconds, however soon those end that we are given.
 _SHORTEST: Final = 10.0
 
-#: By so much the clock may be set before the token that is dated by it is replaced, in seconds: half of what ours are
-#: backdated by.
-_SET: Final = 5.0
+#: By so much the clock may be set before the token that is dated by it is replaced, in seconds: by so much ours are
+#: backdated, and so good already for who has the right time.
+_SET: Final = 10.0
 
 
 class TokenFile:
