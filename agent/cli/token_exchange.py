@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, quote, urlsplit
 
+from agent.authorities import trusting
 from agent.cli.durations import seconds
 from agent.cli.patience import patiently
 from agent.cli.terminal import show_json
@@ -93,18 +94,12 @@ def _server(text: str) -> SplitResult:
 
 
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_bundle is None:
-        context.load_default_certs()
-        return context
     try:
-        context.load_verify_locations(ca_bundle)
+        return trusting(ca_bundle)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"the CA bundle {ca_bundle} cannot be used", hint="name a readable file of PEM certificates"
         ) from error
-    return context
 
 
 def _ask(url: SplitResult, wanted: str, proof: Secret, trust: ssl.SSLContext) -> dict[str, Any]:

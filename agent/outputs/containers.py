@@ -17,6 +17,7 @@ from agent.web.sockets import Address
 #: How often it is tried again, in seconds.
 _AGAIN: Final = 3.0
 
+
 @asynccontextmanager
 async def open_when_possible(
     where: Address,

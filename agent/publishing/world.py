@@ -7,9 +7,8 @@ is asked for over a connection of its own, so that a new certificate or another 
 
 import asyncio
 import hashlib
-import json
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +18,10 @@ import aiohttp
 from cryptography import x509
 
 from agent import __version__
+from agent.authorities import trusting
 from agent.clock import Clock, within
 from agent.errors import IssuerUnreadable
+from agent.https import OURS, TooLong, asked, body_of, object_in
 from agent.publishing import Sighting
 from agent.publishing.discovery import DISCOVERY_PATH, address
 from agent.publishing.inspection import Answer, Certificate, Failure, Inspection, Tls
@@ -62,7 +63,7 @@ class PublicSite:
         self._clock = clock
         self._ca_bundle = ca_bundle
         self._proxy = proxy
-        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._headers = {**OURS, "User-Agent": user_agent}
 
     async def look(self) -> Sighting:
         """Read the documents. Raises IssuerUnreadable if AWS could not have believed them."""
@@ -99,16 +100,13 @@ class PublicSite:
         return await self._ask_by(url, name, _public if self._ca_bundle is None else self._of_bundle)
 
     def _of_bundle(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(self._ca_bundle)
-        return context
+        return trusting(self._ca_bundle)
 
     async def _ask_by(self, url: str, name: str, trust: _Trust) -> Answer:
         """Ask once, on a new connection. Raises IssuerUnreadable if the CA bundle cannot be used."""
         context = await self._context(trust)
         seen: list[bytes] = []
         context.sslobject_class = _observer(seen)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         begun = self._clock.steady()
         try:
             answer = await within(self._clock, PATIENCE, self._get(url, context))
@@ -132,35 +130,8 @@ class PublicSite:
             ) from error
 
     async def _get(self, url: str, context: ssl.SSLContext) -> Answer:
-        async with (
-            aiohttp.ClientSession(
-                trust_env=False,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(total=None),  # `within` keeps the time, by our own clock
-            ) as session,
-            session.get(url, headers=self._headers, proxy=self._proxy, ssl=context, allow_redirects=False) as response,
-        ):
-            try:
-                return _answer(url, response, await _body(response))
-            except BaseException:
-                if response.connection is not None and response.connection.protocol is not None:
-                    response.connection.protocol.abort()  # politeness would read on to the end, if there is one
-                raise
-
-
-class _TooLong(ValueError):
-    """There is more than any key set needs."""
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > _LONGEST:
-            raise _TooLong
-    return bytes(body)
+        async with asked("GET", url, trust=context, headers=self._headers, proxy=self._proxy) as response:
+            return _answer(url, response, await body_of(response, _LONGEST))
 
 
 def _answer(url: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
@@ -177,28 +148,19 @@ def _answer(url: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         cache_control=", ".join(headers.getall("Cache-Control", [])),
         age=int(age) if age.isdecimal() and len(age) < 10 else None,
         from_cache="hit" in hits.lower(),
-        document=_object(body),
+        document=object_in(body),
     )
-
-
-def _object(body: bytes) -> Mapping[str, object] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _public() -> ssl.SSLContext:
     """Trust whom this machine trusts: not quite AWS's own list, but where that is public, nearly the same."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
-    return context
+    return trusting(None)
 
 
 def _unverified() -> ssl.SSLContext:
     """Trust anybody, to see what a site shows behind a certificate that has been found wanting already."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -288,7 +250,7 @@ _FAILURES: Final = (
         "see the log of the web server, and whether its disk is full",
     ),
     (
-        _TooLong,
+        TooLong,
         "{name} is longer than 1 MB, and nobody will read so much",
         "see what it is that this address shows",
     ),

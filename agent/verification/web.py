@@ -8,16 +8,16 @@ sandboxes are.
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from agent import __version__
+from agent.authorities import trusting
 from agent.clock import Clock, within
 from agent.errors import IssuerUnreadable
+from agent.https import OURS, TooLong, asked, body_of
 from agent.threads import aside
 from agent.verification.published import Fetched
 
@@ -38,11 +38,6 @@ class IssuerWeb:
         self._clock = clock
         self._ca_bundle = ca_bundle
         self._proxy = proxy
-        self._headers = {
-            "User-Agent": f"rolecall/{__version__}",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-        }
 
     async def get(self, url: str, longest: int) -> Fetched:
         """Read one document of at most so many bytes, in five seconds. Raises IssuerUnreadable."""
@@ -72,29 +67,15 @@ class IssuerWeb:
     async def _context(self) -> ssl.SSLContext:
         """Whom to trust, read anew in a thread: it takes its time, and a bundle may have been renewed."""
         try:
-            return await aside(_trusting(self._ca_bundle))
+            return await aside(trusting, self._ca_bundle)
         except (OSError, ValueError, RuntimeError) as error:
             raise IssuerUnreadable(
                 f"the CA bundle {self._ca_bundle} cannot be used", hint="name a readable file of PEM certificates"
             ) from error
 
     async def _get(self, url: str, longest: int, context: ssl.SSLContext) -> Fetched:
-        async with (
-            aiohttp.ClientSession(
-                trust_env=False,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(total=None),  # `within` keeps the time, by our own clock
-            ) as session,
-            session.get(url, headers=self._headers, proxy=self._proxy, ssl=context, allow_redirects=False) as response,
-        ):
-            try:
-                return await _answer(response, url, longest)
-            except BaseException:
-                if response.connection is not None and response.connection.protocol is not None:
-                    response.connection.protocol.abort()  # politeness would read on to the end, if there is one
-                raise
+        async with asked("GET", url, trust=context, headers=OURS, proxy=self._proxy) as response:
+            return await _answer(response, url, longest)
 
 
 def is_safe(url: str) -> bool:
@@ -114,33 +95,19 @@ async def _answer(response: aiohttp.ClientResponse, url: str, longest: int) -> F
         raise IssuerUnreadable(
             f"{_shown(url)} answers {response.status}{where}", hint="name the address at which the keys are: jwks_url"
         )
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > longest:
-            raise IssuerUnreadable(
-                f"what is at {_shown(url)} is longer than {longest // 1024} kB",
-                hint="see what it is that this address shows",
-            )
+    try:
+        body = await body_of(response, longest)
+    except TooLong as error:
+        raise IssuerUnreadable(
+            f"what is at {_shown(url)} is longer than {longest // 1024} kB",
+            hint="see what it is that this address shows",
+        ) from error
     age = response.headers.get("Age", "")
     return Fetched(
-        bytes(body),
+        body,
         ", ".join(response.headers.getall("Cache-Control", [])),
         int(age) if age.isascii() and age.isdecimal() and len(age) < 10 else 0,
     )
-
-
-def _trusting(ca_bundle: Path | None) -> Callable[[], ssl.SSLContext]:
-    def trust() -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if ca_bundle is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(ca_bundle)
-        return context
-
-    return trust
 
 
 def _shown(url: str) -> str:

@@ -93,9 +93,7 @@ class World:
         name = f"session-{len(self.asked)}"
         self.asked[name] = (role, narrowing)
         source = FakeSource(self.clock, role=name, lifetime=narrowing.duration or timedelta(minutes=10))
-        return RoleSession(
-            role, source, RefreshPolicy(), clock=self.clock, report=self.reported, spread=lambda: 0.5
-        )
+        return RoleSession(role, source, RefreshPolicy(), clock=self.clock, report=self.reported, spread=lambda: 0.5)
 
     def expected(self, known: Facts, role: str) -> tuple[str, Narrowing] | None:
         """By the book: the first grant of the role that fits says how much of it."""

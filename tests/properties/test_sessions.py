@@ -236,9 +236,7 @@ def test_however_many_ask_they_share_one_outcome(
     async def scene() -> None:
         clock = FakeClock()
         source = FakeSource(clock, failure=failure, answers_in=timedelta(seconds=answers_in))
-        session = RoleSession(
-            "web", source, RefreshPolicy(), clock=clock, report=Reported(), spread=lambda: 0.999
-        )
+        session = RoleSession("web", source, RefreshPolicy(), clock=clock, report=Reported(), spread=lambda: 0.999)
         keeping = asyncio.ensure_future(Keeper([session], clock=clock, concurrency=1, spread=lambda: 0.0).keep_fresh())
         asked = [asyncio.ensure_future(session.current()) for _ in range(number)]
         await clock.advance(timedelta(milliseconds=5))

@@ -44,9 +44,7 @@ class Host:
         for source in self.sources:
             source.remote = self.remote
         self.sessions = [
-            RoleSession(
-                source.role, source, RefreshPolicy(), clock=self.remote, report=Reported(), spread=lambda: 0.0
-            )
+            RoleSession(source.role, source, RefreshPolicy(), clock=self.remote, report=Reported(), spread=lambda: 0.0)
             for source in self.sources
         ]
 

@@ -17,12 +17,14 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from agent.authorities import trusting
 from agent.callers.aws import NONCE_HEADER, SERVER_HEADER, Principal, rejected
 from agent.callers.aws.canonical import principal
 from agent.callers.aws.fairness import Lanes
 from agent.callers.aws.presigned import Presigned
 from agent.clock import Clock, within
 from agent.errors import AgentError, ConfigurationError, ProofUnchecked
+from agent.https import OURS, body_of
 
 #: How long STS may take in all, in seconds. It answers within a tenth of one.
 PATIENCE: Final = 5.0
@@ -83,7 +85,7 @@ class Sts:
     async def _ask(self, proof: Presigned) -> tuple[int, bytes]:
         if self._session is None:
             raise aiohttp.ClientConnectionError
-        headers = {SERVER_HEADER: self._way.server_id, "Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {SERVER_HEADER: self._way.server_id, **OURS}
         if proof.nonce:
             headers[NONCE_HEADER] = proof.nonce
         async with self._session.get(
@@ -92,12 +94,7 @@ class Sts:
             allow_redirects=False,
             proxy=self._way.proxy,
         ) as answer:
-            body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > _LONGEST:
-                    raise aiohttp.ClientPayloadError
-            return answer.status, bytes(body)
+            return answer.status, await body_of(answer, _LONGEST)
 
 
 def _told(status: int, body: bytes) -> Principal:
@@ -132,16 +129,9 @@ def _unchecked(what: str) -> ProofUnchecked:
 
 
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
-    # Made by hand: create_default_context writes its keys to the file that SSLKEYLOGFILE names.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_bundle is None:
-        context.load_default_certs()
-        return context
     try:
-        context.load_verify_locations(ca_bundle)
+        return trusting(ca_bundle)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"the CA bundle {ca_bundle} cannot be used", hint="point sts.ca_bundle at a readable file of certificates"
         ) from error
-    return context

@@ -6,7 +6,6 @@ cookie and no .netrc of the environment is used, and no endless answer is read.
 """
 
 import asyncio
-import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from agent import __version__
+from agent.authorities import trusting
 from agent.clock import Clock, within
 from agent.errors import AgentError, KeyUnavailable, TokenUnavailable
+from agent.https import OURS, TooLong, asked, body_of, object_in
 from agent.threads import aside
 from agent.tokens.oauth2.asking import ClientCertificate, Place
 
@@ -89,33 +89,10 @@ class Web:
     async def _exchange(
         self, method: str, url: str, form: bytes | None, headers: Mapping[str, str], context: ssl.SSLContext
     ) -> Answer:
-        ours = {"User-Agent": f"rolecall/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
-        if form is not None:
-            ours["Content-Type"] = "application/x-www-form-urlencoded"
-        async with (
-            aiohttp.ClientSession(
-                trust_env=False,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(force_close=True),
-                timeout=aiohttp.ClientTimeout(total=None),  # `within` keeps the time, by our own clock
-            ) as session,
-            session.request(
-                method,
-                url,
-                data=form,
-                headers={**ours, **headers},
-                proxy=self._place.proxy,
-                ssl=context,
-                allow_redirects=False,
-            ) as response,
-        ):
-            try:
-                return self._answer(url, response, await _body(response))
-            except BaseException:
-                if response.connection is not None and response.connection.protocol is not None:
-                    response.connection.protocol.abort()  # politeness would read on to the end, if there is one
-                raise
+        media = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
+        sent = {**OURS, **media, **headers}
+        async with asked(method, url, trust=context, headers=sent, proxy=self._place.proxy, form=form) as response:
+            return self._answer(url, response, await body_of(response, _LONGEST))
 
     def _answer(self, url: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         headers = response.headers
@@ -124,31 +101,10 @@ class Web:
         return Answer(
             url,
             response.status,
-            _object(body),
+            object_in(body),
             media_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             told=told,
         )
-
-
-class _TooLong(ValueError):
-    """There is more than any answer needs."""
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > _LONGEST:
-            raise _TooLong
-    return bytes(body)
-
-
-def _object(body: bytes) -> Mapping[str, object] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def _date(text: str) -> datetime | None:
@@ -172,13 +128,8 @@ def _context(place: Place, certificate: ClientCertificate | None) -> ssl.SSLCont
 
     Raises TokenUnavailable, KeyUnavailable.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        if place.ca_bundle is None:
-            context.load_default_certs()
-        else:
-            context.load_verify_locations(place.ca_bundle)
+        context = trusting(place.ca_bundle)
     except (OSError, ValueError) as error:
         raise TokenUnavailable(
             f"the CA bundle {place.ca_bundle} cannot be used: {_why(error, 'it holds no certificates')}",
@@ -242,7 +193,7 @@ _SILENCES: Final = (
         "{host} hung up in the middle of its answer",
         "see the log of the provider, and what stands before it",
     ),
-    (_TooLong, "what {host} answers is too long to be an answer", "see what it is that this address shows"),
+    (TooLong, "what {host} answers is too long to be an answer", "see what it is that this address shows"),
     (
         (aiohttp.ServerDisconnectedError, ConnectionError, aiohttp.ClientOSError),
         "{host} hung up without an answer{shown}",
