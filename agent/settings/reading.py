@@ -19,7 +19,7 @@ _POSITION = re.compile(
 #: tomllib's findings that a person would word otherwise.
 _WORDED: Final = (
     ("Cannot overwrite a value", "this name, or this table, already has a value above"),
-    ("Cannot declare", "this table is begun a second time, or its name already has a value above"),
+    ("Cannot declare", "this table is begun a second time, or its name already has a value above; keep one"),
     ("Duplicate inline table key", "this name stands twice in one inline table"),
     ("Expected '=' after a key", "a name must be followed by = and a value"),
     ("Invalid value", "a value is expected here; text stands in quotes"),

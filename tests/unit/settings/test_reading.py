@@ -75,7 +75,10 @@ def test_a_file_that_may_not_be_read_is_said_so(tmp_path: Path, ordinary_user: N
         (b'[sts]\nregion = "\xff"', ", line 2: there is a byte that is not UTF-8"),
         ('[sts]\nregion = "a"'.encode("utf-16"), ", line 1: there is a byte that is not UTF-8"),
         (b"a = 1\na = 2\n", ", line 2, column 6: this name, or this table, already has a value above"),
-        (b"[a]\n[a]", ", line 2, column 3: this table is begun a second time, or its name already has a value above"),
+        (
+            b"[a]\n[a]",
+            ", line 2, column 3: this table is begun a second time, or its name already has a value above; keep one",
+        ),
         (b"a = {b = 1, b = 2}", ", line 1, column 18: this name stands twice in one inline table"),
         (b'a = "b', ", at its end: a text in quotes has no end"),
         (b"a = 1 2", ", line 1, column 7: a line goes on after its value; does the value need quotes?"),
