@@ -13,7 +13,7 @@ from agent.errors import AgentError
 from agent.patterns import fits
 
 #: What the agent has trouble with lies there, if one of these is broken.
-UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "roles")
+UPSTREAM: Final[tuple[Link, ...]] = ("key", "sts", "clock", "issuer", "token", "sign-in", "roles")
 
 _AGAIN: Final = "if it was mended just now, have the agent try at once: systemctl reload rolecall"
 

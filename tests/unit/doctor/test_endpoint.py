@@ -174,6 +174,13 @@ async def test_an_agent_with_nothing_to_give_says_why_unless_that_follows_from_s
     assert (link.findings, link.not_tried) == ((), "the rest of it follows from the link issuer")
 
 
+async def test_nothing_works_from_here_while_nobody_has_signed_in() -> None:
+    nobody = Tried("sign-in", findings=(Finding("sign-in", "error", "nobody has signed in", "sign in"),))
+    nothing = Serving(CredentialsUnavailable("nobody has signed in", hint="sign in: rolecall login"))
+    link = await tried(nothing, nobody, roles=[{**ROLE, "failures": 1, "problem": "nobody has signed in"}])
+    assert (link.findings, link.not_tried) == ((), "the rest of it follows from the link sign-in")
+
+
 async def test_an_agent_that_could_not_renew_what_it_still_holds_is_a_warning() -> None:
     failing = [{**ROLE, "failures": 3, "problem": "STS was away"}]
     finding = await only(Serving(), roles=failing)
