@@ -154,6 +154,8 @@ def _listeners(settings: Settings) -> Iterator[str]:
         yield f"{called.get(word, 'credentials'):12} http://{address}"
     if settings.verify and settings.listen.verify is None:
         yield f"verifying    http://{settings.listen.verify_address}"
+    if (callers := settings.aws_callers) is not None:
+        yield f"AWS callers  https://{callers.listen}, as {callers.server_id}"
     if settings.containers is not None:
         where = ", ".join(f"http://{address}" for address in settings.containers.listen)
         yield f"containers   {where}, known by {settings.containers.engine} at {settings.containers.engine_socket}"

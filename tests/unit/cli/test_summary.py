@@ -179,6 +179,13 @@ def test_every_listener_and_file_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_the_listener_for_callers_inside_aws_is_told_with_whose_proofs_it_takes(tmp_path: Path) -> None:
+    words = '[aws_callers]\nserver_id = "https://tokens.example.com"\ncertificate = "/c"\nprivate_key = "/k"'
+    grant = '[[grants]]\naws_principal = "arn:aws:iam::123456789012:role/deploy"\naudiences = "a"'
+    lines = list(summary(read(tmp_path, KEYS, words, grant), None))
+    assert lines[-1] == "AWS callers  https://0.0.0.0:8443, as https://tokens.example.com"
+
+
 def test_rules_for_tokens_of_others_are_told_and_where_to_ask(tmp_path: Path) -> None:
     rules = (
         '[verify.api]\nissuer = "https://login.example.com"\naudiences = ["a"]\nscopes = ["read"]\n'
