@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from agent.assembly.identity_center import OpenedCenter, cache_of, portal_of
@@ -16,7 +17,7 @@ from agent.cli.terminal import paint, say, show_json, warn
 from agent.clock import SystemClock, instant
 from agent.errors import AgentError, ConfigurationError
 from agent.events import Event, RefreshTokenUnsaved
-from agent.settings import Cognito, IdentityCenter, Settings
+from agent.settings import Cognito, IdentityCenter, Settings, find
 from agent.settings.identity_center import identity_center_of
 from agent.sign_in import SignIn
 from agent.sign_in.assignments import Account, assignments
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             {name: value for name in ("start_url", "region", "session") if (value := getattr(arguments, name))}
         )
     else:
-        settings = settings_of(arguments.config)
+        settings = _configured(arguments.config)
         where = _where(settings, arguments.to)
         if where == "cognito":
             return _cognito(arguments, settings)
@@ -78,6 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
         show_list(accounts, words, settings, as_json=arguments.json)
         return 0
     return desk.sign_in()
+
+
+def _configured(config: Path | None) -> Settings:
+    """The configuration; where there is none at all, it is said what does without one."""
+    try:
+        find(config, os.environ)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            error.what, hint="name one with -c FILE or ROLECALL_CONFIG; or do without, by --start-url and --region"
+        ) from error
+    return settings_of(config)
 
 
 def _where(settings: Settings, wanted: str | None) -> str:

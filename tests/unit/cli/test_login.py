@@ -60,6 +60,18 @@ def test_where_nobody_signs_in_it_says_what_that_would_take(config: Path, capsys
     assert "knows of no sign-in" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(Path("/etc/rolecall/rolecall.toml").exists(), reason="this machine has a configuration of its own")
+def test_where_there_is_no_configuration_it_says_how_to_do_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ROLECALL_CONFIG", raising=False)
+    assert main(["login"]) == 2
+    told = capsys.readouterr().err
+    assert "there is no configuration" in told
+    assert "or do without, by --start-url and --region" in told
+
+
 def test_of_two_places_one_has_to_be_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(CENTER + STS.replace("[sts]", COGNITO + "[sts]") + ROLE)
     assert login(config, "--device") == 2
