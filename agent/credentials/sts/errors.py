@@ -79,8 +79,8 @@ TABLE: Final = (
     _row(
         _TOKEN,
         Turn.SOMEBODY,
-        "create the IAM OIDC provider for issuer.url in account {account}, or correct issuer.url: the two must be "
-        "equal to the letter, path and trailing slash included",
+        "create the IAM OIDC provider in account {account} for the issuer that tokens name, or correct issuer.url or "
+        "identity.issuer: the two must be equal to the letter, path and trailing slash included",
         "no openidconnect provider",
     ),
     _row(
