@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     if (there := there_already(arguments, usual)) is not None:
         return write_beside(there, arguments.relying_party, as_json=arguments.json)
     if arguments.relying_party and not arguments.issuer:
-        say(f"There is no configuration at {arguments.config or usual} to write this beside, so a first one is made.")
+        missing = f"There is no configuration at {arguments.config or usual} to write this beside"
+        say(f"{missing}; name it with -c FILE, or have a first one made.")
     try:
         answers = _answers(arguments)
         if (doubt := doubt_about(answers.region)) is not None:
