@@ -137,14 +137,19 @@ def _read(where: str, status: int, body: bytes) -> dict[str, Any]:
     raise _refused(where, status, document)
 
 
+def _hint(said: str) -> str:
+    """What to do about a proof that is not taken."""
+    if "STS endpoint" in said:
+        return "use the STS of one of aws_callers.regions there: see --region, and AWS_ENDPOINT_URL if it is set here"
+    return "compare --server-id with aws_callers.server_id there, and both clocks"
+
+
 def _refused(where: str, status: int, document: dict[str, Any]) -> AgentError:
     message = document.get("message")
     said = message if isinstance(message, str) and _PRINTABLE.fullmatch(message) else f"status {status}"
     what = f"{where} gives no token: {said.removesuffix('.')}"
     if status == HTTPStatus.UNAUTHORIZED:
-        return TokenRejected(
-            what, reason="proof", hint="compare --server-id with aws_callers.server_id there, and both clocks"
-        )
+        return TokenRejected(what, reason="proof", hint=_hint(said))
     if status == HTTPStatus.FORBIDDEN:
         return CallerDenied(
             what, hint="[[grants]] there with aws_principal and audiences; who this is: aws sts get-caller-identity"

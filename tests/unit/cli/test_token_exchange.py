@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.callers.aws import SENTENCES
 from agent.cli.token import configure, run
 from agent.errors import (
     AgentError,
@@ -83,6 +84,14 @@ async def test_a_proof_that_is_refused_may_be_for_another_server(desk: Desk) -> 
     assert isinstance(error, TokenRejected)
     assert "does not hold" in error.what
     assert "--server-id" in error.hint
+
+
+async def test_a_proof_by_the_sts_of_another_region_is_a_matter_of_the_region_alone(desk: Desk) -> None:
+    desk.refusal = Refusal(Problem(401, "ProofRejected", SENTENCES["wrong_endpoint"]))
+    error = await failure(desk)
+    assert isinstance(error, TokenRejected)
+    assert "--region" in error.hint
+    assert "--server-id" not in error.hint
 
 
 async def test_who_is_not_granted_is_told_where_that_would_be(desk: Desk) -> None:
