@@ -141,11 +141,15 @@ def _filled(claim: Claim, known: Known) -> Claim:
 
 
 def _fit(text: str, shortest: int, longest: int) -> str:
-    """The text, if it can be printed and is of so many bytes; else what fits of it, and a hash of it."""
-    if text.isprintable() and shortest <= len(text.encode()) <= longest and sealed(text, text, 0, longest) == text:
+    """The text, if it can be printed and is of so many bytes; else what fits of it, and a hash of it.
+
+    What must not be empty must not have blanks around it either, which nobody would see in a policy.
+    """
+    whole = text.isprintable() and (not shortest or text == text.strip())
+    if whole and shortest <= len(text.encode()) <= longest and sealed(text, text, 0, longest) == text:
         return text
     # Of ASCII alone, so that characters are bytes.
-    fitting = "".join(mark if mark.isascii() and mark.isprintable() else "-" for mark in text)
+    fitting = "".join(mark if mark.isascii() and mark.isprintable() else "-" for mark in text.strip())
     return sealed(text, f"{fitting}-", shortest, longest)
 
 

@@ -26,6 +26,10 @@ from agent.wording import TokenGrant, Wording
 #: What is left of a token when it stops being handed out: enough to use it, even of one that lives for two minutes.
 _MARGIN, _OF_ITS_LIFE = timedelta(seconds=60), 6
 
+#: How many are kept on demand. A caller may have half of them, by asking for some of its scopes: of tokens that live
+#: for two minutes that is two signatures a second, which a TPM can bear.
+_ROOM = 256
+
 #: So many are signed at once: a custodian has one key, and asks a device or a service that has limits of its own.
 _AT_ONCE = 4
 
@@ -80,7 +84,7 @@ def issuing(
     }
     keeper = Keeper(first.values(), clock=time, concurrency=_AT_ONCE, spread=chance.random, dated=True)
     names = {grant.name: "" for grant in grants}
-    return Issuing(Roster(first, names, Making(make, keeper, clock, report), TOKENS), keeper, report)
+    return Issuing(Roster(first, names, Making(make, keeper, clock, report, _ROOM), TOKENS), keeper, report)
 
 
 def subject_of(settings: Settings) -> str:

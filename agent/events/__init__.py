@@ -66,22 +66,20 @@ from agent.events.vending import (
     VendingDenied,
     VendingEvent,
 )
-from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused, VerifyingEvent
+from agent.events.verifying import BearerRefused, IssuerKeysFetched, IssuerKeysStuck, ProofRefused, VerifyingEvent
 
 __all__ = [
-    "AccountMissing", "AccountsHeard", "AccountsSilent", "CallerEvent", "CallerTokensChanged",
+    "AccountMissing", "AccountsHeard", "AccountsSilent", "BearerRefused", "CallerEvent", "CallerTokensChanged",
     "CallerTokensReadable", "CallerTokensUnreadable", "CallersSeen", "CallersUnseen", "CertificateRefused",
     "CertificateReloaded", "ClockMeasured", "ClockWentBack", "ContainersSeen", "ContainersUnseen",
-    "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten",
-    "IssuerCrowded", "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen",
-    "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted", "KeyReady",
-    "ListenerOpened", "ListenerWaiting", "NoToken", "ProofRefused", "ProviderAnswered", "ProviderEvent",
-    "ProviderFailed",
-    "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report",
-    "RequestRefused", "RosterFull", "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver",
-    "SignedIn", "SigningInEvent", "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRefused",
-    "TokenRenewalFailed", "TokenRenewed", "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued",
-    "UnitTokenRefused", "UnitTokensRotated", "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
+    "CredentialsVended", "Denial", "Event", "FileEmptied", "FileEvent", "FileStuck", "FileWritten", "IssuerCrowded",
+    "IssuerKeysFetched", "IssuerKeysStuck", "IssuerSeen", "KeyAnnounced", "KeyEvent", "KeyForgotten", "KeyPromoted",
+    "KeyReady", "ListenerOpened", "ListenerWaiting", "NoToken", "ProofRefused", "ProviderAnswered", "ProviderEvent",
+    "ProviderFailed", "RefreshTokenUnsaved", "Refusal", "RenewalFailed", "Report", "RequestRefused", "RosterFull",
+    "RotationStuck", "RotationWell", "SessionRenewed", "SignInDue", "SignInOver", "SignedIn", "SigningInEvent",
+    "SitePublished", "StsAnswered", "TokenDenied", "TokenEvent", "TokenRenewalFailed", "TokenRenewed",
+    "TokenSigned", "TokenVended", "UnitTokenEnding", "UnitTokenIssued", "UnitTokenRefused", "UnitTokensRotated",
+    "UnitTokensUnwritable", "VendingDenied", "VendingEvent", "VerifyingEvent",
 ]  # fmt: skip
 
 Event = VendingEvent | CallerEvent | FileEvent | KeyEvent | ProviderEvent | SigningInEvent | TokenEvent | VerifyingEvent

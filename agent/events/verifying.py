@@ -7,7 +7,7 @@ from agent.errors import AgentError
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRefused:
+class BearerRefused:
     """A token was not taken; `rule` is the one that it was held against, `reason` one word of a short list.
 
     `tell` says whether to write a line of it: others like it may come by the thousand. `untold` is how many have been
@@ -55,4 +55,4 @@ class ProofRefused:
 
 
 #: What happens to tokens of others, and to their issuers' keys.
-VerifyingEvent = TokenRefused | IssuerKeysFetched | IssuerKeysStuck | ProofRefused
+VerifyingEvent = BearerRefused | IssuerKeysFetched | IssuerKeysStuck | ProofRefused

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from agent.clock import Clock
 from agent.errors import IssuerUnreadable, TokenRejected
-from agent.events import Report, TokenRefused
+from agent.events import BearerRefused, Report
 from agent.verification import FORBIDDEN, Verified, Verifier
 from agent.verification.rules import claim_at, scopes_of
 from agent.web import Answered, Asked, Label
@@ -113,7 +113,7 @@ class VerifyOutput:
         since, untold = self._told.get((rule, error.reason), (None, 0))
         tell = since is None or now - since >= _AGAIN
         self._told[rule, error.reason] = (now if since is None or tell else since, 0 if tell else untold + 1)
-        self._report(TokenRefused(rule, error.reason, error, tell, untold if tell else 0))
+        self._report(BearerRefused(rule, error.reason, error, tell, untold if tell else 0))
 
 
 def _token(asked: Asked) -> bytes:

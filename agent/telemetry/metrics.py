@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from agent.events import (
+    BearerRefused,
     Denial,
     Event,
     Refusal,
@@ -23,7 +24,6 @@ from agent.events import (
     SessionRenewed,
     StsAnswered,
     TokenDenied,
-    TokenRefused,
     TokenSigned,
     VendingDenied,
 )
@@ -100,7 +100,7 @@ class Metrics(Collector):
                 self._signed[event.kid] += 1
             case VendingDenied() | TokenDenied() | RequestRefused():
                 self._denied[event.reason] += 1
-            case TokenRefused():
+            case BearerRefused():
                 self._rejected[event.rule, event.reason] += 1
             case _:
                 return

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from agent.events import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused, VerifyingEvent
+from agent.events import BearerRefused, IssuerKeysFetched, IssuerKeysStuck, ProofRefused, VerifyingEvent
 from agent.telemetry.key_lines import Field, Line
 
 #: What honest clients do all day.
@@ -16,7 +16,7 @@ _EVERYDAY_PROOFS: Final = frozenset({"missing", "malformed", "expired"})
 def lines_of_verifying(event: VerifyingEvent) -> Iterator[Line]:
     """The line of a fact about tokens that others show, if it is due one."""
     match event:
-        case TokenRefused(error=error):
+        case BearerRefused(error=error):
             if event.tell:
                 what = {"rule": event.rule, "reason": event.reason, "error": error.what, "hint": error.hint or None}
                 level = logging.INFO if event.reason in _EVERYDAY else logging.WARNING

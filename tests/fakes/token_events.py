@@ -5,6 +5,7 @@ from typing import Final
 
 from agent.errors import CallerDenied, IssuerUnreadable, KeyUnavailable, TokenRejected
 from agent.events import (
+    BearerRefused,
     IssuerKeysFetched,
     IssuerKeysStuck,
     ProofRefused,
@@ -15,7 +16,6 @@ from agent.events import (
     SignInOver,
     TokenDenied,
     TokenEvent,
-    TokenRefused,
     TokenRenewalFailed,
     TokenRenewed,
     TokenVended,
@@ -43,7 +43,7 @@ SIGNING_IN_EVENTS: Final[tuple[SigningInEvent, ...]] = (
 )
 
 VERIFYING_EVENTS: Final[tuple[VerifyingEvent, ...]] = (
-    TokenRefused(
+    BearerRefused(
         "web", "expired", TokenRejected("it has expired", hint="get another", reason="expired"), tell=True, untold=4
     ),
     IssuerKeysFetched("https://idp.example.com", 2, ("kid-2",), (), timedelta(hours=1)),

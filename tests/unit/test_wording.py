@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent.assembly.issuing import identity_of
 from agent.templates import Unfillable
 from agent.wording import (
     LONGEST_SUBJECT,
@@ -130,3 +131,11 @@ def test_a_grant_can_be_a_key() -> None:
     claims: tuple[tuple[str, Claim], ...] = (("a", claim_of(WRITTEN)),)
     one, other = (TokenGrant("vault", FACTS, Wording("host:web-1", TEN, claims=claims), "grants#1") for _ in range(2))
     assert {one: 1}[other] == 1
+
+
+@pytest.mark.parametrize("user", [" ann", "ann ", " "])
+def test_a_subject_that_would_have_blanks_around_it_is_told_apart_and_can_be_signed(user: str) -> None:
+    filled = Wording("${USER}", timedelta(minutes=10)).filled({("unix.user", user)})
+    assert filled.subject == filled.subject.strip()
+    assert filled.subject != Wording("${USER}", timedelta(minutes=10)).filled({("unix.user", "ann")}).subject
+    assert identity_of("https://oidc.example.com", "api", filled).subject == filled.subject

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.callers import Origin, Peer
 from agent.errors import TokenRejected
-from agent.events import TokenRefused
+from agent.events import BearerRefused
 from agent.outputs.verify import Gate, VerifyOutput
 from agent.settings.verifying import HEADERS
 from agent.verification import Rule, Verified
@@ -290,7 +290,7 @@ async def test_refusals_are_counted_each_and_told_at_a_bounded_rate() -> None:
     await world.clock.advance(timedelta(seconds=10))
     await world.ask(bad)
 
-    refused = world.told.of(TokenRefused)
+    refused = world.told.of(BearerRefused)
     assert len(refused) == 1002
     assert [(event.reason, event.untold) for event in refused if event.tell] == [
         ("audience", 0),

@@ -18,13 +18,13 @@ from prometheus_client.samples import Sample
 
 from agent.errors import CallerDenied, CredentialsRefused, CredentialsUnavailable, TokenRejected
 from agent.events import (
+    BearerRefused,
     ClockMeasured,
     RenewalFailed,
     RequestRefused,
     SessionRenewed,
     StsAnswered,
     TokenDenied,
-    TokenRefused,
     TokenSigned,
     VendingDenied,
 )
@@ -108,7 +108,7 @@ async def measured() -> Measured:
     await measured.inside.renew("backup")
     measured.stats.count(("ecs", "backup", 200), 0.0002)
     measured.metrics(TokenSigned(KID))
-    measured.metrics(TokenRefused("web", "expired", TokenRejected("no", reason="expired"), tell=False))
+    measured.metrics(BearerRefused("web", "expired", TokenRejected("no", reason="expired"), tell=False))
     measured.inside.tokens.append(TOKENS)
     measured.inside.sign_ins.append(SignInStatus("identity_center", "good", "rolecall login", ISSUER_EPOCH, ""))
     return measured

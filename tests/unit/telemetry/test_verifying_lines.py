@@ -3,11 +3,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agent.errors import ProofUnchecked, TokenRejected
-from agent.events import IssuerKeysFetched, IssuerKeysStuck, ProofRefused, TokenRefused
+from agent.events import BearerRefused, IssuerKeysFetched, IssuerKeysStuck, ProofRefused
 from agent.telemetry.verifying_lines import lines_of_verifying
 from tests.fakes.token_events import VERIFYING_EVENTS
 
-(REFUSED,) = (event for event in VERIFYING_EVENTS if isinstance(event, TokenRefused))
+(REFUSED,) = (event for event in VERIFYING_EVENTS if isinstance(event, BearerRefused))
 (READ,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysFetched))
 (STUCK,) = (event for event in VERIFYING_EVENTS if isinstance(event, IssuerKeysStuck))
 
