@@ -179,6 +179,9 @@ def _worded(settings: Settings, arguments: argparse.Namespace) -> Wording | None
     wording = granted(settings, arguments.audience, arguments.scope, facts)
     if wording is None and facts:
         raise _granted_to_nobody(settings, arguments.audience)
+    if wording is None and (there := _granted_audiences(settings)) and not _opens_roles(settings, arguments.audience):
+        others = f"but for {there}; what this one says is from [identity]"
+        say(f"warning: nobody is granted tokens for {arguments.audience}, {others}")
     if wording is not None and arguments.lifetime is not None:
         return replace(wording, lifetime=timedelta(seconds=arguments.lifetime))
     return wording
@@ -186,11 +189,19 @@ def _worded(settings: Settings, arguments: argparse.Namespace) -> Wording | None
 
 def _granted_to_nobody(settings: Settings, audience: str) -> ConfigurationError:
     said = f"nobody is granted tokens for {audience}"
-    if audience in {words.audience for words in [settings.identity] if isinstance(words, SelfSigned)}:
+    if _opens_roles(settings, audience):
         return ConfigurationError(said, hint="that is what opens roles: name the role instead of a caller, with --role")
-    there = sorted({name for grant in settings.grants for name in grant.audiences})
-    listed = f"grants have {', '.join(there)}; correct it, or " if there else ""
+    there = _granted_audiences(settings)
+    listed = f"grants have {there}; correct it, or " if there else ""
     return ConfigurationError(said, hint=f"{listed}add a [[grants]] for it")
+
+
+def _granted_audiences(settings: Settings) -> str:
+    return ", ".join(sorted({name for grant in settings.grants for name in grant.audiences}))
+
+
+def _opens_roles(settings: Settings, audience: str) -> bool:
+    return isinstance(settings.identity, SelfSigned) and settings.identity.audience == audience
 
 
 def _fetch(settings: Settings, words: OAuth2 | Cognito, arguments: argparse.Namespace) -> int:

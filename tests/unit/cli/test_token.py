@@ -148,6 +148,15 @@ def test_the_first_grant_that_fits_counts_and_what_is_in_a_file_needs_nobody(
     assert minted(granting, capsys, "--audience", "gcp")["team"] == "web"
 
 
+def test_a_token_for_an_audience_that_nobody_is_granted_comes_with_a_warning(
+    granting: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for audience, warned in (("valt", True), ("sts.amazonaws.com", False), ("gcp", False)):
+        assert main(["token", "mint", "-c", str(granting), "--audience", audience]) == 0
+        said = capsys.readouterr().err
+        assert (f"warning: nobody is granted tokens for {audience}, but for orders, vault" in said) == warned
+
+
 def test_what_is_written_out_is_made_as_it_is_written_out(granting: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claims = minted(granting, capsys, "--audience", "orders", "--subject", "somebody", "--scope", "a", "--scope", "b")
     assert (claims["sub"], claims["scope"]) == ("somebody", "a b")
