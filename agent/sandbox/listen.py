@@ -31,7 +31,8 @@ async def listening(serve: Serve, host: str, port: int, tls: ssl.SSLContext | No
             await site.start()
         except OSError as failure:
             raise ListenerUnavailable(
-                f"the sandbox cannot listen on {host}:{port}", hint="choose another address, or port 0 for any"
+                f"the sandbox cannot listen on {host}:{port}",
+                hint="is something there already? ss -ltnp tells; or choose another address, or port 0 for any",
             ) from failure
         bound = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
