@@ -98,7 +98,7 @@ _TABLE: Final = (
         "NotAuthorized",
         Turn.PASSWORD,
         "correct identity.user, or the password in the file of identity.password_file, which is not tried again until "
-        f"it changes or an hour has passed; or sign in with: {LOGIN}",
+        f"it changes or an hour has passed; or leave that out, and sign in with: {LOGIN}",
     ),
     _row("UserNotFound", Turn.SOMEBODY, "correct identity.user, or create the user {user} in the user pool"),
     _row(
