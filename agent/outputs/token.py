@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
 from agent.callers import Peer
-from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleUnknown
+from agent.errors import AgentError, CallerDenied, CallerUnknown, CredentialsNotReady, RoleAmbiguous, RoleUnknown
 from agent.outputs import documents
 from agent.tokens import IssuedToken
 from agent.vending import TokenVendor
@@ -132,4 +133,6 @@ def _problem(error: AgentError) -> Problem:
     if isinstance(error, CredentialsNotReady):
         return _NOT_READY
     told = problem_of(error)
+    if isinstance(error, RoleAmbiguous):
+        return replace(told, code="AudienceAmbiguous")
     return _NONE if told.code == _NONE.code else told

@@ -116,7 +116,7 @@ async def test_who_is_granted_several_is_told_which() -> None:
     host = await Host(granted("api"), granted("vault")).signed()
     with pytest.raises(Refusal) as caught:
         await host.output.answer(asked(""))
-    assert caught.value.problem.status == 409
+    assert (caught.value.problem.status, caught.value.problem.code) == (409, "AudienceAmbiguous")
     assert "several audiences: api, vault" in caught.value.problem.message
     assert "/v1/token?aud=AUDIENCE" in caught.value.problem.message
 
