@@ -81,7 +81,7 @@ def examined(meant: Meant, seen: Seen) -> Tried:
     good = ""
     if not any(finding.severity != "note" for finding in findings):
         good = (
-            "no grant needs the kernel to tell who calls" if not meant.by_kernel else "callers are seen as the grants mean"
+            "callers are seen as the grants mean" if meant.by_kernel else "no grant needs the kernel to say who calls"
         )
         if seen.answer is not None and meant.by_kernel:
             good += f", and the agent sees that this is user {meant.uid}"

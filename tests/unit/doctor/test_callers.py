@@ -34,7 +34,7 @@ def test_where_tokens_alone_count_the_kernel_is_nobody_s_concern() -> None:
     tried = examined(
         TOKENS, replace(SEEN, users=False, units=False, kernel=(BLIND,), answer={"facts": [], "granted": []})
     )
-    assert (tried.findings, tried.good) == ((), "no grant needs the kernel to tell who calls")
+    assert (tried.findings, tried.good) == ((), "no grant needs the kernel to say who calls")
 
 
 def test_without_an_agent_it_is_said_what_was_not_tried() -> None:
