@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: What a request may take: connecting, answering, looking up the name, an answer that trickles.
 _PATIENCE: Final = timedelta(seconds=20)
+#: The configuration that is found without being named.
+_FOUND: Final = Path("/etc/rolecall/rolecall.toml")
 #: Where the AWS CLI and the SDKs look, of whoever runs us.
 USUAL: Final = Path("~/.aws/sso/cache")
 
@@ -44,15 +46,19 @@ def portal_of(words: Words, command: str = "rolecall login") -> Portal:
     return Portal(words.start_url, words.region, words.session or "", words.scopes, command)
 
 
-def command_of(user: int) -> str:
-    """What to run to sign in for this user: a service has no screen, and nobody who is it."""
+def command_of(user: int, configuration: Path) -> str:
+    """What to run to sign in for this user: a service has no screen, and nobody who is it.
+
+    The configuration is named where it is not the one that every command finds, whatever folder it is run in.
+    """
+    named = "" if configuration == _FOUND else f" -c {shlex.quote(str(configuration))}"
     if not 0 < user < _FIRST_PERSON:
-        return "rolecall login"
+        return f"rolecall login{named}"
     try:
         name = pwd.getpwuid(user).pw_name
     except KeyError:
         name = f"#{user}"
-    return f"sudo -u {shlex.quote(name)} rolecall login --device"
+    return f"sudo -u {shlex.quote(name)} rolecall login --device{named}"
 
 
 def cache_of(words: Words, portal: Portal) -> Cache:
@@ -163,7 +169,7 @@ def identity_center(
     words = settings.identity_center
     if words is None:
         return None
-    portal = portal_of(words, command_of(os.geteuid() if user is None else user))
+    portal = portal_of(words, command_of(os.geteuid() if user is None else user, settings.path))
     cache = cache_of(words, portal)
     center = OpenedCenter(words)
     renewal = Renewal(portal, cache, center, wall, report)

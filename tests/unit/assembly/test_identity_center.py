@@ -93,7 +93,8 @@ def test_the_usual_cache_is_that_of_the_aws_cli(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_the_command_is_one_that_signs_in_for_whoever_runs_the_agent(user: int, command: str) -> None:
-    assert command_of(user) == command
+    assert command_of(user, Path("/etc/rolecall/rolecall.toml")) == command
+    assert command_of(user, Path("/srv/my files/r.toml")) == f"{command} -c '/srv/my files/r.toml'"
 
 
 def test_without_the_table_there_is_none(tmp_path: Path) -> None:
@@ -116,8 +117,10 @@ async def test_before_it_is_opened_and_after_it_is_closed_nothing_is_asked(tmp_p
 
 
 async def test_how_it_stands_is_told_in_the_words_of_the_status(tmp_path: Path) -> None:
-    center = built(settings(tmp_path))
-    assert center.status == SignInStatus("identity_center", "unknown", "rolecall login", None, "")
+    known = settings(tmp_path)
+    center = built(known)
+    command = f"rolecall login -c {known.path}"
+    assert center.status == SignInStatus("identity_center", "unknown", command, None, "")
     await center.watch.look()
     assert center.status.state == "over"
     assert "nobody has signed in" in center.status.problem
