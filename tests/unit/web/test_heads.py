@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from agent.web.heads import UNREADABLE, read_head
@@ -62,3 +64,10 @@ def test_what_is_doubtful_ends_the_connection(lines: tuple[str, ...], sound: boo
 def test_what_may_be_a_secret_is_not_shown() -> None:
     found = read_head(head("GET /token?aud=hidden HTTP/1.1", "Host: a", "Authorization: hidden"))
     assert "hidden" not in repr(found)
+
+
+@pytest.mark.parametrize("value", [" " * 2000 + "\x01", " " * 16_000 + "\x01", "a" + " " * 16_000 + "b", " \t" * 8000])
+def test_blanks_without_end_are_read_in_no_time(value: str) -> None:
+    began = time.process_time()
+    read_head(head("GET / HTTP/1.1", "Host: a", f"X-Some:{value}"))
+    assert time.process_time() - began < 0.1
