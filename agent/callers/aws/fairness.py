@@ -71,7 +71,9 @@ class Lanes:
             raise
 
     def _leave(self, who: str, turn: asyncio.Future[None]) -> None:
-        lane = self._lanes[who]
+        lane = self._lanes.get(who, deque())
+        if turn not in lane:
+            return  # it was passed over already
         lane.remove(turn)
         self._waiting -= 1
         if not lane:
@@ -85,8 +87,9 @@ class Lanes:
             if lane:
                 self._lanes[who] = lane
             self._waiting -= 1
-            self._free -= 1
-            turn.set_result(None)
+            if not turn.cancelled():  # else whoever waited has gone this very moment, and does not know yet
+                self._free -= 1
+                turn.set_result(None)
 
 
 class Patience:

@@ -86,6 +86,38 @@ async def test_a_turn_that_was_given_to_somebody_who_gives_up_just_then_goes_on(
     await third
 
 
+async def test_who_gives_up_the_moment_before_his_turn_comes_takes_nobodys_turn() -> None:
+    work = Work(Lanes(1))
+    first, second, third = (work.start(name, "192.0.2.1") for name in ("first", "second", "third"))
+    await settle()
+    work.go.setdefault("first", asyncio.Event()).set()
+    await asyncio.sleep(0)  # first goes on in the next round of the loop, and does not wait for second to hear of it
+    second.cancel()
+    await settle()
+    assert work.begun == ["first", "third"]
+    await work.finish("third")
+    await asyncio.gather(first, third)
+    await work.lanes.turn("192.0.2.2").__aenter__()  # and what was free once is free again
+
+
+async def test_a_crowd_that_hangs_up_at_once_leaves_all_turns_to_others() -> None:
+    work = Work(Lanes(2))
+    crowd = [work.start(f"{number}", "192.0.2.1") for number in range(40)]
+    await settle()
+    for name in ("0", "1"):
+        work.go.setdefault(name, asyncio.Event()).set()
+    for task in crowd[2:]:
+        task.cancel()
+    await settle()
+    assert [task.cancelled() for task in crowd] == [False, False, *[True] * 38]
+    others = [work.start("two", "192.0.2.2"), work.start("three", "192.0.2.3")]
+    await settle()
+    assert work.begun == ["0", "1", "two", "three"]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*crowd, *others, return_exceptions=True)
+
+
 async def test_more_than_may_wait_are_told_so_at_once() -> None:
     work = Work(Lanes(1))
     tasks = [work.start(f"{number}", "192.0.2.1") for number in range(129)]
