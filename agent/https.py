@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 import aiohttp
 
@@ -70,7 +70,12 @@ async def body_of(response: aiohttp.ClientResponse, longest: int) -> bytes:
 def object_in(body: bytes) -> Mapping[str, object] | None:
     """The JSON object that a body is; None if it is none."""
     try:
-        document = json.loads(body)
+        document = json.loads(body, parse_constant=_refused)
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _refused(constant: str) -> NoReturn:
+    """NaN and Infinity are no JSON (RFC 8259 §6), though Python reads them; whoever reckons with NaN stumbles."""
+    raise ValueError(constant)

@@ -95,6 +95,8 @@ async def test_who_has_seen_enough_does_not_read_on_to_the_end_of_what_has_none(
                 await body_of(response, 5000)
 
 
-@pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"[1]", b"null", b"{", b"\xff", b"[" * 100_000, b'{"a": NaN}', b'{"a": -Infinity}']
+)
 def test_what_is_no_object_is_none(body: bytes) -> None:
     assert object_in(body) is None
