@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from agent.errors import CredentialsRefused, ListenerUnavailable, SignInNeeded
 from agent.secret import Secret
@@ -28,7 +28,7 @@ _LARGEST: Final = 16_384
 #: So many connections at a time are listened to; a browser opens a handful.
 _MOST: Final = 32
 _REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (/[!-~]{0,12288}) HTTP/1\.[01]\r\n")
-_HOST_LINE: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:[ \t]*([!-~]*)[ \t]*(?=\r\n)")
+_HOST_LINE: Final = re.compile(rb"\r\n[Hh][Oo][Ss][Tt]:[ \t]*+([!-~]*+)[ \t]*+(?=\r\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,13 @@ class Callback:
             return _Reply(HTTPStatus.BAD_REQUEST, pages.NOTHING)
         if hosts[0].decode("ascii") != f"{HOST}:{self.port}":  # another name that leads here: DNS rebinding
             return _Reply(HTTPStatus.MISDIRECTED_REQUEST, pages.NOTHING)
-        target = urlsplit(request[2].decode("ascii"))
-        if target.path != PATH:
+        # To the letter: urlsplit would take //elsewhere/oauth/callback for it, and raises for what is none.
+        path, _, query = request[2].decode("ascii").partition("?")
+        if path != PATH:
             return _Reply(HTTPStatus.NOT_FOUND, pages.NOTHING)
         if request[1] != b"GET":
             return _Reply(HTTPStatus.METHOD_NOT_ALLOWED, pages.NOTHING)
-        return await self._taken(_once(target.query))
+        return await self._taken(_once(query))
 
     async def _taken(self, parameters: Mapping[str, str]) -> _Reply:
         state = parameters.get("state", "")
