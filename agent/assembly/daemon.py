@@ -7,7 +7,7 @@ starts here.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import accumulate
@@ -36,7 +36,7 @@ from agent.rotation import Rotation
 from agent.service import Service
 from agent.sessions import RoleSession
 from agent.settings import Settings
-from agent.status.snapshot import KeyRing, KeyStatus, Overview, StatusSnapshot
+from agent.status.snapshot import Beside, KeyRing, KeyStatus, Overview, StatusSnapshot
 from agent.status.tokens import token_statuses
 from agent.telemetry.audit import Audit
 from agent.telemetry.log import Log
@@ -69,13 +69,16 @@ async def assemble(
     published = place(settings, sessions, clock=aws_time, chance=chance, report=report)
     walk = _walk(settings, credentials_directory, published, clock=aws_time, report=report)
     if walk is not None:
-        await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws))
+        await asyncio.gather(started(walk, settings, clock), asyncio.to_thread(_import_aws, settings))
     signer = None if walk is None else walk.signer
     shared = shared_tokens(settings, signer, credentials_directory, clock=aws_time, report=report, chance=chance)
     center = identity_center(settings, wall=clock, clock=aws_time, report=report)
     held = holding(settings, Issuers(signer, shared, center), sts, clock=aws_time, report=report, chance=chance)
     sessions |= held.whole
     files = kept_files(settings, held.roster, signer, clock=aws_time, report=report, chance=chance, shared=shared)
+
+    ring, world = (lambda: None if walk is None else walk.ring), WorldClock(aws_time)
+    checking = verification(settings, ring, clock=world, report=report)
 
     common = Common(aws_time, RequestStats(), logger, report)
     doors = Doors(settings.listen, common)
@@ -86,15 +89,12 @@ async def assemble(
         keys=partial(_shown, walk),
         listeners=doors.open_now,
         callers=held.vendor.callers,
-        sign_ins=lambda: () if center is None else (center.status,),
-        tokens=lambda: token_statuses(held.issuing.roster, held.tokens.callers),
+        beside=_beside(held, center, checking),
     )
     metrics, audit = Metrics(CollectorRegistry(), overview, common.stats), Audit(logger, clock)
     readers += [Log(logger, aws_time), audit, metrics, held.heard, *(file.heard for file in files)]
     await held.seeing.begin()  # or the first callers would be strangers
 
-    ring, world = (lambda: None if walk is None else walk.ring), WorldClock(aws_time)
-    checking = verification(settings, ring, clock=world, report=report)
     outside = _outside(settings, held, common, credentials_directory)
     listeners = [*_for_callers(settings, doors, held, checking), doors.admin(overview, metrics, held.keeper)]
     if outside is not None:
@@ -102,9 +102,10 @@ async def assemble(
     if published is not None and published.site is not None:
         listeners.append(doors.issuer(published.site, credentials_directory))
     signed_in = shared if isinstance(shared, Cognito) else None
+    ways = _clients(sts if settings.uses_sts else None, center, outside, signed_in)
     hurried = [one for one in (shared, checking, *files, *_there(walk), *held.keepers) if one is not None]
     return Service(
-        clients=_opened(settings, walk, published, held.seeing, doors, _clients(sts, center, outside, signed_in)),
+        clients=_opened(settings, walk, published, held.seeing, doors, ways),
         jobs=[
             *held.jobs,
             *(job for one in (checking, outside, center, signed_in) if one is not None for job in one.jobs),
@@ -114,9 +115,18 @@ async def assemble(
             *(chore for one in _there(walk) for chore in chores(one)),
         ],
         listeners=listeners,
-        tried=held.tried,
+        tried=_all_tried([one.tried for one in (held, checking) if one is not None]),
         nudge=_all_of([held.seeing.tokens.look, *(one.retry_now for one in hurried)]),
         state=lambda: _state(overview),
+    )
+
+
+def _beside(held: Holding, center: IdentityCenter | None, checking: Verification | None) -> Beside:
+    """What the status tells beside roles."""
+    return Beside(
+        sign_ins=lambda: () if center is None else (center.status,),
+        tokens=lambda: token_statuses(held.issuing.roster, held.tokens.callers),
+        rules=tuple if checking is None else checking.statuses,
     )
 
 
@@ -141,10 +151,11 @@ def _outside(settings: Settings, held: Holding, common: Common, credentials_dire
 
 
 def _clients(
-    sts: OpenedSts, center: IdentityCenter | None, outside: "AwsDoor | None", signed_in: Cognito | None
+    sts: OpenedSts | None, center: IdentityCenter | None, outside: "AwsDoor | None", signed_in: Cognito | None
 ) -> Iterator[AbstractAsyncContextManager[object]]:
-    """The ways to AWS: STS for us, Identity Center, and STS for the proofs of callers inside AWS."""
-    yield sts
+    """The ways to AWS, of those that are needed: STS for us, Identity Center, and STS for callers inside AWS."""
+    if sts is not None:
+        yield sts
     if center is not None:
         yield center.center
     if outside is not None:
@@ -177,6 +188,13 @@ def _all_of(calls: Sequence[Callable[[], None]]) -> Callable[[], None]:
     def every() -> None:
         for call in calls:
             call()
+
+    return every
+
+
+def _all_tried(tries: Sequence[Callable[[], Awaitable[None]]]) -> Callable[[], Awaitable[None]]:
+    async def every() -> None:
+        await asyncio.gather(*(tried() for tried in tries))
 
     return every
 
@@ -219,9 +237,10 @@ async def _opened(
         yield
 
 
-def _import_aws() -> None:
-    """Load the largest library while the key is being checked, which takes OpenSSL about as long."""
-    import agent.clients.aws  # noqa: F401 - for OpenedSts to find it loaded
+def _import_aws(settings: Settings) -> None:
+    """Load the largest library, if it is needed, while the key is being checked, which takes OpenSSL about as long."""
+    if settings.uses_sts:
+        import agent.clients.aws  # noqa: F401 - for OpenedSts to find it loaded
 
 
 def _shown(walk: Rotation | None) -> KeyRing:
@@ -251,19 +270,28 @@ def _shown(walk: Rotation | None) -> KeyRing:
 def _state(overview: Overview) -> str:
     """One line for `systemctl status`, and short however many roles there are."""
     now = overview.snapshot()
-    return "; ".join(filter(None, (_of_roles(now), _of_tokens(now))))
+    return "; ".join(filter(None, (_of_roles(now), _of_tokens(now), _of_rules(now))))
 
 
 def _of_tokens(now: StatusSnapshot) -> str:
     """How the tokens for others stand, where there are no roles, or where some are not to be had."""
     if bare := [one.audience for one in now.tokens if one.state == "bare"]:
         return f"no tokens for {_some(bare)}"
-    return f"tokens for {len(now.tokens)} relying part{'y' if len(now.tokens) == 1 else 'ies'}" if not now.roles else ""
+    count = len(now.tokens)
+    return f"tokens for {count} relying part{'y' if count == 1 else 'ies'}" if count and not now.roles else ""
+
+
+def _of_rules(now: StatusSnapshot) -> str:
+    """How it stands with verifying, where there are no roles, or where some tokens cannot be verified."""
+    if bare := [one.rule for one in now.rules if one.state == "bare"]:
+        return f"no keys for the rule{'' if len(bare) == 1 else 's'} {_some(bare)}"
+    count = len(now.rules)
+    return f"{count} rule{'' if count == 1 else 's'} for tokens of others" if count and not now.roles else ""
 
 
 def _of_roles(now: StatusSnapshot) -> str:
     roles = now.roles
-    if not roles and now.tokens:
+    if not roles and (now.tokens or now.rules):
         return ""
     bad = [role.role for role in roles if not role.ready]
     if bad:

@@ -18,6 +18,7 @@ from agent import __version__, jose
 from agent.assembly.credentials import OpenedSts
 from agent.assembly.doctor_callers import callers_link
 from agent.assembly.doctor_exchange import Exchanges
+from agent.assembly.doctor_rules import rules_link
 from agent.assembly.doctor_sign_in import sign_in_link
 from agent.assembly.doctor_tokens import Elsewhere
 from agent.assembly.rotation import public_site, ring_file, rotation
@@ -117,6 +118,7 @@ class _Chain:
             ("having a token judged …", partial(self._token, looked)),
             *self._signing_in(),
             (f"asking STS for {len(self._settings.token_roles)} roles …", self._roles),
+            *self._verifying(),
             ("asking the agent, as a program would …", self._endpoint),
             ("looking at whom grants name …", self._callers),
             ("looking at the environment …", self._environment),
@@ -133,6 +135,16 @@ class _Chain:
         if words is None:
             return ()
         return (("looking at who is signed in …", lambda _: sign_in_link(self._settings, words, self._around.clock)),)
+
+    def _verifying(self) -> Sequence[tuple[str, Check]]:
+        """The link of rules for tokens that others show, where there are any."""
+        if not self._settings.verify:
+            return ()
+        return (("reading the keys of other issuers …", self._rules),)
+
+    async def _rules(self, _: Sequence[Tried]) -> Tried:
+        has_key = self._signing is not None
+        return await rules_link(self._settings, self._status, self._around.clock, has_key=has_key)
 
     @property
     def _needs_none(self) -> bool:
@@ -186,7 +198,7 @@ class _Chain:
     # --- STS and the clock
 
     async def _sts(self) -> tuple[Tried, Tried]:
-        if not self._settings.roles and self._settings.aws_callers is None:
+        if not self._settings.uses_sts:
             return Tried("sts", not_tried=_NO_ROLES), Tried("clock", not_tried=_NO_ROLES)
         opened = OpenedSts(self._settings.sts)
         where = self._settings.sts.endpoint_url or f"AWS, region {self._settings.sts.region}"
@@ -323,7 +335,8 @@ class _Chain:
 
     async def _endpoint(self, before: Sequence[Tried]) -> Tried:
         if isinstance(self._status, AgentError):
-            return endpoint.absent(self._status, str(self._settings.listen.admin))
+            missing = () if self._settings.roles or self._settings.grants else ("nothing is verified for anybody",)
+            return endpoint.absent(self._status, str(self._settings.listen.admin), *missing)
         expected = endpoint.Expected(
             {name: _arn(role) for name, role in self._settings.roles.items()},
             "" if self._signing is None else self._signing.public.kid,
@@ -338,6 +351,8 @@ class _Chain:
         return await endpoint.examined(self._around.agent, self._status, expected, who_am_i, before)
 
     async def _callers(self, before: Sequence[Tried]) -> Tried:
+        if not self._settings.roles and not self._settings.grants:
+            return Tried("callers", not_tried="nobody is granted anything")
         answer: Mapping[str, Any] | AgentError | None = None
         if not isinstance(self._status, AgentError) and broken(before, "endpoint") is None:
             try:
@@ -347,6 +362,8 @@ class _Chain:
         return await callers_link(self._settings, answer, self._around.everybody)
 
     async def _environment(self, _: Sequence[Tried]) -> Tried:
+        if not self._settings.roles:
+            return Tried("environment", not_tried="there is no role for programs to ask for")
         where = self._settings.listen.credentials
         place = environment.Endpoint(
             where.host, where.port, tuple(self._settings.roles), self._settings.sts.endpoint_url

@@ -33,7 +33,7 @@ class Rehearsal:
 
 
 async def rehearse(settings: Settings, credentials_directory: Path | None, *, try_key: bool = True) -> Rehearsal:
-    """Make the key, the identity of each role and the client for STS, which connects to nothing yet.
+    """Make the key, the identity of each role and the client for STS, if it is used, which connects to nothing yet.
 
     `try_key` False leaves the key out, where only the agent's unit has it.
     """
@@ -56,8 +56,9 @@ async def rehearse(settings: Settings, credentials_directory: Path | None, *, tr
 
 async def _clients(settings: Settings) -> AsyncIterator[Refusal]:
     try:
-        async with OpenedSts(settings.sts):
-            pass
+        if settings.uses_sts:
+            async with OpenedSts(settings.sts):
+                pass
     except AgentError as error:
         yield Refusal("sts", error)
     try:

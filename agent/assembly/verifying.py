@@ -1,19 +1,23 @@
 """By which rules are tokens of others verified, and with whose keys?"""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from agent.clock import Clock
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, IssuerUnreadable
 from agent.events import Report
 from agent.outputs.verify import Gate, VerifyOutput
 from agent.ring import Ring
 from agent.settings import Settings, Verify
 from agent.settings.outputs import Address
 from agent.settings.verifying import OWN
-from agent.verification import KeySource, Rule, Verified, Verifier
+from agent.status.rules import RuleStatus
+from agent.verification import KeySource, Rule, Standing, Verified, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Verification:
     address: Address
     jobs: Sequence[Callable[[], Awaitable[NoReturn]]]
     retry_now: Callable[[], None]
+    tried: Callable[[], Awaitable[None]]
+    statuses: Callable[[], Sequence[RuleStatus]]
 
 
 def verification(
@@ -38,7 +44,31 @@ def verification(
         for name, words in settings.verify.items()
     }
     output = VerifyOutput(gates, clock=clock, report=report)
-    return Verification(output, settings.listen.verify_address, sources.jobs, sources.retry_now)
+    where = settings.listen.verify_address
+    statuses = partial(_statuses, settings, sources)
+    return Verification(output, where, sources.jobs, sources.retry_now, sources.tried, statuses)
+
+
+def _statuses(settings: Settings, sources: "_Sources") -> Sequence[RuleStatus]:
+    """How each rule stands now."""
+    return [
+        RuleStatus(name, rule_of(settings, words).issuer, now.keys, now.problem, now.hint)
+        for name, words in settings.verify.items()
+        for now in (sources.of(words).standing(),)
+    ]
+
+
+async def keys_now(settings: Settings, *, clock: Clock) -> Mapping[str, Standing]:
+    """Read the keys of every issuer but ourselves once: how they stand, by the rule. Raises nothing."""
+    sources = _Sources(settings, lambda: None, clock, lambda _: None)
+    others = {name: sources.of(words) for name, words in settings.verify.items() if words.issuer != OWN}
+
+    async def read(source: KeySource) -> None:
+        with suppress(IssuerUnreadable):  # its standing tells
+            await source.look_up("")
+
+    await asyncio.gather(*map(read, dict.fromkeys(others.values())))
+    return {name: source.standing() for name, source in others.items()}
 
 
 async def verify_once(
@@ -116,11 +146,16 @@ class _Sources:
         self._made: dict[object, KeySource] = {}
         self.jobs: list[Callable[[], Awaitable[NoReturn]]] = []
         self._retries: list[Callable[[], None]] = []
+        self._tries: list[Callable[[], Awaitable[None]]] = []
 
     def retry_now(self) -> None:
         """Read again at once the keys of issuers that could not be read."""
         for retry in self._retries:
             retry()
+
+    async def tried(self) -> None:
+        """Return when the keys of every issuer have been read for the first time, or could not be."""
+        await asyncio.gather(*(tried() for tried in self._tries))
 
     def of(self, words: Verify) -> KeySource:
         how = (words.issuer, words.jwks_url, words.ca_bundle, words.proxy)
@@ -141,6 +176,7 @@ class _Sources:
         made = PublishedKeys(words.issuer, web, clock=self._clock, report=self._report, jwks_url=words.jwks_url)
         self.jobs.append(made.keep_fresh)
         self._retries.append(made.retry_now)
+        self._tries.append(made.tried)
         return made
 
 

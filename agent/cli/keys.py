@@ -15,7 +15,7 @@ from agent.clock import SystemClock
 from agent.errors import AgentError, ConfigurationError
 from agent.keys import Kind, PublicKey
 from agent.publishing.discovery import published
-from agent.settings import Pem, Settings
+from agent.settings import Pem, SelfSigned, Settings
 from agent.settings.spelling import UNIT_CREDENTIALS
 
 HELP = "make a signing key, list and show those there are, let one follow another"
@@ -172,9 +172,8 @@ def configured(arguments: argparse.Namespace) -> Settings:
     """The configuration, if it has keys of ours. Raises ConfigurationError."""
     settings = settings_of(arguments.config)
     if settings.key is None:
-        raise ConfigurationError(
-            f"{settings.path} has no [key]: its tokens come from somebody else", hint="name a place with --directory"
-        )
+        why = "" if isinstance(settings.identity, SelfSigned) else ": its tokens come from somebody else"
+        raise ConfigurationError(f"{settings.path} has no [key]{why}", hint="name a place with --directory")
     return settings
 
 

@@ -201,6 +201,11 @@ def world_of(settings: Settings) -> World:
     ConfigurationError where the configuration says too little, or roles live in several accounts.
     """
     identity = settings.identity
+    if not settings.token_roles:
+        raise ConfigurationError(
+            "no role of this configuration is had for a token, so there is none to be made in the sandbox",
+            hint="describe the account, and who may sign in, in a file: rolecall sandbox --world FILE",
+        )
     trust = trust_of(settings, require_pinning=isinstance(identity, SelfSigned) and identity.pin_roles)
     if trust is None:
         raise ConfigurationError(
@@ -209,11 +214,6 @@ def world_of(settings: Settings) -> World:
             "identity.expected_subject and identity.expected_audience",
         )
     accounts = by_account([Created.of(name, role.arn, role.duration) for name, role in settings.token_roles.items()])
-    if not accounts:
-        raise ConfigurationError(
-            "no role of this configuration is had for a token, so there is none to be made in the sandbox",
-            hint="describe the account, and who may sign in, in a file: rolecall sandbox --world FILE",
-        )
     if len(accounts) > 1:
         raise ConfigurationError(
             f"the roles live in {len(accounts)} accounts, and a sandbox is one account",

@@ -113,6 +113,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield from _sessions(role, width)
     yield from _sign_ins(status)
     yield from _tokens(status)
+    yield from _rules(status)
     for key in status["keys"]:
         soon = f" in {_span(key['next_in_seconds'])}" if key.get("next_in_seconds") is not None else ""
         unseen = ", not seen at the issuer" if key.get("published") is False else ""
@@ -144,6 +145,18 @@ def _tokens(status: Mapping[str, Any]) -> Iterator[str]:
             yield paint(f"  {one['hint']}", "dim")
         if one["callers"]:
             yield paint(f"  given to {_few(one['callers'])}", "dim")
+
+
+def _rules(status: Mapping[str, Any]) -> Iterator[str]:
+    """The rules for tokens that others show."""
+    for one in status.get("rules", []):
+        state = paint(one["state"], _STYLES.get(one["state"], "bold"))
+        held = "1 key" if one["keys"] == 1 else f"{one['keys'] or 'no'} keys"
+        yield f"rule {one['rule']} {state}, {held} of {one['issuer']}"
+        if one["problem"]:
+            yield f"  {one['problem']}"
+        if one["hint"]:
+            yield paint(f"  {one['hint']}", "dim")
 
 
 def _sessions(role: Mapping[str, Any], width: int) -> Iterator[str]:

@@ -49,7 +49,7 @@ def summary(settings: Settings, key: PublicKey | None) -> Iterator[str]:
     if settings.key is not None and signs(settings.identity):
         yield f"rotation     {rotation(settings.rotation)}"
     where = settings.sts.endpoint_url or f"of {settings.sts.region}"
-    if settings.roles or settings.aws_callers is not None:
+    if settings.uses_sts:
         yield f"STS          {where}"
     if (center := settings.identity_center) is not None:
         yield f"sign-in      {center.start_url}, region {center.region}"

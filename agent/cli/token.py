@@ -107,6 +107,8 @@ def _mint(arguments: argparse.Namespace) -> int:
     ours = settings.key is not None and arguments.audience  # a token for another relying party is ours in any case
     if isinstance(settings.identity, OAuth2 | Cognito) and not ours:
         return _fetch(settings, settings.identity, arguments)
+    if settings.key is None and isinstance(settings.identity, SelfSigned):
+        raise ConfigurationError(f"{settings.path} has no [key] to sign tokens with", hint="add [issuer] and [key]")
     if settings.key is None:
         raise ConfigurationError(
             f"{settings.path} has no [key]: its tokens come from somebody else", hint="look where they come from"

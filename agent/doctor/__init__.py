@@ -18,13 +18,15 @@ Link = Literal[
     "token",
     "sign-in",
     "roles",
+    "rules",
     "endpoint",
     "callers",
     "environment",
 ]
 LINKS: Final[tuple[Link, ...]] = get_args(Link)
 
-#: error: programs get no credentials, or will get none soon. warning: they may not, in some place or at some time.
+#: error: programs get no credentials, or will get none soon, or no token of others can be verified.
+#: warning: they may not, in some place or at some time.
 #: note: good to know, and nothing to do.
 Severity = Literal["error", "warning", "note"]
 

@@ -75,11 +75,11 @@ class Expected:
 WhoAmI = Callable[[Mapping[str, Any]], Awaitable[str]]
 
 
-def absent(error: AgentError, where: str) -> Tried:
-    """The link where no agent answers; somebody else may."""
+def absent(error: AgentError, where: str, without: str = "programs get no credentials") -> Tried:
+    """The link where no agent answers; somebody else may. `without` says what there is not, without one."""
     if not error.retryable:
         return Tried("endpoint", findings=(Finding("endpoint", "error", error.what, error.hint),))
-    said = f"no agent runs at {where}: programs get no credentials"
+    said = f"no agent runs at {where}: {without}"
     hint = "start it: systemctl start rolecall; or see why it ended: journalctl -u rolecall"
     return Tried("endpoint", findings=(Finding("endpoint", "warning", said, hint),))
 
@@ -97,7 +97,7 @@ async def examined(
     findings = [*_of_status(status, expected), *(finding for one in results for finding in one.findings)]
     good = [name for name, one in zip(expected.roles, results, strict=True) if one.is_served]
     upstream = broken(before, *UPSTREAM)
-    said = f"the agent serves {_few(good)}" if good else ""
+    said = f"the agent serves {_few(good)}" if good else "" if roles else "the agent runs, and has no roles"
     known = "" if not good or broken(before, "sts", "clock") else ", and AWS knows what it serves"
     is_well = len(good) == len(roles) and not any(role.get("failures") for role in roles.values())
     why = f"the rest of it follows from the link {upstream}" if upstream and not is_well else ""

@@ -12,14 +12,14 @@ from agent.settings.cognito import Cognito, IdentityPoolRole
 from agent.settings.credentials import StsRole, arn_partition, partition_of
 from agent.settings.draft import Draft
 from agent.settings.granting import unfit_grants, unknown_role
-from agent.settings.identity_center import of_people_alone
 from agent.settings.keeping import unfit_files
 from agent.settings.mistakes import Mistake, shown, shown_word
 from agent.settings.oauth2 import OAuth2
 from agent.settings.outputs import Address, numbered
 from agent.settings.publishing import S3, Directory, Https
+from agent.settings.purpose import needs_token, only_verifies
 from agent.settings.succession import unfit
-from agent.settings.token_granting import gives_tokens, unfit_tokens
+from agent.settings.token_granting import unfit_tokens
 from agent.settings.tokens import FromFile, SelfSigned, signs
 from agent.settings.verifying import unfit_rules
 from agent.tokens import MOST_TAGS, one_tag
@@ -59,13 +59,15 @@ def _pinned(draft: Draft) -> Iterator[Mistake]:
 def _issuing(draft: Draft) -> Iterator[Mistake]:
     """Tokens that we sign need an issuer and a key; so do documents that we publish."""
     needed = ""
-    asked = "identity" in draft.words or not of_people_alone(draft.words) or gives_tokens(draft.words)
+    asked = "identity" in draft.words or needs_token(draft.words)
     if isinstance(draft.identity, SelfSigned) and asked:
         needed = 'identity.source = "self_signed"'
     elif signs(draft.identity) and asked:
         needed = 'identity.client_authentication = "private_key_jwt"'
     elif "publishing" in draft.words:
         needed = "[publishing]"
+    elif only_verifies(draft.words):  # nothing needs either, but one alone was meant to sign
+        needed = next((f"[{word}]" for word in ("issuer", "key", "rotation") if word in draft.words), "")
     if needed and "issuer" not in draft.words:
         yield Mistake("issuer", f'is missing; {needed} needs it: [issuer] with url = "https://oidc.example.com"')
     if needed and "key" not in draft.words:

@@ -34,9 +34,9 @@ class Settings:
     """The whole configuration, read and found consistent.
 
     `issuer` and `key` are there whenever `identity` is one for which our key signs, and a role is had for a token or
-    others are given some. `next_key` is [key.next], the custodian to move to; `rotation` is None where one key signs
-    for good; it is asked for where [rotation] or [key.next] is written, and otherwise goes without saying. Paths are
-    absolute, templates filled in.
+    others are given some; where tokens of others are verified and nothing else, neither is needed. `next_key` is
+    [key.next], the custodian to move to; `rotation` is None where one key signs for good; it is asked for where
+    [rotation] or [key.next] is written, and otherwise goes without saying. Paths are absolute, templates filled in.
     """
 
     path: Path
@@ -65,6 +65,11 @@ class Settings:
     def token_roles(self) -> Mapping[str, StsRole]:
         """The roles that are had for our identity token."""
         return {name: role for name, role in self.roles.items() if isinstance(role, StsRole)}
+
+    @property
+    def uses_sts(self) -> bool:
+        """Whether there is anything to ask STS: for a role, or who callers inside AWS are."""
+        return bool(self.roles) or self.aws_callers is not None
 
 
 def load(path: Path | None, *, environ: Mapping[str, str], host: str) -> Settings:

@@ -16,9 +16,9 @@ from agent.settings.identity_center import IdentityCenter, of_people_alone
 from agent.settings.infrastructure import Infrastructure
 from agent.settings.mistakes import Mistake, kind_of, listed, nearest, shown_word
 from agent.settings.outputs import Listen, Log
+from agent.settings.purpose import asks_sts, needs_roles
 from agent.settings.rotation import Rotation
 from agent.settings.section import Section, Surroundings, choose, read
-from agent.settings.token_granting import gives_tokens
 from agent.settings.tokens import Identity, Issuer, SelfSigned
 from agent.settings.unit_tokens import UnitTokens
 from agent.settings.verifying import Verify, name_mistake
@@ -127,7 +127,7 @@ class Reader:
                 Mistake("roles", f"must be tables, each begun by a line [roles.NAME], not {kind_of(table)}")
             )
             return {}
-        if not table and not gives_tokens(self._words):
+        if not table and needs_roles(self._words):
             self.mistakes.append(Mistake("roles", "there is none; add at least one [roles.NAME] with its arn"))
         roles = {}
         for name, words in table.items():
@@ -154,9 +154,9 @@ class Reader:
     def _nearest_sts(self) -> Mapping[str, object]:
         """What [sts] says where nobody wrote it: where all roles are of IAM Identity Center, that its region's do.
 
-        Where there are no roles, nobody asks STS for any: any region does.
+        Where nobody asks STS for anything, any region does.
         """
-        if not self._words.get("roles") and "aws_callers" not in self._words and gives_tokens(self._words):
+        if not asks_sts(self._words):
             return {"region": "us-east-1"}
         center = self._words.get("identity_center")
         known = isinstance(center, Mapping) and "region" in center and of_people_alone(self._words)

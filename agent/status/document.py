@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from agent.clock import instant
+from agent.status.rules import RuleStatus
 from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleStatus, SessionStatus, StatusSnapshot
 from agent.status.tokens import TokenStatus
@@ -30,6 +31,7 @@ def status_document(now: StatusSnapshot) -> Mapping[str, Json]:
         "issuer_looked_at": _when(now.ring.looked_at),
         "sign_ins": [_sign_in(one) for one in now.sign_ins],
         "tokens": [_tokens(one) for one in now.tokens],
+        "rules": [_rule(one) for one in now.rules],
         "listeners": [{"name": listener.name, "address": listener.address} for listener in now.listeners],
     }
 
@@ -56,6 +58,17 @@ def _tokens(one: TokenStatus) -> Mapping[str, Json]:
         "problem": one.problem or None,
         "hint": one.hint or None,
         "callers": one.callers,
+    }
+
+
+def _rule(one: RuleStatus) -> Mapping[str, Json]:
+    return {
+        "rule": one.rule,
+        "issuer": one.issuer,
+        "state": one.state,
+        "keys": one.keys,
+        "problem": one.problem or None,
+        "hint": one.hint or None,
     }
 
 

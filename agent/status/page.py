@@ -11,6 +11,7 @@ from html import escape
 from typing import Final
 
 from agent.clock import instant
+from agent.status.rules import RuleState, RuleStatus
 from agent.status.sign_ins import SignInStatus
 from agent.status.snapshot import KeyStatus, RoleState, RoleStatus, SessionStatus, StatusSnapshot
 from agent.status.style import STYLE
@@ -49,6 +50,14 @@ _TOKENS: Final[dict[TokenState, tuple[str, str]]] = {
     "idle": ("idle", "on demand"),
 }
 
+#: The same of rules for tokens that others show.
+_RULES: Final[dict[RuleState, tuple[str, str]]] = {
+    "bare": ("bad", "no keys"),
+    "failing": ("warn", "keys not read again"),
+    "starting": ("idle", "starting"),
+    "good": ("good", "on call"),
+}
+
 #: How many sessions of a role are listed, the worst first; who wants all reads the JSON.
 _LISTED: Final = 50
 
@@ -79,7 +88,7 @@ def render(now: StatusSnapshot) -> str:
 {"".join(_role(role) for role in roles)}</ul>
 <div class="rest">
 {_keys(now)}
-{_tokens(now)}{_machine(now)}
+{_tokens(now)}{_rules(now)}{_machine(now)}
 </div>
 </main>
 <footer>
@@ -111,6 +120,8 @@ def _title(now: StatusSnapshot) -> str:
 
 def _verdict(now: StatusSnapshot) -> tuple[str, str]:
     """The tone and the sentence of the whole."""
+    if not now.roles and (now.tokens or now.rules):
+        return _without_roles(now)
     count, states = len(now.roles), [role.state for role in now.roles]
     bad = sum(state in {"bare", "ending"} for state in states)
     if bad:
@@ -120,6 +131,20 @@ def _verdict(now: StatusSnapshot) -> tuple[str, str]:
     if "starting" in states:
         return "idle", f"{states.count('starting')} of {_roles(count)} starting"
     return "good", f"{_roles(count)} on call"
+
+
+def _without_roles(now: StatusSnapshot) -> tuple[str, str]:
+    """The same where there are tokens for others, or rules for theirs, and no roles."""
+    states = [*(one.state for one in now.tokens), *(one.state for one in now.rules)]
+    audiences, rules = len(now.tokens), len(now.rules)
+    kinds = [f"tokens for {audiences} audience{'' if audiences == 1 else 's'}"] if audiences else []
+    kinds += [f"{rules} rule{'' if rules == 1 else 's'} for tokens of others"] if rules else []
+    what = " and ".join(kinds)
+    if bad := states.count("bare"):
+        return "bad", f"{what}: {bad} need{'s' if bad == 1 else ''} somebody"
+    if "failing" in states:
+        return "warn", f"{what}: {states.count('failing')} not being renewed"
+    return ("idle", f"{what}, starting") if "starting" in states else ("good", f"{what}, on call")
 
 
 def _roles(count: int) -> str:
@@ -223,6 +248,8 @@ def _dial(worst: SessionStatus | None) -> str:
 
 
 def _keys(now: StatusSnapshot) -> str:
+    if not now.keys and now.rules and not now.roles:
+        return '<section class="card"><h3>Signing keys</h3>None: nothing here needs a token of ours.</section>'
     if not now.keys:
         return '<section class="card"><h3>Signing keys</h3>None: tokens come from elsewhere.</section>'
     rows = "".join(_key_row(key) for key in now.keys)
@@ -255,6 +282,25 @@ def _token_row(one: TokenStatus) -> str:
     given = escape(", ".join(one.callers[:5])) + (" …" if len(one.callers) > 5 else "")
     badge = f'<span class="badge {tone}">{words}</span>{why}'
     cells = (f"<code>{escape(one.audience)}</code>", badge, str(one.held), given or "nobody yet")
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _rules(now: StatusSnapshot) -> str:
+    """The rules for tokens that others show, where there are any."""
+    if not now.rules:
+        return ""
+    rows = "".join(_rule_row(one) for one in now.rules)
+    return f"""<section class="card"><h3>Rules for tokens of others</h3><div class="scroll"><table>
+<thead><tr><th>Rule</th><th>State</th><th>Keys</th><th>Issuer</th></tr></thead>
+<tbody>{rows}</tbody></table></div></section>
+"""
+
+
+def _rule_row(one: RuleStatus) -> str:
+    tone, words = _RULES[one.state]
+    why = f"<br>{escape(one.problem)}" if one.problem else ""
+    badge = f'<span class="badge {tone}">{words}</span>{why}'
+    cells = (f"<code>{escape(one.rule)}</code>", badge, str(one.keys), f"<code>{escape(one.issuer)}</code>")
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 
 from agent.narrowing import Narrowing
 from agent.sessions import SessionSnapshot
+from agent.status.rules import RuleStatus
 from agent.status.sign_ins import SignInStatus
 from agent.status.tokens import TokenStatus
 
@@ -269,6 +270,7 @@ class StatusSnapshot:
     listeners: tuple[ListenerStatus, ...]
     sign_ins: tuple[SignInStatus, ...] = ()
     tokens: tuple[TokenStatus, ...] = ()
+    rules: tuple[RuleStatus, ...] = ()
 
     @property
     def keys(self) -> tuple[KeyStatus, ...]:
@@ -279,6 +281,15 @@ class StatusSnapshot:
     def ready(self) -> bool:
         """Whether every role is ready."""
         return all(role.ready for role in self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What there may be beside roles. All is asked each time, and must not wait."""
+
+    sign_ins: Callable[[], Sequence[SignInStatus]] = tuple
+    tokens: Callable[[], Sequence[TokenStatus]] = tuple
+    rules: Callable[[], Sequence[RuleStatus]] = tuple
 
 
 class Overview:
@@ -293,8 +304,7 @@ class Overview:
         keys: Callable[[], KeyRing],
         listeners: Callable[[], Sequence[ListenerStatus]],
         callers: Callable[[str, Narrowing], Sequence[str]],
-        sign_ins: Callable[[], Sequence[SignInStatus]] = tuple,
-        tokens: Callable[[], Sequence[TokenStatus]] = tuple,
+        beside: Beside = Beside(),
     ) -> None:
         """Look at `sessions`. All is asked each time, and must not wait; `callers` is asked for each session."""
         self._sessions = sessions
@@ -303,8 +313,7 @@ class Overview:
         self._keys = keys
         self._listeners = listeners
         self._callers = callers
-        self._sign_ins = sign_ins
-        self._tokens = tokens
+        self._beside = beside
         self._started_at = clock.now()
         self._started = clock.steady()
 
@@ -331,8 +340,9 @@ class Overview:
             roles=tuple(RoleStatus(name, self._sessions.arn(name), tuple(ones)) for name, ones in told.items()),
             ring=self._keys(),
             listeners=tuple(self._listeners()),
-            sign_ins=tuple(self._sign_ins()),
-            tokens=tuple(self._tokens()),
+            sign_ins=tuple(self._beside.sign_ins()),
+            tokens=tuple(self._beside.tokens()),
+            rules=tuple(self._beside.rules()),
         )
 
     def _told(self, role: str = "") -> Iterator[SessionStatus]:

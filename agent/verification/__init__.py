@@ -66,6 +66,23 @@ class Verified:
     header: Mapping[str, object] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with the keys of an issuer.
+
+    Attributes:
+        keys: how many can verify a token now.
+        algorithms: those that these verify.
+        problem: why the latest reading of them failed; empty if it did not.
+        hint: what to do about that.
+    """
+
+    keys: int = 0
+    algorithms: frozenset[str] = frozenset()
+    problem: str = ""
+    hint: str = ""
+
+
 class KeySource(Protocol):
     """The public keys of one issuer."""
 
@@ -75,6 +92,10 @@ class KeySource(Protocol):
 
     async def look_up(self, kid: str) -> Keys:
         """The keys of that name, asked for if need be; none if there are none. Raises IssuerUnreadable."""
+        ...
+
+    def standing(self) -> Standing:
+        """How it stands with them now."""
         ...
 
 

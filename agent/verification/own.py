@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.clock import Clock
 from agent.ring import Ring
-from agent.verification import Keys
+from agent.verification import Keys, Standing
 from agent.verification.key_sets import read
 
 #: How long the ring is not looked at again, in seconds.
@@ -36,6 +36,11 @@ class OwnKeys:
     async def look_up(self, kid: str) -> Keys:
         """The same: there is nowhere else to look."""
         return self.known(kid)
+
+    def standing(self) -> Standing:
+        """How many there are."""
+        self._look()
+        return Standing(len(self._keys), frozenset(name for keys in self._keys.values() for name in keys))
 
     def _look(self) -> None:
         ring = self._ring()

@@ -18,7 +18,7 @@ from agent.clock import Clock, within
 from agent.errors import IssuerUnreadable
 from agent.events import Report
 from agent.events.verifying import IssuerKeysFetched, IssuerKeysStuck
-from agent.verification import Keys
+from agent.verification import Keys, Standing
 from agent.verification.key_sets import read
 
 #: The longest document that is read, in bytes.
@@ -87,6 +87,7 @@ class PublishedKeys:
         self._failures = 0
         self._told: float | None = None
         self._reading = asyncio.Lock()
+        self._tried = asyncio.Event()
         self._hurry = asyncio.Event()
         self._readings = 0
         self._waiting = 0
@@ -121,6 +122,18 @@ class PublishedKeys:
             what, hint = self._failure
             raise IssuerUnreadable(what, hint=hint)
         return self._held.keys.get(kid, _NONE)
+
+    def standing(self) -> Standing:
+        """How it stands with what is held, and with the latest reading."""
+        held = self._held
+        keys = held.keys if held is not None and self._clock.steady() < held.over else {}
+        algorithms = frozenset(name for by_algorithm in keys.values() for name in by_algorithm)
+        problem, hint = self._failure if self._failures else ("", "")
+        return Standing(len(keys), algorithms, problem, hint)
+
+    async def tried(self) -> None:
+        """Return when they have been read for the first time, or could not be."""
+        await self._tried.wait()
 
     async def keep_fresh(self) -> NoReturn:
         """Read the keys before they are too old, for ever. What fails is reported, and tried again."""
@@ -171,6 +184,7 @@ class PublishedKeys:
             came, went = sorted(keys.keys() - before.keys()), sorted(before.keys() - keys.keys())
             span = timedelta(seconds=fresh_for)
             self._report(IssuerKeysFetched(self._issuer, len(keys), tuple(came), tuple(went), span))
+        self._tried.set()
 
     async def _fetched(self) -> tuple[Mapping[str, Keys], float]:
         """The keys, and for how many seconds they are fresh. Raises IssuerUnreadable."""

@@ -61,7 +61,8 @@ async def examined(known: Settings, told: list[str]) -> Diagnosis:
 async def test_every_link_has_its_say_however_much_is_broken_and_no_cause_is_told_twice(tmp_path: Path) -> None:
     told: list[str] = []
     diagnosis = await examined(settings(tmp_path), told)
-    assert [one.link for one in diagnosis.tried] == [link for link in LINKS if link != "sign-in"]  # nobody signs in
+    always = [link for link in LINKS if link not in {"sign-in", "rules"}]  # nobody signs in, or shows us tokens
+    assert [one.link for one in diagnosis.tried] == always
     assert [(one.link, one.severity) for one in diagnosis.findings] == [
         ("key", "error"),
         ("sts", "error"),
@@ -81,6 +82,18 @@ async def test_a_key_that_systemd_hands_to_the_unit_alone_is_not_tried(tmp_path:
     (key,) = [one for one in diagnosis.tried if one.link == "key"]
     assert not key.is_broken
     assert key.not_tried.startswith("systemd hands it to the agent's unit alone")
+
+
+async def test_where_there_are_rules_alone_they_alone_are_tried(tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text('[verify.api]\nissuer = "http://127.0.0.1:1"\naudiences = ["a"]\n')
+    diagnosis = await examined(load(path, environ={}, host="web-1"), [])
+    assert [(one.link, one.severity) for one in diagnosis.findings] == [("rules", "error"), ("endpoint", "warning")]
+    assert diagnosis.findings[0].what.startswith("no token can be verified by the rule api: http://127.0.0.1:1/")
+    assert diagnosis.findings[1].what.endswith("nothing is verified for anybody")
+    assert {one.link for one in diagnosis.tried if one.not_tried} == {
+        "key", "sts", "clock", "issuer", "token", "roles", "callers", "environment",
+    }  # fmt: skip
 
 
 @contextmanager

@@ -8,13 +8,14 @@ import pytest
 
 from agent.assembly.rotation import signing_key
 from agent.assembly.tokens import mint
-from agent.assembly.verifying import rule_of, verification, verify_once, verify_published
+from agent.assembly.verifying import keys_now, rule_of, verification, verify_once, verify_published
 from agent.callers import Origin, Peer
 from agent.clock import RemoteClock, SystemClock, WorldClock
 from agent.errors import ConfigurationError, TokenRejected
 from agent.jose import compact, signing_input
 from agent.keys import PublicKey
 from agent.ring import Held, Ring
+from agent.service import running
 from agent.settings import Settings, load
 from agent.verification import Rule
 from agent.web import Asked
@@ -133,6 +134,41 @@ async def test_a_command_verifies_by_a_rule_and_the_keys_of_this_host(tmp_path: 
         with pytest.raises(ConfigurationError, match="has no rule 'other'") as caught:
             await verify_once(words, "other", good, credentials_directory=None, clock=SystemClock())
         assert caught.value.hint == "it has: own"
+
+
+async def test_each_rule_says_how_it_stands_and_is_tried_once_its_keys_have_been_asked_for(
+    tmp_path: Path, local_jwks: Callable[[object], Awaitable[str]]
+) -> None:
+    issuer = 'issuer = "https://login.example.com"\naudiences = ["a"]\n'
+    words = settings(
+        tmp_path,
+        f'[verify.there]\n{issuer}jwks_url = "{await local_jwks({"keys": [a_jwk()]})}"\n'
+        f'[verify.away]\n{issuer}jwks_url = "http://127.0.0.1:1/"\n'
+        '[verify.own]\nissuer = "own"\naudiences = ["a"]\n',
+    )
+    key = MemoryKey()
+    made = verification(words, lambda: a_ring(key.public), clock=SystemClock(), report=Reported())
+    assert made is not None
+    assert [(one.rule, one.state) for one in made.statuses()] == [
+        ("there", "starting"),
+        ("away", "starting"),
+        ("own", "good"),
+    ]
+    async with running(made.jobs), asyncio.timeout(20):
+        await made.tried()
+        told = {one.rule: one for one in made.statuses()}
+    assert {name: (one.state, one.keys) for name, one in told.items()} == {
+        "there": ("good", 1),
+        "away": ("bare", 0),
+        "own": ("good", 1),
+    }
+    assert told["own"].issuer == OURS
+    assert "http://127.0.0.1:1/ cannot be read" in told["away"].problem
+
+    seen = await keys_now(words, clock=SystemClock())
+    assert {name: one.keys for name, one in seen.items()} == {"there": 1, "away": 0}
+    assert "RS256" in seen["there"].algorithms
+    assert seen["away"].problem
 
 
 async def test_a_rule_on_a_command_line_needs_no_configuration(

@@ -13,7 +13,9 @@ import aiohttp
 import pytest
 
 from agent.cli import main
+from agent.cli.sandbox import world_of
 from agent.cli.sandbox_relying_parties import doors, with_relying_parties
+from agent.errors import ConfigurationError
 from agent.sandbox import Sandbox, World
 from agent.sandbox.trusting.world import RelyingParties
 from agent.settings import Settings, load
@@ -128,3 +130,10 @@ def test_tokens_for_others_alone_want_no_account(tmp_path: Path) -> None:
         sandbox.terminate()
     assert world["roles"] == []
     assert [auth["roles"][0]["bound_audiences"] for auth in world["relying_parties"]["vault"]] == [["vault"]]
+
+
+def test_a_configuration_that_only_verifies_has_nothing_to_make_a_sandbox_of(tmp_path: Path) -> None:
+    path = tmp_path / "rolecall.toml"
+    path.write_text('[verify.api]\nissuer = "https://login.example.com"\naudiences = ["a"]\n')
+    with pytest.raises(ConfigurationError, match="no role of this configuration is had for a token"):
+        world_of(load(path, environ={}, host="web-1"))

@@ -64,6 +64,24 @@ def test_tokens_for_others_are_told_of_with_what_is_wrong() -> None:
     ]
 
 
+def test_rules_for_tokens_of_others_are_told_of_with_what_is_wrong() -> None:
+    good = {
+        "rule": "own",
+        "issuer": "https://oidc.example.com",
+        "state": "good",
+        "keys": 1,
+        "problem": None,
+        "hint": None,
+    }
+    stuck = good | {"rule": "api", "state": "bare", "keys": 0, "problem": "no answer", "hint": "look there"}
+    told = list(lines(GOOD | {"roles": [], "rules": [good, stuck]}))
+    assert told[told.index("rule own good, 1 key of https://oidc.example.com") + 1 :][:3] == [
+        "rule api bare, no keys of https://oidc.example.com",
+        "  no answer",
+        "  look there",
+    ]
+
+
 @pytest.mark.parametrize(
     ("offset", "said"),
     [(3700.0, "1h 1m behind AWS's"), (-75.0, "1m 15s ahead of AWS's"), (59.0, None), (None, None)],

@@ -9,8 +9,9 @@ from agent.narrowing import WHOLE
 from agent.roster import Roster
 from agent.schedule import RefreshPolicy
 from agent.sessions import RoleSession
+from agent.status.rules import RuleStatus
 from agent.status.sign_ins import SignInStatus
-from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, Overview
+from agent.status.snapshot import Beside, KeyRing, KeyStatus, ListenerStatus, Overview
 from agent.status.tokens import TokenStatus
 from tests.fakes.clock import FakeClock
 from tests.fakes.report import Reported
@@ -36,6 +37,16 @@ TOKENS = TokenStatus(
 )
 
 
+#: A rule without the keys to verify anything by.
+RULE = RuleStatus(
+    rule="api",
+    issuer="https://login.example.com/pool",
+    keys=0,
+    problem="its site does not answer",
+    hint="see whether it can be reached from here",
+)
+
+
 @dataclass
 class Inside:
     """Roles by name, each with its source; all of one clock, which AWS is taken to agree with once it is heard."""
@@ -57,6 +68,7 @@ class Inside:
         self.listeners = [ListenerStatus("credentials", "http://127.0.0.1:9170")]
         self.sign_ins: list[SignInStatus] = []
         self.tokens: list[TokenStatus] = []
+        self.rules: list[RuleStatus] = []
         self.overview = Overview(
             Roster(
                 {(role, WHOLE): session for role, session in self.sessions.items()},
@@ -67,8 +79,7 @@ class Inside:
             keys=lambda: KeyRing(tuple(self.keys), self.looked_at),
             listeners=lambda: self.listeners,
             callers=lambda role, _: self.callers.get(role, ()),
-            sign_ins=lambda: self.sign_ins,
-            tokens=lambda: self.tokens,
+            beside=Beside(lambda: self.sign_ins, lambda: self.tokens, lambda: self.rules),
         )
 
     def part(self, about: str, role: str = "backup") -> RoleSession:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from agent.errors import CredentialsUnavailable
 from agent.status.document import readiness_document, status_document
-from tests.unit.status.samples import KID, TOKENS, Inside
+from tests.unit.status.samples import KID, RULE, TOKENS, Inside
 
 
 async def test_the_document_of_an_agent_that_is_well() -> None:
@@ -76,6 +76,7 @@ async def test_the_document_of_an_agent_that_is_well() -> None:
         "issuer_looked_at": "2026-11-20T12:00:00Z",
         "sign_ins": [],
         "tokens": [],
+        "rules": [],
         "listeners": [{"name": "credentials", "address": "http://127.0.0.1:9170"}],
     }
 
@@ -96,6 +97,22 @@ async def test_tokens_for_others_are_told_by_audience() -> None:
             "problem": "the key is locked",
             "hint": "unlock it",
             "callers": ["systemd.unit=backup.service", "systemd.unit=web.service"],
+        }
+    ]
+
+
+async def test_rules_for_tokens_of_others_are_told_with_their_issuer() -> None:
+    inside = Inside()
+    inside.rules.append(RULE)
+    document = json.loads(json.dumps(status_document(inside.overview.snapshot())))
+    assert document["rules"] == [
+        {
+            "rule": "api",
+            "issuer": "https://login.example.com/pool",
+            "state": "bare",
+            "keys": 0,
+            "problem": "its site does not answer",
+            "hint": "see whether it can be reached from here",
         }
     ]
 

@@ -12,7 +12,7 @@ import pytest
 from agent.errors import CredentialsRefused, CredentialsUnavailable
 from agent.status.page import CONTENT_SECURITY_POLICY, render, span
 from agent.status.snapshot import KeyRing, KeyStatus, ListenerStatus, StatusSnapshot
-from tests.unit.status.samples import KID, TOKENS, Inside
+from tests.unit.status.samples import KID, RULE, TOKENS, Inside
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=//evil.example.com>"
 VOID = {"meta", "link", "wbr", "br", "circle"}
@@ -68,6 +68,41 @@ async def test_tokens_for_others_have_a_place_where_there_are_any() -> None:
     assert "<script>" not in page
     assert '<span class="badge warn">failing, still good</span>' in page
     assert re.search(r"<code>orders</code></td><td><span class=.badge idle.>on demand</span></td><td>0</td>", page)
+
+
+async def test_rules_have_a_place_where_there_are_any_and_are_all_there_is_where_there_are_no_roles() -> None:
+    inside = Inside(roles=())
+    inside.keys.clear()
+    inside.rules += [dataclasses.replace(RULE, keys=2, problem="")]
+    page = render(inside.overview.snapshot())
+    parsed(page)
+    assert "<title>rolecall: 1 rule for tokens of others, on call</title>" in page
+    assert "None: nothing here needs a token of ours." in page
+    assert '<td><span class="badge good">on call</span></td><td>2</td>' in page
+
+    inside.rules += [dataclasses.replace(RULE, rule=HOSTILE, issuer=HOSTILE, problem=HOSTILE)]
+    inside.tokens += [dataclasses.replace(TOKENS, state="good")]
+    page = render(inside.overview.snapshot())
+    parsed(page)
+    assert "<script>" not in page
+    assert "tokens for 1 audience and 2 rules for tokens of others: 1 needs somebody" in page
+    assert '<span class="badge bad">no keys</span>' in page
+    assert "Rules for tokens of others" not in render(Inside().overview.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem", "said"),
+    [
+        (1, "", "1 rule for tokens of others, on call"),
+        (1, "away", "1 rule for tokens of others: 1 not being renewed"),
+        (0, "", "1 rule for tokens of others, starting"),
+        (0, "away", "1 rule for tokens of others: 1 needs somebody"),
+    ],
+)
+async def test_where_there_are_rules_alone_the_first_line_tells_of_them(keys: int, problem: str, said: str) -> None:
+    inside = Inside(roles=())
+    inside.rules.append(dataclasses.replace(RULE, keys=keys, problem=problem))
+    assert f'">{said}</p>' in render(inside.overview.snapshot())
 
 
 async def test_every_state_is_said_in_words_with_its_problem_and_what_to_do() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from agent.errors import ConfigurationError, IssuerUnreadable, TokenRejected
-from agent.verification import Keys, Rule
+from agent.verification import Keys, Rule, Standing
 from agent.verification.verifier import RuleVerifier
 from tests.fakes.clock import FakeClock
 from tests.fakes.foreign import AUDIENCE, ISSUER, a_token, claims, forged
@@ -19,6 +19,9 @@ class Locked:
 
     async def look_up(self, kid: str) -> Keys:
         raise IssuerUnreadable(f"no {kid} to be had")
+
+    def standing(self) -> Standing:
+        return Standing(problem="no keys to be had")
 
 
 def test_a_rule_that_nothing_can_fit_makes_no_verifier() -> None:
