@@ -131,23 +131,26 @@ class Cache:
 
     def _content(self, path: Path) -> tuple[bytes, os.stat_result] | None:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would hold us up for ever
+            with open(path, "rb", opener=_without_waiting) as file:
+                facts = os.fstat(file.fileno())
+                self._judge(path, facts)
+                return file.read(LARGEST), facts
         except FileNotFoundError:
             return None
         except OSError as error:
             said = f"cannot be read: {(error.strerror or '').lower()}"
             hint = f"see whose it is; who runs this has to be who signed in: {self._portal.command}"
             raise self._unusable(said, hint) from error
-        with os.fdopen(descriptor, "rb") as file:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
-                raise self._unusable("is not an ordinary file", f"remove it, and sign in: {self._portal.command}")
-            if os.geteuid() not in {0, facts.st_uid} and facts.st_uid != 0:
-                said = "belongs to another user, who could put a sign-in of his own there"
-                raise self._unusable(said, f"remove it, and sign in as this user: {self._portal.command}")
-            if facts.st_mode & _OTHERS_WRITE:
-                raise self._unusable("can be written to by others", f"close it: chmod 600 {path}")
-            return file.read(LARGEST), facts
+
+    def _judge(self, path: Path, facts: os.stat_result) -> None:
+        """Raise SignInNeeded for a file that may say what others want."""
+        if not stat.S_ISREG(facts.st_mode):
+            raise self._unusable("is not an ordinary file", f"remove it, and sign in: {self._portal.command}")
+        if os.geteuid() not in {0, facts.st_uid} and facts.st_uid != 0:
+            said = "belongs to another user, who could put a sign-in of his own there"
+            raise self._unusable(said, f"remove it, and sign in as this user: {self._portal.command}")
+        if facts.st_mode & _OTHERS_WRITE:
+            raise self._unusable("can be written to by others", f"close it: chmod 600 {path}")
 
     def _unusable(self, what: str, hint: str) -> SignInNeeded:
         return SignInNeeded(f"the sign-in that is kept in {self.path} {what}", hint=hint)
@@ -231,6 +234,11 @@ class Room:
     def __exit__(self, *_: object) -> None:
         """Give it back."""
         self.close()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO would hold us up for ever. Not for os.fdopen, which leaves a directory open and raises."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _kept(sign_in: SignIn, facts: os.stat_result) -> Kept:

@@ -93,7 +93,10 @@ def _registration_of(members: Mapping[str, object]) -> Registration | None:
 def read_instant(text: str) -> datetime:
     """A time as one of the programs writes it, with Z, UTC or an offset, or a fraction. Raises ValueError."""
     moment = datetime.fromisoformat(text.removesuffix("UTC") + "+00:00" if text.endswith("UTC") else text)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # in the year 1 or 9999, and not in UTC
+        raise ValueError("it is no time that can be") from None
 
 
 def members_of(content: bytes) -> Mapping[str, object]:

@@ -153,6 +153,14 @@ def test_what_is_garbled_is_told_and_not_quoted(cache: Cache) -> None:
     assert caught.value.hint == "sign in anew: rolecall login"
 
 
+def test_a_directory_in_its_place_is_told_and_not_left_open(cache: Cache) -> None:
+    cache.path.mkdir(parents=True)
+    before = [*Path("/proc/self/fd").iterdir()]
+    with pytest.raises(SignInNeeded, match="cannot be read: is a directory"):
+        cache.read()
+    assert len([*Path("/proc/self/fd").iterdir()]) == len(before)
+
+
 def test_a_pipe_in_its_place_holds_nobody_up(cache: Cache) -> None:
     cache.path.parent.mkdir(parents=True)
     os.mkfifo(cache.path, 0o600)

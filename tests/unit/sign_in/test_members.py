@@ -54,6 +54,8 @@ def test_each_program_s_way_to_write_a_time_is_read(text: str) -> None:
         b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 60_000, b'{"accessToken": "a"}', b" " * 70_000,
         b'{"accessToken": 1, "expiresAt": "2026-11-20T13:00:00Z"}', b'{"accessToken": "canary", "expiresAt": "soon"}',
         b'{"accessToken": "ca\\nnary", "expiresAt": "2026-11-20T13:00:00Z"}',
+        b'{"accessToken": "canary", "expiresAt": "9999-12-31T23:59:59-23:59"}',
+        b'{"accessToken": "canary", "expiresAt": "0001-01-01T00:00:00+23:59"}',
     ],
 )  # fmt: skip
 def test_what_is_no_sign_in_is_told_without_being_quoted(content: bytes) -> None:
