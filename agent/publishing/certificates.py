@@ -99,8 +99,9 @@ def _certificates(pem: bytes) -> Sequence[x509.Certificate]:
 def read_file(path: Path) -> bytes:
     """What a file of certificates holds; blocks. Raises ConfigurationError."""
     try:
-        # NONBLOCK: a FIFO would hold us up for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        # NONBLOCK: a FIFO would hold us up for ever. And no os.fdopen: of a directory that is left open, at each look.
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
                 raise ConfigurationError(

@@ -217,7 +217,8 @@ def _secret_in(path: Path, *, from_systemd: bool) -> bytes:
     """What a file holds that nobody but its owner may read. Raises OSError, ListenerUnavailable."""
     # NONBLOCK: a FIFO would hold us up for ever. NOFOLLOW: a link in systemd's directory would lead out of it.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_NOFOLLOW if from_systemd else 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    # And no os.fdopen: of a directory that raises and leaves it open, at each look.
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         facts = os.fstat(file.fileno())  # of what was opened, not of the path, which may mean another file by now
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
             raise ListenerUnavailable(f"{path} is no file of at most {LARGEST} bytes", hint="correct the path")
@@ -232,7 +233,7 @@ def _secret_in(path: Path, *, from_systemd: bool) -> bytes:
 def _unreadable(path: Path, error: OSError) -> ListenerUnavailable:
     return ListenerUnavailable(
         f"{path} cannot be read: {os.strerror(error.errno or 0)}",
-        hint="correct the path in [publishing], or let the agent's user read it",
+        hint="correct the path in the configuration, or let the agent's user read it",
     )
 
 

@@ -123,13 +123,12 @@ class StateFile:
 
     def _read(self) -> Kept | None:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
+            with open(self._path, "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return None
+                data = file.read(_LARGEST)
         except FileNotFoundError:
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            data = file.read(_LARGEST)
         try:
             document = json.loads(data)
             found = [document[word] for word in ("user_pool", "client_id", "user", "refresh_token")]
@@ -138,6 +137,11 @@ class StateFile:
         if document.get("format") != _FORMAT or not all(isinstance(one, str) and one for one in found):
             return None
         return Kept(found[0], found[1], found[2], Secret(found[3]))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO would hold us up for ever. Not for os.fdopen, which leaves a directory open and raises."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def version_of(path: Path | None) -> Version:

@@ -274,8 +274,11 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(
     path, secret = put(tmp_path, leaf())
     (tmp_path / which).unlink()
     trap(tmp_path / which)
-    with pytest.raises(ListenerUnavailable, match=which):
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(ListenerUnavailable, match=which) as refused:
         read_pair(Files(path, secret))
+    assert len([*Path("/proc/self/fd").iterdir()]) == before  # for it is looked at twice a minute
+    assert "[publishing]" not in refused.value.hint  # it may as well be [aws_callers]
 
 
 def test_the_key_is_left_in_no_file_and_no_descriptor(tmp_path: Path) -> None:

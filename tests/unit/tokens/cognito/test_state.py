@@ -90,9 +90,13 @@ async def test_a_pipe_holds_nobody_up(state: StateFile) -> None:
 
 async def test_a_directory_in_its_place_is_said(state: StateFile) -> None:
     state.path.mkdir()
-
     with pytest.raises(TokenUnavailable, match=r"cannot be read: Is a directory"):
-        await state.read()
+        await state.read()  # in a thread, which stays, with descriptors of its own
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for _ in range(3):
+        with pytest.raises(TokenUnavailable, match=r"cannot be read: Is a directory"):
+            await state.read()
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 async def test_one_after_the_other_holds_it(state: StateFile) -> None:
