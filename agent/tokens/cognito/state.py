@@ -7,6 +7,7 @@ read anew before it is used, by one agent at a time, and the next is on the disk
 import fcntl
 import json
 import os
+import re
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -60,7 +61,7 @@ class StateFile:
     async def read(self) -> Kept | None:
         """What is kept; None if nothing is, or what is there is not ours. Raises TokenUnavailable."""
         try:
-            return await aside(self._read)
+            return await aside(_read, self._path)
         except (OSError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "there is no thread to be had"
             raise TokenUnavailable(
@@ -88,8 +89,8 @@ class StateFile:
         """
         descriptor = self._opened()
         try:
-            if descriptor is not None:
-                await self._locked(descriptor)
+            if descriptor is not None and await self._locked(descriptor):
+                self._finish()  # here, as the lock was opened here: it takes one look at the directory
             yield
         finally:
             if descriptor is not None:
@@ -104,7 +105,8 @@ class StateFile:
             return descriptor
         return None
 
-    async def _locked(self, descriptor: int) -> None:
+    async def _locked(self, descriptor: int) -> bool:
+        """Wait for the lock; False where there are no locks. Raises TokenUnavailable."""
         until = self._clock.steady() + _PATIENCE
         while True:
             try:
@@ -117,26 +119,48 @@ class StateFile:
                     ) from None
                 await self._clock.sleep(_PAUSE)
             except OSError:  # a file system without locks
-                return
+                return False
             else:
-                return
+                return True
 
-    def _read(self) -> Kept | None:
-        try:
-            with open(self._path, "rb", opener=_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    return None
-                data = file.read(_LARGEST)
-        except FileNotFoundError:
-            return None
-        try:
-            document = json.loads(data)
-            found = [document[word] for word in ("user_pool", "client_id", "user", "refresh_token")]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return None  # whatever it is, the next sign-in replaces it
-        if document.get("format") != _FORMAT or not all(isinstance(one, str) and one for one in found):
-            return None
-        return Kept(found[0], found[1], found[2], Secret(found[3]))
+    def _finish(self) -> None:
+        """Finish what somebody was killed at who held the lock: the refresh token in his draft is the one that is good.
+
+        What is older than the file, or not whole, is removed: nobody else does, and there may be a token in it.
+        """
+        draft = re.compile(re.escape(f".{self._path.name}.") + "[0-9a-f]{16}")
+        with suppress(OSError):
+            for left in self._path.parent.iterdir():
+                if draft.fullmatch(left.name):
+                    self._take(left)
+
+    def _take(self, draft: Path) -> None:
+        before = version_of(self._path)
+        newer = before is None or draft.stat().st_mtime_ns > before[2]
+        if newer and _read(draft) is not None:
+            draft.replace(self._path)
+            flush_names(self._path.parent)
+        else:
+            draft.unlink()
+
+
+def _read(path: Path) -> Kept | None:
+    """What is kept in a file; None if there is none, or it is not ours. Raises OSError."""
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            data = file.read(_LARGEST)
+    except FileNotFoundError:
+        return None
+    try:
+        document = json.loads(data)
+        found = [document[word] for word in ("user_pool", "client_id", "user", "refresh_token")]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None  # whatever it is, the next sign-in replaces it
+    if document.get("format") != _FORMAT or not all(isinstance(one, str) and one for one in found):
+        return None
+    return Kept(found[0], found[1], found[2], Secret(found[3]))
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -176,3 +176,44 @@ def test_a_version_tells_one_content_from_another(tmp_path: Path) -> None:
 
 def test_nothing_that_is_secret_shows() -> None:
     assert "canary" not in repr(KEPT)
+
+
+def draft_of(state: StateFile, content: bytes, *, age: int) -> Path:
+    """What is left of somebody who was killed while he wrote, so many seconds after the file."""
+    left = state.path.with_name(f".{state.path.name}.0123456789abcdef")
+    left.write_bytes(content)
+    os.utime(left, ns=(0, state.path.stat().st_mtime_ns - age * 10**9))
+    return left
+
+
+async def test_what_somebody_was_killed_at_is_finished_since_the_token_before_is_used_up(state: StateFile) -> None:
+    later = Kept(KEPT.pool_id, KEPT.client_id, KEPT.user, Secret("the.next.token"))
+    state.write(later)
+    whole = state.path.read_bytes()
+    state.write(KEPT)
+    draft_of(state, whole, age=-1)
+
+    async with state.held():
+        assert await state.read() == later
+
+    assert sorted(one.name for one in state.path.parent.iterdir()) == [".cognito.json.lock", "cognito.json"]
+
+
+@pytest.mark.parametrize(("cut", "age"), [(20, -1), (None, 1)], ids=["half", "old"])
+async def test_what_is_left_and_no_good_is_removed_and_nothing_else(
+    state: StateFile, cut: int | None, age: int
+) -> None:
+    state.write(Kept("p_p", "c", "u", Secret("another")))
+    whole = state.path.read_bytes()
+    state.write(KEPT)
+    draft_of(state, whole[:cut], age=age)
+    for name in (".cognito.json.swp", "cognito.json.0123456789abcdef", ".other.json.0123456789abcdef"):
+        state.path.with_name(name).touch()
+
+    async with state.held():
+        assert await state.read() == KEPT
+
+    assert sorted(one.name for one in state.path.parent.iterdir()) == [
+        ".cognito.json.lock", ".cognito.json.swp", ".other.json.0123456789abcdef", "cognito.json",
+        "cognito.json.0123456789abcdef",
+    ]  # fmt: skip
