@@ -75,9 +75,8 @@ class RingFile:
         """The ring as it stands; None if there is none yet. Raises KeyUnavailable."""
         try:
             # NOFOLLOW: a link that leads nowhere would look as if there had never been a ring. NONBLOCK: as may a pipe.
-            with os.fdopen(
-                os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb"
-            ) as file:
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            with open(self.path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
                 text = file.read(_LARGEST)
         except FileNotFoundError:
             return None

@@ -185,7 +185,8 @@ def _token_file(around: _Around) -> Iterator[Finding]:
         return
     try:
         # NONBLOCK: a FIFO would hold us up for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             content = file.read(_LARGEST)
     except OSError as error:
         said = f"{path}, which {TOKEN_FILE} names, cannot be read: {(error.strerror or str(error)).lower()}"

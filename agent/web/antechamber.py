@@ -35,17 +35,24 @@ class Antechamber:
         if self._waiting > self._room:
             self.turn_away()
 
-    def next(self) -> Arrival:
-        """The first of the household whose turn it is, which is the last from now on. Raises LookupError."""
-        household, crowd = next(iter(self._crowds.items()), ("", None))
-        if crowd is None:
-            raise LookupError
-        self._crowds.move_to_end(household)
-        self._waiting -= 1
-        arrival = crowd.popleft()
-        if not crowd:
-            del self._crowds[household]
-        return arrival
+    def next(self) -> Arrival | None:
+        """The first of the household whose turn it is, which is the last from now on; None if nobody is left.
+
+        Who has hung up while he waited is passed over: his turn would have been nobody's.
+        """
+        while self._crowds:
+            household, crowd = next(iter(self._crowds.items()))
+            arrival = crowd.popleft()
+            self._waiting -= 1
+            if not crowd:
+                del self._crowds[household]
+            if _gone(arrival[0]):
+                arrival[0].close()
+                continue
+            if crowd:
+                self._crowds.move_to_end(household)
+            return arrival
+        return None
 
     def turn_away(self) -> bool:
         """End the connection of the last of the largest crowd; False if there is nobody."""
@@ -57,4 +64,14 @@ class Antechamber:
         self._waiting -= 1
         if not crowd:
             del self._crowds[household]
+        return True
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the other end has closed it, having said nothing."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
         return True

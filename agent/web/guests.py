@@ -178,9 +178,9 @@ class Guests:
         """Shake hands with so many as may be now, and go on in the next spell if more wait."""
         if self.loop.time() - self._spell >= _SPELL:
             self._spell, self._taken = self.loop.time(), 0
-        while self._taken < _AT_A_TIME and len(self._antechamber):
+        while self._taken < _AT_A_TIME and (arrival := self._antechamber.next()) is not None:
             self._taken += 1
-            self._begin(*self._antechamber.next())
+            self._begin(*arrival)
         self._letting_in = not self._closing and len(self._antechamber) > 0
         if self._letting_in:
             self.loop.call_later(_SPELL, self._let_in)

@@ -60,7 +60,7 @@ class SecretsFile:
         try:
             # NOFOLLOW: a link that leads nowhere would look as if there had never been a file. NONBLOCK: as may a pipe.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-            with os.fdopen(os.open(self.path, flags), "rb") as file:
+            with open(self.path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
                 facts = os.fstat(file.fileno())
                 self._judge(facts)
                 text = file.read(_LARGEST)
