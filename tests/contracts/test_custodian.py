@@ -17,6 +17,8 @@ from agent.keys import Custodian, Kind, SigningKey, kind_of
 from agent.settings.keys import CUSTODIANS
 from tests.fakes.places import Place, every, moto_on_demand
 
+pytestmark = pytest.mark.long
+
 #: The time for which a slow custodian is watched, in seconds, and the pause between two looks at the loop.
 WATCHED: Final = 0.4
 TICK: Final = 0.01

@@ -13,6 +13,8 @@ from agent.web.connections import Limits
 from tests.fakes.clock import settle
 from tests.unit.web.world import WEB, OnlyOrdinary, World, answers, ask, request, say
 
+pytestmark = pytest.mark.long
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,

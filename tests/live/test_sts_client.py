@@ -29,6 +29,8 @@ from agent.sandbox.world import World
 from agent.tokens.self_signed import Identity, SelfSigned
 from tests.fakes.memory_key import MemoryKey
 
+pytestmark = pytest.mark.long
+
 ISSUER = "https://oidc.example.com"
 ARN = "arn:aws:iam::123456789012:role/demo"
 IDENTITY = Identity(ISSUER, "host:web-1", "sts.amazonaws.com", timedelta(minutes=5), roles=(ARN,))

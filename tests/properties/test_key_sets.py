@@ -4,11 +4,14 @@ import itertools
 import json
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.publishing import Jwk
 from agent.publishing.discovery import documents, kid_of, merged, read_key_set
+
+pytestmark = pytest.mark.long
 
 ISSUER = "https://oidc.example.com"
 AGE = timedelta(minutes=5)

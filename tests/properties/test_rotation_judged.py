@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
@@ -31,6 +32,8 @@ from agent.tokens.self_signed import BACKDATED, Identity, SelfSigned
 from tests.fakes.custodian import FakeSite, MemoryCustodian
 from tests.fakes.rsa_keys import RsaKey
 from tests.properties.test_rotation import DAY, HOUR, MINUTE, Give, Hands, Idle, Inline, Live, Restart, TakeBack
+
+pytestmark = pytest.mark.long
 
 ISSUER = "https://oidc.example.com"
 API = HttpApi("a1b2c3", ISSUER, ("api",))

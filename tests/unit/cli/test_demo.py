@@ -21,6 +21,8 @@ from agent.clock import SystemClock
 from tests.fakes.commands import ROLECALL, clean
 from tests.fakes.ports import own_port
 
+pytestmark = pytest.mark.long
+
 ARN = re.compile(r"arn:aws:sts::123456789012:assumed-role/backup/[\w+=,.@-]+")
 
 

@@ -11,6 +11,8 @@ from tests.fakes.answering import answering, http
 from tests.fakes.commands import ROLECALL, clean, rolecall
 from tests.fakes.written import SET, TOKEN, Written, write_configuration
 
+pytestmark = pytest.mark.long
+
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 UNIT_TOKENS = "\n[unit_tokens]\n"
 IGNORED = "grep SigIgn /proc/self/status"

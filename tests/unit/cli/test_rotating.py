@@ -15,6 +15,8 @@ from agent.ring_file import RingFile
 from agent.sandbox import Fault
 from tests.fakes.issuing import Issuing, issuing
 
+pytestmark = pytest.mark.long
+
 DAY = 24 * 3600.0
 
 

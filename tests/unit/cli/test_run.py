@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 import uvloop
 
 from agent.cli.run import BUG, in_loop
 from agent.sandbox import Fault
 from tests.live.host import Host, agent_on, fetch, sandboxed
+
+pytestmark = pytest.mark.long
 
 
 @asynccontextmanager

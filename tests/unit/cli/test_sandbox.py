@@ -27,6 +27,8 @@ from agent.errors import ConfigurationError
 from agent.sandbox import Provider, practice_world, world_as_json
 from agent.settings import Settings, load
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGURATION = """
 [issuer]

@@ -12,6 +12,8 @@ from tests.fakes.answering import answering, http
 from tests.fakes.commands import clean
 from tests.fakes.written import role_status, status_json, write_configuration
 
+pytestmark = pytest.mark.long
+
 GOOD = status_json(role_status("backup", callers=["token.file=/tokens/backup"]), role_status("reports"))
 FAILING = status_json(
     role_status("backup", state="failing", problem="STS answered 503", hint="wait", failures=2),

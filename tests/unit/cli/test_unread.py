@@ -16,6 +16,8 @@ from agent.settings import Address
 from tests.fakes.answering import answering, http
 from tests.fakes.written import SET, TOKEN, write_configuration
 
+pytestmark = pytest.mark.long
+
 URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
 #: Imports all of it as whoever runs the tests, then becomes somebody else in a folder whose configuration is closed.

@@ -21,6 +21,8 @@ from agent.secret import Secret
 from tests.fakes.key_files import CERTIFICATE, ENCRYPTED, PASSPHRASE, REFUSALS, Refusal, as_pem, private, traditional
 from tests.fakes.memory_key import KINDS, pem
 
+pytestmark = pytest.mark.long
+
 
 def put(path: Path, data: bytes, mode: int = 0o600) -> Path:
     path.write_bytes(data)

@@ -21,6 +21,8 @@ from tests.fakes.keeping import kept, pass_time, quiet
 from tests.fakes.report import Reported
 from tests.fakes.source import FakeSource
 
+pytestmark = pytest.mark.long
+
 PERSONAL = b"# mine\n[default]\naws_access_key_id = AKIAMINE\n\n[work]\nregion = x\n"
 
 

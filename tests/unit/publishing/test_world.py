@@ -24,6 +24,8 @@ from agent.sandbox.tls import new_authority, server_context
 from tests.fakes.clock import FakeClock
 from tests.unit.publishing.looked_at import ISSUER, looked_at, ours, signer, write
 
+pytestmark = pytest.mark.long
+
 DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 KEYS = f"{ISSUER}/.well-known/jwks.json"
 

@@ -7,6 +7,10 @@ import textwrap
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 _SUITE = '''
     """Another project's tests."""
     import os

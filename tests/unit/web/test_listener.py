@@ -17,6 +17,8 @@ from agent.web.listener import serving
 from agent.web.sockets import BACKLOG, Address
 from tests.unit.web.world import BOTH, WEB, OnlyOrdinary, World, answers, ask, request, say
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def world() -> World:

@@ -16,6 +16,8 @@ from tests.fakes.minted import CANARY_TOKEN
 from tests.fakes.sts_server import CANARY_SECRET, CANARY_SESSION, Reply, error, granted, http, members
 from tests.unit.credentials.conftest import ROLE, BenchFor
 
+pytestmark = pytest.mark.long
+
 WHOLE = members()
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nTransfer-Encoding: chunked\r\nx-amzn-requestid: x\r\n\r\n"
 JSON = '{"AssumeRoleWithWebIdentityResponse":{"AssumeRoleWithWebIdentityResult":{"Credentials":{}}}}'

@@ -23,6 +23,8 @@ from tests.fakes.memory_key import MemoryKey
 from tests.fakes.oauth_provider import NOW, SECRET, a_jwt, nested, unsigned
 from tests.unit.tokens.oauth2.conftest import Bench
 
+pytestmark = pytest.mark.long
+
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 
